@@ -1,0 +1,109 @@
+"""Canonical msgpack for the log, and the hash chain that makes it one history.
+
+The unit of durability, replication and integrity is the commit batch. Its very bytes are made
+durable on the primary, published, and stored unchanged by the backup:
+
+    batch = [format, epoch, first_seq, prev_hash, ts_us, entries]      hash = SHA-256(batch bytes)
+    entry = [offset, application, type, version, actor, request_id, body]
+
+Only arrays, integers, strings, bytes, booleans and nil may occur in a batch. msgpack writes each of
+these in exactly one shortest form, so the same history is always the same bytes: there are no map
+keys to order and no floats to round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any, NamedTuple, TypeAlias
+
+import msgpack
+
+from es.errors import RemoteProtocolError
+from es.limits import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
+
+FORMAT = 1
+GENESIS_HASH = bytes(32)
+"""`prev_hash` of the first batch of every log."""
+
+HASH_BYTES = 32
+
+Plain: TypeAlias = None | bool | int | str | bytes | tuple["Plain", ...]
+"""What a body may be made of (lists are accepted on writing and read back as tuples)."""
+
+
+class Entry(NamedTuple):
+    """One event as the log stores it. `offset` is its place in its batch: seq = first_seq + offset.
+
+    `actor` says who caused it (`faculty:3`, `es`). `request_id` is the client's own id of the
+    request that caused it, empty if none did; a uuid in its usual spelling is stored as 16 bytes.
+    """
+
+    offset: int
+    application: str
+    type: str
+    version: int
+    actor: str
+    request_id: str | bytes
+    body: Any
+
+
+class Batch(NamedTuple):
+    """A commit batch with its bytes and their hash. Immutable; `entries` is never empty."""
+
+    epoch: int
+    first_seq: int
+    prev_hash: bytes
+    ts_us: int
+    entries: tuple[Entry, ...]
+    data: bytes
+    hash: bytes
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the last event in this batch."""
+        return self.first_seq + len(self.entries) - 1
+
+
+_pack = msgpack.Packer(use_bin_type=True, strict_types=False).pack
+
+
+def encode_batch(epoch: int, first_seq: int, prev_hash: bytes, ts_us: int, entries: Sequence[Entry]) -> Batch:
+    """Encode a batch once; its `data` is what is stored, hashed and sent."""
+    assert entries, "a batch has at least one entry"
+    data: bytes = _pack((FORMAT, epoch, first_seq, prev_hash, ts_us, entries))
+    return Batch(epoch, first_seq, prev_hash, ts_us, tuple(entries), data, sha256(data).digest())
+
+
+def decode_batch(data: bytes) -> Batch:
+    """Decode and check the shape of a batch. Raises RemoteProtocolError; never trusts a length.
+
+    What its events mean is not looked at: an unknown type halts the node when it is folded.
+    """
+    if len(data) > BATCH_BYTES_MAX + 1024:
+        raise RemoteProtocolError(f"a batch of {len(data)} bytes exceeds the bound")
+    try:
+        form, epoch, first_seq, prev_hash, ts_us, raw = msgpack.unpackb(
+            data, use_list=False, strict_map_key=True, max_map_len=0
+        )
+        entries = tuple(map(Entry._make, raw))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError(f"not a batch: {error}") from None
+    if form != FORMAT:
+        raise RemoteProtocolError(f"batch format {form!r} is unknown")
+    if not (
+        type(epoch) is int and type(first_seq) is int and type(ts_us) is int
+        and epoch >= 0 and first_seq >= 1
+        and type(prev_hash) is bytes and len(prev_hash) == HASH_BYTES
+        and 0 < len(entries) <= BATCH_ENTRIES_MAX
+    ):  # fmt: skip
+        raise RemoteProtocolError("a field of the batch header is out of range")
+    for offset, entry in enumerate(entries):
+        if entry.offset != offset or type(entry.type) is not str or type(entry.application) is not str:
+            raise RemoteProtocolError(f"entry {offset} of the batch is malformed")
+    return Batch(epoch, first_seq, prev_hash, ts_us, entries, data, sha256(data).digest())
+
+
+def is_canonical(batch: Batch) -> bool:
+    """True if the batch's bytes are the one encoding of its content."""
+    return encode_batch(batch.epoch, batch.first_seq, batch.prev_hash, batch.ts_us, batch.entries).data == batch.data

@@ -1,0 +1,37 @@
+"""Every bound of the kernel, in one place. Units are in the names."""
+
+BATCH_ENTRIES_MAX = 4_096
+"""Events in one commit batch."""
+
+BATCH_BYTES_MAX = 1 << 20
+"""Encoded size of one commit batch; a frame must fit the transport's message bound."""
+
+ENTRY_BYTES_MAX = 64 << 10
+"""Encoded size of one entry's body, as an application promises it."""
+
+TAIL_BATCHES_MAX = 64
+"""Batches a node may hold that are not yet durable and committed."""
+
+WAITERS_MAX = 50_000
+"""Requests and reads that wait for a commit; beyond it the answer is a refusal (BUSY)."""
+
+STASH_FRAMES_MAX = 64
+"""Frames that arrived ahead of a gap, kept until the gap is filled."""
+
+FETCH_BYTES_MAX = 1 << 20
+"""Batch bytes in one answer to a FETCH; one batch is always sent, whatever its size."""
+
+FETCH_BATCHES_MAX = 256
+"""Batches in one answer to a FETCH."""
+
+JOIN_WINDOW_BATCHES = 8
+"""A follower whose acknowledgement is within this many batches of the head may become pending (R4)."""
+
+MEMBERS_MAX = 7
+"""Data nodes of one cluster."""
+
+REPLAY_EVENTS_PER_TURN = 20_000
+"""Events a node folds in one turn while it rebuilds its state, so that its loop keeps breathing."""
+
+DUE_EVENTS_PER_BATCH_MAX = 1_024
+"""Deadline events (expiries) that one batch takes before it takes requests."""
