@@ -1,0 +1,262 @@
+"""What servers and witness say to each other, as types, and their encoding.
+
+Every message is a msgpack array whose first element names its kind. `unpack` trusts nothing: bytes
+that are no such message raise RemoteProtocolError. Sequence numbers count events, times are
+microseconds of the sender's boot clock, hashes are SHA-256 of batch bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeAlias
+
+import msgpack
+
+from es.codec import HASH_BYTES
+from es.errors import RemoteProtocolError
+from es.limits import FETCH_BATCHES_MAX, MEMBERS_MAX
+
+NAME_CHARS_MAX = 64
+
+
+class Member(NamedTuple):
+    """A data node as the register names it. A wiped disk is a new incarnation: another member."""
+
+    node: str
+    incarnation: str
+
+
+class Register(NamedTuple):
+    """The configuration that the witness keeps; every change is a compare-and-swap to `epoch` + 1."""
+
+    cluster_id: str
+    epoch: int
+    primary: Member
+    in_sync: tuple[Member, ...]
+    witness_generation: int
+
+    def pack(self) -> bytes:
+        """Encoded form, for storage and for digests."""
+        return _pack(self)
+
+
+class Frame(NamedTuple):
+    """Stream, P → B: one committed or uncommitted batch. Only `batch` is stored."""
+
+    cluster_id: str
+    sender_epoch: int
+    commit_seq: int
+    batch: bytes
+
+
+class Beacon(NamedTuple):
+    """P → B, on a socket of its own: the sender leads `register.epoch` and its chain ends at `head_seq`."""
+
+    register: Register
+    head_seq: int
+    head_hash: bytes
+    commit_seq: int
+    ts_us: int
+    sent_us: int
+
+
+class Ack(NamedTuple):
+    """B → P: everything up to `durable_seq` (whose batch hashes to `hash`) is fsynced here, in this epoch."""
+
+    cluster_id: str
+    epoch: int
+    member: Member
+    durable_seq: int
+    hash: bytes
+
+
+class BeaconAck(NamedTuple):
+    """B → P: the beacon sent at `sent_us` (P's clock) arrived; `applied_seq` is folded here."""
+
+    cluster_id: str
+    epoch: int
+    member: Member
+    sent_us: int
+    durable_seq: int
+    hash: bytes
+    applied_seq: int
+
+
+class Fetch(NamedTuple):
+    """B → P: send what follows `after_seq`, where my chain has a batch ending with hash `hash`."""
+
+    cluster_id: str
+    epoch: int
+    member: Member
+    after_seq: int
+    hash: bytes
+
+
+class Batches(NamedTuple):
+    """P → B, answer to Fetch: our chains are equal up to `after_seq`; these batches follow."""
+
+    cluster_id: str
+    epoch: int
+    commit_seq: int
+    after_seq: int
+    head_seq: int
+    batches: tuple[bytes, ...]
+
+
+class Mismatch(NamedTuple):
+    """P → B, answer to Fetch: not equal there; my nearest batch end at or below it is `seq`, `hash`."""
+
+    cluster_id: str
+    epoch: int
+    seq: int
+    hash: bytes
+
+
+class Outdated(NamedTuple):
+    """Any → a sender of an older epoch: this is the configuration now."""
+
+    register: Register
+
+
+class Heartbeat(NamedTuple):
+    """Data node → W: alive, following `epoch`; answered with Registered."""
+
+    cluster_id: str
+    epoch: int
+    member: Member
+
+
+class Prevote(NamedTuple):
+    """B → W: may I try to lead `epoch` + 1?"""
+
+    cluster_id: str
+    epoch: int
+    member: Member
+
+
+class Granted(NamedTuple):
+    """W → B: yes; the primary of `epoch` has been silent here too."""
+
+    cluster_id: str
+    epoch: int
+    member: Member
+
+
+class CompareAndSwap(NamedTuple):
+    """Data node → W: if the register is still at `epoch`, replace it."""
+
+    cluster_id: str
+    epoch: int
+    member: Member
+    primary: Member
+    in_sync: tuple[Member, ...]
+
+
+class Registered(NamedTuple):
+    """W → data node: the register as it is now (the answer to everything)."""
+
+    register: Register
+
+
+Message: TypeAlias = (
+    Frame | Beacon | Ack | BeaconAck | Fetch | Batches | Mismatch | Outdated
+    | Heartbeat | Prevote | Granted | CompareAndSwap | Registered
+)  # fmt: skip
+
+_Check: TypeAlias = Callable[[Any], Any]
+_pack = msgpack.Packer(use_bin_type=True).pack
+
+
+def _name(value: Any) -> str:
+    if type(value) is str and 0 < len(value) <= NAME_CHARS_MAX:
+        return value
+    raise ValueError("a name is expected")
+
+
+def _number(value: Any) -> int:
+    if type(value) is int and 0 <= value < 1 << 63:
+        return value
+    raise ValueError("a non-negative integer is expected")
+
+
+def _hash(value: Any) -> bytes:
+    if type(value) is bytes and len(value) == HASH_BYTES:
+        return value
+    raise ValueError("a hash is expected")
+
+
+def _bytes(value: Any) -> bytes:
+    if type(value) is bytes:
+        return value
+    raise ValueError("bytes are expected")
+
+
+def _member(value: Any) -> Member:
+    node, incarnation = value
+    return Member(_name(node), _name(incarnation))
+
+
+def _members(value: Any) -> tuple[Member, ...]:
+    if len(value) > MEMBERS_MAX:
+        raise ValueError("too many members")
+    members = tuple(_member(one) for one in value)
+    if list(members) != sorted(set(members)):
+        raise ValueError("members are neither sorted nor distinct")
+    return members
+
+
+def _many_bytes(value: Any) -> tuple[bytes, ...]:
+    if len(value) > FETCH_BATCHES_MAX:
+        raise ValueError("too many batches")
+    return tuple(_bytes(one) for one in value)
+
+
+def _register(value: Any) -> Register:
+    cluster_id, epoch, primary, in_sync, generation = value
+    return Register(_name(cluster_id), _number(epoch), _member(primary), _members(in_sync), _number(generation))
+
+
+_SCHEMA: dict[str, tuple[type[Any], tuple[_Check, ...]]] = {
+    "frame": (Frame, (_name, _number, _number, _bytes)),
+    "beacon": (Beacon, (_register, _number, _hash, _number, _number, _number)),
+    "ack": (Ack, (_name, _number, _member, _number, _hash)),
+    "beacon-ack": (BeaconAck, (_name, _number, _member, _number, _number, _hash, _number)),
+    "fetch": (Fetch, (_name, _number, _member, _number, _hash)),
+    "batches": (Batches, (_name, _number, _number, _number, _number, _many_bytes)),
+    "mismatch": (Mismatch, (_name, _number, _number, _hash)),
+    "outdated": (Outdated, (_register,)),
+    "heartbeat": (Heartbeat, (_name, _number, _member)),
+    "prevote": (Prevote, (_name, _number, _member)),
+    "granted": (Granted, (_name, _number, _member)),
+    "compare-and-swap": (CompareAndSwap, (_name, _number, _member, _member, _members)),
+    "registered": (Registered, (_register,)),
+}
+_KIND = {message: kind for kind, (message, _) in _SCHEMA.items()}
+
+
+def pack(message: Message) -> bytes:
+    """Encode a message."""
+    return _pack((_KIND[type(message)], *message))
+
+
+def unpack(data: bytes) -> Message:
+    """Decode and check a message. Raises RemoteProtocolError and nothing else."""
+    try:
+        kind, *fields = msgpack.unpackb(data, use_list=False, max_map_len=0)
+        message, checks = _SCHEMA[kind]
+        return message(*[check(field) for check, field in zip(checks, fields, strict=True)])  # type: ignore[no-any-return]
+    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError(f"not a replication message: {error}") from None
+
+
+def unpack_register(data: bytes) -> Register:
+    """Decode a stored register. Raises RemoteProtocolError."""
+    try:
+        return _register(msgpack.unpackb(data, use_list=False, max_map_len=0))
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError(f"not a register: {error}") from None
+
+
+def members(*members: Member) -> tuple[Member, ...]:
+    """The canonical form of a set of members."""
+    return tuple(sorted(set(members)))
