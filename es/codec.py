@@ -68,11 +68,56 @@ class Batch(NamedTuple):
 _pack = msgpack.Packer(use_bin_type=True, strict_types=False).pack
 
 
+class BatchBuilder:
+    """A batch that is still growing. Each entry is encoded once, when it is added, so that the size
+    of the batch is known before it is sealed."""
+
+    def __init__(self, epoch: int, first_seq: int, prev_hash: bytes, ts_us: int) -> None:
+        self.epoch = epoch
+        self.first_seq = first_seq
+        self.prev_hash = prev_hash
+        self.ts_us = ts_us
+        self.entries: list[Entry] = []
+        self.bytes = 0
+        self._packed: list[bytes] = []
+
+    @property
+    def last_seq(self) -> int:
+        """Sequence number of the last entry added; `first_seq` - 1 while there is none."""
+        return self.first_seq + len(self.entries) - 1
+
+    def add(self, application: str, event: Sequence[Any]) -> Entry:
+        """Append one event: (type, version, actor, request_id, body)."""
+        entry = Entry(len(self.entries), application, *event)
+        packed: bytes = _pack(entry)
+        self.entries.append(entry)
+        self._packed.append(packed)
+        self.bytes += len(packed)
+        return entry
+
+    def seal(self) -> Batch:
+        """The finished batch."""
+        assert self.entries, "a batch has at least one entry"
+        header: bytes = _pack((FORMAT, self.epoch, self.first_seq, self.prev_hash, self.ts_us))
+        data = b"".join((_SIX_FIELDS, header[1:], _array_header(len(self.entries)), *self._packed))
+        return Batch(
+            self.epoch, self.first_seq, self.prev_hash, self.ts_us, tuple(self.entries), data, sha256(data).digest()
+        )
+
+
+_SIX_FIELDS = b"\x96"
+
+
+def _array_header(length: int) -> bytes:
+    return bytes((0x90 | length,)) if length < 16 else b"\xdc" + length.to_bytes(2, "big")
+
+
 def encode_batch(epoch: int, first_seq: int, prev_hash: bytes, ts_us: int, entries: Sequence[Entry]) -> Batch:
-    """Encode a batch once; its `data` is what is stored, hashed and sent."""
-    assert entries, "a batch has at least one entry"
-    data: bytes = _pack((FORMAT, epoch, first_seq, prev_hash, ts_us, entries))
-    return Batch(epoch, first_seq, prev_hash, ts_us, tuple(entries), data, sha256(data).digest())
+    """Encode a batch at once; its `data` is what is stored, hashed and sent."""
+    builder = BatchBuilder(epoch, first_seq, prev_hash, ts_us)
+    for entry in entries:
+        builder.add(entry.application, entry[2:])
+    return builder.seal()
 
 
 def decode_batch(data: bytes) -> Batch:

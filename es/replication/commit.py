@@ -1,0 +1,18 @@
+"""R1 as a pure function: how far is the log committed?"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+
+from es.replication.messages import Member
+
+
+def commit_point(me: Member, durable_seq: int, required: Collection[Member], acked: Mapping[Member, int]) -> int:
+    """Highest sequence number that this primary has fsynced and that every required member has
+    acknowledged in this epoch (R1). `required` is in_sync ∪ pending; an absent member counts as 0."""
+    return min([durable_seq, *(acked.get(member, 0) for member in required if member != me)])
+
+
+def copies(me: Member, seq: int, acked: Mapping[Member, int]) -> int:
+    """How many nodes hold `seq` durably, this one included."""
+    return 1 + sum(1 for member, acknowledged in acked.items() if member != me and acknowledged >= seq)
