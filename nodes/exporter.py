@@ -1,0 +1,180 @@
+"""What a process tells those who watch it, over HTTP on a port of its own.
+
+    /metrics      Prometheus text, from an explicit registry
+    /livez        200 while the process runs its loop
+    /readyz       200 if it can serve, else 503
+    /status       JSON, one object
+    /primary      200 if this node is the active server, else 503 (for load balancers)
+    /backup?lag=  200 if it is a backup at most `lag` events behind (default: any), else 503
+
+A daemon thread answers, so a scrape never waits for the loop and the loop never for a scrape. Only
+GET; connections, request size and time are bounded (A20).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from socket import SO_REUSEADDR, SOL_SOCKET
+from threading import BoundedSemaphore, Thread
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+
+CONNECTIONS_MAX = 32
+REQUEST_TIMEOUT_S = 2.0
+BACKLOG = 64
+
+Answer = tuple[HTTPStatus, str, bytes]
+TEXT = "text/plain; charset=utf-8"
+JSON = "application/json"
+
+
+class ExporterBindFailed(Exception):
+    """The HTTP port cannot be had; the message is one sentence that names it."""
+
+
+def _always() -> bool:
+    return True
+
+
+def _never() -> bool:
+    return False
+
+
+def _no_backup(_lag_events: int | None) -> bool:
+    return False
+
+
+class Exporter:
+    """Serves one process's endpoints from construction until `close`.
+
+    status   the object of /status; called from the exporter's thread, so it must only read
+    ready    /readyz; live: /livez; primary: /primary
+    backup   given the allowed lag in events (None: any), whether this node is a backup that close
+    Raises ExporterBindFailed. `port` 0 takes a free one; `url` says which.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        status: Callable[[], Mapping[str, Any]],
+        registry: CollectorRegistry,
+        ready: Callable[[], bool] = _always,
+        live: Callable[[], bool] = _always,
+        primary: Callable[[], bool] = _never,
+        backup: Callable[[int | None], bool] = _no_backup,
+    ) -> None:
+        self._status = status
+        self._registry = registry
+        self._ready = ready
+        self._live = live
+        self._primary = primary
+        self._backup = backup
+        try:
+            self._server = _BoundedServer((host, port), _handler_of(self))
+        except OSError as error:
+            raise ExporterBindFailed(f"cannot serve HTTP on {host}:{port}: {error.strerror or error}") from None
+        self.url = f"http://{host}:{self._server.server_address[1]}"
+        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="exporter", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop serving and give the port back; idempotent."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join(REQUEST_TIMEOUT_S)
+
+    def answer(self, target: str) -> Answer:
+        """Status, content type and body for GET `target`."""
+        parts = urlsplit(target)
+        match parts.path:
+            case "/metrics":
+                return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+            case "/status":
+                return HTTPStatus.OK, JSON, json.dumps(self._status(), ensure_ascii=False, default=str).encode()
+            case "/livez":
+                return _verdict(self._live())
+            case "/readyz":
+                return _verdict(self._ready())
+            case "/primary":
+                return _verdict(self._primary())
+            case "/backup":
+                return self._answer_backup(parts.query)
+        return HTTPStatus.NOT_FOUND, TEXT, b"no such endpoint\n"
+
+    def _answer_backup(self, query: str) -> Answer:
+        lag = parse_qs(query, max_num_fields=8).get("lag", [None])[-1]
+        if lag is not None and not (lag.isascii() and lag.isdigit() and len(lag) <= 18):
+            return HTTPStatus.BAD_REQUEST, TEXT, b"lag is a number of events\n"
+        return _verdict(self._backup(None if lag is None else int(lag)))
+
+
+def _verdict(holds: bool) -> Answer:
+    if holds:
+        return HTTPStatus.OK, TEXT, b"ok\n"
+    return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, b"no\n"
+
+
+def _handler_of(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        """One GET, one answer, then the connection ends."""
+
+        timeout = REQUEST_TIMEOUT_S
+        server_version = "aulario"
+        sys_version = ""
+
+        def do_GET(self) -> None:
+            try:
+                status, content_type, body = exporter.answer(self.path)
+            except ValueError as error:  # a target or query that cannot be parsed
+                status, content_type, body = HTTPStatus.BAD_REQUEST, TEXT, f"{error}\n".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", content_type)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
+            """A scrape a second is no news."""
+
+    return Handler
+
+
+class _BoundedServer(HTTPServer):
+    """A thread for each connection, at most CONNECTIONS_MAX at once; one more is closed unanswered."""
+
+    request_queue_size = BACKLOG
+    allow_reuse_address = True
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        self._slots = BoundedSemaphore(CONNECTIONS_MAX)
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Bind without looking up the host's name: a slow resolver must not delay a start."""
+        self.socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        if not self._slots.acquire(blocking=False):
+            self.shutdown_request(request)
+            return
+        Thread(target=self._serve, args=(request, client_address), name="exporter-connection", daemon=True).start()
+
+    def _serve(self, request: Any, client_address: Any) -> None:
+        try:
+            self.finish_request(request, client_address)
+        except OSError:
+            pass  # the watcher went away; it will ask again
+        finally:
+            self.shutdown_request(request)
+            self._slots.release()
