@@ -1,0 +1,76 @@
+"""Exactly once: what must be remembered of finished transactions (A10).
+
+A session is remembered until its scope is closed and never evicted before. A table may hold a million
+of them, so a key and a value are opaque bytes and nothing else is kept for one.
+"""
+
+from __future__ import annotations
+
+from es.codec import Plain
+
+
+class SessionTable:
+    """Scope -> keys, key -> value. A key belongs to one scope; a key is unique among all of them.
+
+    The table records and cannot refuse: `can_open` and `has_room` are for the decision before.
+    """
+
+    __slots__ = ("_keys", "_values", "scopes_max", "sessions_max", "sessions_per_scope_max")
+
+    def __init__(self, scopes_max: int, sessions_per_scope_max: int, sessions_max: int) -> None:
+        assert scopes_max > 0 and sessions_per_scope_max > 0 and sessions_max > 0
+        self.scopes_max = scopes_max
+        self.sessions_per_scope_max = sessions_per_scope_max
+        self.sessions_max = sessions_max
+        self._keys: dict[int, list[bytes]] = {}
+        self._values: dict[bytes, bytes] = {}
+
+    def __len__(self) -> int:
+        """Sessions remembered, in all scopes."""
+        return len(self._values)
+
+    def can_open(self) -> bool:
+        """True if one more scope is within the bound."""
+        return len(self._keys) < self.scopes_max
+
+    def has_room(self, scope: int, promised: int, promised_in_all: int) -> bool:
+        """True if one more session is within the bounds, when `promised` more of this scope and
+        `promised_in_all` of all scopes are already on their way."""
+        return (
+            len(self._keys[scope]) + promised < self.sessions_per_scope_max
+            and len(self._values) + promised_in_all < self.sessions_max
+        )
+
+    def open_scope(self, scope: int) -> None:
+        """Begin a scope; its number was never open before."""
+        assert scope not in self._keys, f"scope {scope} is open already"
+        self._keys[scope] = []
+
+    def close_scope(self, scope: int) -> int:
+        """Forget a scope and every session in it; give their number."""
+        keys = self._keys.pop(scope)
+        for key in keys:
+            del self._values[key]
+        return len(keys)
+
+    def get(self, key: bytes) -> bytes | None:
+        """What is remembered under `key`, or None."""
+        return self._values.get(key)
+
+    def add(self, scope: int, key: bytes, value: bytes) -> None:
+        """Remember a finished transaction. A second one under the same key is a broken invariant (I5)."""
+        assert key not in self._values, "a transaction has ended twice"
+        self._keys[scope].append(key)
+        self._values[key] = value
+
+    def replace(self, key: bytes, value: bytes) -> None:
+        """Change what is remembered under a known key; its scope stays."""
+        assert key in self._values, "an unknown transaction cannot change"
+        self._values[key] = value
+
+    def to_plain(self) -> Plain:
+        """((scope, ((key, value) …)) …), both levels sorted: equal for equal content."""
+        return tuple(
+            (scope, tuple((key, self._values[key]) for key in sorted(keys)))
+            for scope, keys in sorted(self._keys.items())
+        )

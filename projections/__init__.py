@@ -1,0 +1,1 @@
+"""What the events mean: pure folds of the log and the decisions taken on them."""
