@@ -1,0 +1,35 @@
+"""One process a data directory. LMDB itself would admit a second writer."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from contextlib import suppress
+from pathlib import Path
+
+from es.errors import LogInUse
+
+LOCK_FILE = "holder.lock"
+
+
+class DirectoryLock:
+    """An exclusive lock on a directory, held until `release` or the end of the process (the kernel
+    lets go of it even after SIGKILL). Its file names the holder's process id."""
+
+    def __init__(self, path: Path) -> None:
+        """Take the lock at once; LogInUse, naming the holder, if somebody else has it."""
+        self._fd = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
+            self.release()
+            raise LogInUse(f"the log in {path} is in use by process {holder}") from None
+        with suppress(OSError):  # a full disk must not keep anybody from reading: the lock itself stands
+            os.ftruncate(self._fd, os.pwrite(self._fd, b"%d\n" % os.getpid(), 0))
+
+    def release(self) -> None:
+        """Let go; idempotent."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
