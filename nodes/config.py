@@ -6,7 +6,7 @@ ZeroMQ's (`tcp://127.0.0.1:5555`), HTTP ones are URLs, `data` is an absolute dir
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -303,10 +303,10 @@ def one_host(
 
     Every directory lies below `directory`. Raises ConfigError if the ports do not fit.
     """
-    if base_port is not None:
-        check_base_port(base_port, faculties)
     if not 0 <= faculties <= FACULTIES_MAX:
         raise ConfigError("faculties", f"must be between 0 and {FACULTIES_MAX}, not {faculties}")
+    if base_port is not None:
+        check_base_port(base_port, range(1, faculties + 1))
     names = names or {}
     return ClusterConfig(
         cluster_id=cluster_id,
@@ -322,13 +322,14 @@ def one_host(
     )
 
 
-def check_base_port(base_port: int, faculties: int) -> None:
-    """Raise ConfigError unless base … base + 199 are ports and the faculties fit below it."""
+def check_base_port(base_port: int, faculty_ids: Iterable[int]) -> None:
+    """Raise ConfigError unless base … base + 199 are ports and the faculties fit between them."""
     if not 1 <= base_port <= PORT_MAX + 1 - BASE_PORTS:
         raise ConfigError("base_port", f"must be between 1 and {PORT_MAX + 1 - BASE_PORTS}, not {base_port}")
-    if faculties > FACULTIES_WITH_BASE_MAX:
-        raise ConfigError(
-            "faculties",
-            f"{faculties} do not fit the {BASE_PORTS} ports from {base_port}: at most {FACULTIES_WITH_BASE_MAX} "
-            "(each needs a port for its programs and one for HTTP)",
-        )
+    for faculty_id in faculty_ids:
+        if faculty_id > FACULTIES_WITH_BASE_MAX:
+            raise ConfigError(
+                "faculties",
+                f"faculty {faculty_id} does not fit the {BASE_PORTS} ports from {base_port}: ids go up to "
+                f"{FACULTIES_WITH_BASE_MAX}, for each needs a port for its programs and one for HTTP",
+            )
