@@ -45,13 +45,14 @@ class MemoryLog(EventLog):
             kept = kept[: bisect_right(kept, write.truncate_after, key=_first_seq)]
             head = head_of(kept[-1]) if kept else EMPTY
             assert head.seq == write.truncate_after, f"seq {write.truncate_after} is inside a batch"
-        self._durable = self._durable.after(write, head)
+        durable = self._durable.after(write, head)
         if kept is not self._batches:
             self._bytes_used = sum(len(batch.data) for batch in kept)
             self._batches = kept
         kept.extend(write.batches)
         self._bytes_used += sum(len(batch.data) for batch in write.batches)
-        return self._durable.head
+        self._durable = durable
+        return durable.head
 
     def batch_at(self, seq: int) -> Batch | None:
         batches = self._batches
