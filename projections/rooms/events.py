@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 
 from es.machine import Event
 
-EXPIRY_ACTOR: Final = "es"
-"""Actor of what time alone causes."""
+SYSTEM_ACTOR: Final = "es"
+"""Actor of what no client asked for: expiries and alerts."""
 
 
 class CatalogAdopted(NamedTuple):

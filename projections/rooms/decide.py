@@ -1,0 +1,275 @@
+"""Decisions on requests and answers: which events a command causes, or why it causes none.
+
+Nothing here changes the state, and nothing raises: what a client sends can only be refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from es.machine import Accepted, Answered, Decision, Event, Refused
+from projections.rooms import commands, events, outcome
+from projections.rooms.catalog import Catalog
+from projections.rooms.commands import Answer, Proposal, Reserve, Result
+from projections.rooms.events import event_of, faculty_actor
+from projections.rooms.holds import Hold
+from projections.rooms.identity import request_id_of
+from projections.rooms.inventory import Inventory
+from projections.rooms.limits import (
+    CATALOGS_MAX,
+    ID_MAX,
+    ROOMS_PER_REQUEST_MAX,
+    TERMS_EVER_MAX,
+    TEXT_CHARS_MAX,
+    Bounds,
+)  # fmt: skip
+from projections.rooms.outcome import Outcome
+from projections.rooms.policy import Policy, Selection
+from projections.rooms.term import Term
+
+
+@dataclass(slots=True, frozen=True)
+class Settings:
+    """What a primary decides by; recorded in the events where it matters, so no replay needs it."""
+
+    catalog: Catalog
+    hold_ms: int
+    policy: Policy
+    bounds: Bounds
+
+
+def reserve(state: Inventory, settings: Settings, command: Reserve, now_us: int) -> Decision:
+    """SOL: a repetition gets its proposal while it is held, its result afterwards (A10); anything else
+    becomes a hold on named rooms or a denial (A7)."""
+    field = bad_field(command)
+    if field is not None:
+        return Answered(bad_field_result(command.transaction_id, field))
+    request_id = request_id_of(command.transaction_id)
+    hold = state.holds.find(command.faculty_id, request_id)
+    if hold is not None:
+        return _repeat_hold(state, command, hold, now_us)
+    kept = state.finished(command.faculty_id, request_id)
+    if kept is not None:
+        return _repeat_finished(state, command, kept)
+    if command.term in state.closed_terms:
+        return Answered(_invalid(command.transaction_id, commands.TERM_CLOSED, "the term is closed"))
+    why = _bound_met(state, settings, command)
+    if why is not None:
+        return Refused(Result(command.transaction_id, commands.UNAVAILABLE, commands.BUSY, why))
+    return _propose(state, settings, command, request_id, now_us)
+
+
+def answer(state: Inventory, command: Answer, now_us: int) -> Decision:
+    """ACK: confirm or free what is held (A8); at or after the deadline it is too late even if the expiry
+    has not been processed (A9); a repeated or differing one gets the first result (A10)."""
+    transaction_id = command.transaction_id
+    request_id = request_id_of(transaction_id)
+    if command.faculty_id is None:
+        holds = state.holds.find_all(request_id)
+        if len(holds) > 1:
+            return Answered(_invalid(transaction_id, commands.AMBIGUOUS, "several faculties hold under this id"))
+        hold = holds[0] if holds else None
+    elif not 0 <= command.faculty_id <= ID_MAX or not is_text(transaction_id):
+        return Answered(_unknown(transaction_id))
+    else:
+        hold = state.holds.find(command.faculty_id, request_id)
+    if hold is not None:
+        return _end_hold(state, hold, transaction_id, command.accept, now_us)
+    kept = None if command.faculty_id is None else state.finished(command.faculty_id, request_id)
+    if kept is None:
+        return Answered(_unknown(transaction_id))
+    return Answered(_result_of(state, transaction_id, kept), kept.seq)
+
+
+def timed_out(transaction_id: str) -> Result:
+    """The result of a hold that expired (A9); also what is pushed when its `Expired` has committed."""
+    return Result(transaction_id, commands.CANCELED, commands.ACK_TIMEOUT, "no answer came before the deadline")
+
+
+def expiry_of(hold: Hold) -> Event:
+    """The event that ends a hold whose deadline is reached."""
+    return event_of(events.Expired(hold.reserved.faculty_id), events.SYSTEM_ACTOR, hold.request_id)
+
+
+def bad_field(command: Reserve) -> str | None:
+    """The first field outside its limits, by its name on the wire, or None."""
+    if not 0 <= command.classrooms <= ROOMS_PER_REQUEST_MAX or not (command.classrooms or command.labs):
+        return "salones"
+    if not 0 <= command.labs <= ROOMS_PER_REQUEST_MAX:
+        return "laboratorios"
+    if not 0 <= command.faculty_id <= ID_MAX:
+        return "faculty_id"
+    if not 0 <= command.program_id <= ID_MAX:
+        return "program_id"
+    if not command.transaction_id or not is_text(command.transaction_id):
+        return "transaction_id"
+    if not is_text(command.term):
+        return "semester"
+    if not is_text(command.faculty):
+        return "facultad"
+    return None if is_text(command.program) else "programa"
+
+
+def bad_field_result(transaction_id: str, field: str) -> Result:
+    """INVALID BAD_FIELD for one field."""
+    return _invalid(transaction_id, commands.BAD_FIELD, f"{field} is missing or outside its limits")
+
+
+def is_text(value: str) -> bool:
+    """True if the log can hold it: short, and no half of a surrogate pair."""
+    if len(value) > TEXT_CHARS_MAX:
+        return False
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+
+
+def _invalid(transaction_id: str, code: str, reason: str) -> Result:
+    return Result(transaction_id, commands.INVALID, code, reason)
+
+
+def _unknown(transaction_id: str) -> Result:
+    return _invalid(transaction_id, commands.UNKNOWN_TRANSACTION, "no transaction with this id is known")
+
+
+def _conflict(transaction_id: str) -> Answered:
+    return Answered(_invalid(transaction_id, commands.CONFLICT, "this id came before with another request"))
+
+
+def _repeat_hold(state: Inventory, command: Reserve, hold: Hold, now_us: int) -> Decision:
+    r = hold.reserved
+    first = (r.program_id, hold.term.name, r.asked_classrooms, r.asked_labs, r.partial)
+    if first != _compared(command):
+        return _conflict(command.transaction_id)
+    deadline_us = state.holds.deadline_us(hold)
+    if now_us >= deadline_us:
+        return Accepted((expiry_of(hold),), timed_out(command.transaction_id))
+    names = hold.term.catalog.names
+    return Answered(
+        Proposal(command.transaction_id, names(r.classrooms), names(r.labs), names(r.mobile), deadline_us), hold.seq
+    )
+
+
+def _repeat_finished(state: Inventory, command: Reserve, kept: Outcome) -> Decision:
+    term = state.term_numbered(kept.term).name
+    first = (kept.program_id, term, kept.asked_classrooms, kept.asked_labs, kept.partial)
+    if first != _compared(command):
+        return _conflict(command.transaction_id)
+    return Answered(_result_of(state, command.transaction_id, kept), kept.seq)
+
+
+def _compared(command: Reserve) -> tuple[int, str, int, int, bool]:
+    """What a repetition must have in common with the first; the faculty is part of its identity."""
+    return command.program_id, command.term, command.classrooms, command.labs, command.partial
+
+
+def _result_of(state: Inventory, transaction_id: str, kept: Outcome) -> Result:
+    if kept.ending == outcome.CONFIRMED:
+        names = state.term_numbered(kept.term).catalog.names
+        return _accepted(transaction_id, names(kept.classrooms), names(kept.labs), names(kept.mobile))
+    if kept.ending == outcome.DENIED:
+        return _denied(transaction_id)
+    return _rejected(transaction_id) if kept.ending == outcome.REJECTED else timed_out(transaction_id)
+
+
+def _accepted(
+    transaction_id: str, classrooms: tuple[str, ...], labs: tuple[str, ...], mobile: tuple[str, ...]
+) -> Result:
+    return Result(transaction_id, commands.ACCEPTED, None, None, classrooms, labs, mobile)
+
+
+def _denied(transaction_id: str) -> Result:
+    return Result(transaction_id, commands.DENIED, commands.NOT_ENOUGH_ROOMS, "not enough rooms are free")
+
+
+def _rejected(transaction_id: str) -> Result:
+    return Result(transaction_id, commands.CANCELED, commands.REJECTED, "the faculty rejected the proposal")
+
+
+def _end_hold(state: Inventory, hold: Hold, transaction_id: str, accept: bool, now_us: int) -> Accepted:
+    if now_us >= state.holds.deadline_us(hold):
+        return Accepted((expiry_of(hold),), timed_out(transaction_id))
+    faculty_id = hold.reserved.faculty_id
+    if not accept:
+        rejected = event_of(events.Rejected(faculty_id), faculty_actor(faculty_id), hold.request_id)
+        return Accepted((rejected,), _rejected(transaction_id))
+    confirmed = event_of(events.Confirmed(faculty_id), faculty_actor(faculty_id), hold.request_id)
+    names = hold.term.catalog.names
+    r = hold.reserved
+    return Accepted((confirmed,), _accepted(transaction_id, names(r.classrooms), names(r.labs), names(r.mobile)))
+
+
+def _bound_met(state: Inventory, settings: Settings, command: Reserve) -> str | None:
+    """Why a new transaction is one too many, or None."""
+    bounds = settings.bounds
+    if len(state.holds) >= bounds.holds_max:
+        return "too many proposals wait for their answer"
+    term = state.terms.get(command.term)
+    if term is not None:
+        if not state.sessions.has_room(term.number, term.holds, len(state.holds)):
+            return "the term has as many transactions as are remembered"
+    elif not state.sessions.can_open() or state.terms_ever >= TERMS_EVER_MAX:
+        return "too many terms are open"
+    elif settings.catalog.catalog_id not in state.catalogs and len(state.catalogs) >= CATALOGS_MAX:
+        return "too many catalogs have been used"
+    if command.faculty_id not in state.faculties and len(state.faculties) >= bounds.faculties_max:
+        return "too many faculties are registered"
+    if (command.faculty_id, command.program_id) not in state.programs and len(state.programs) >= bounds.programs_max:
+        return "too many programs are registered"
+    return None
+
+
+def _propose(
+    state: Inventory, settings: Settings, command: Reserve, request_id: str | bytes, now_us: int
+) -> Accepted:
+    actor = faculty_actor(command.faculty_id)
+    records = _registrations(state, command)
+    term = state.terms.get(command.term)
+    if term is None:
+        term = Term(command.term, state.terms_ever + 1, settings.catalog)
+        if settings.catalog.catalog_id not in state.catalogs:
+            records.append(events.CatalogAdopted(settings.catalog.catalog_id, settings.catalog.rooms))
+        records.append(events.TermOpened(term.name, term.number, settings.catalog.catalog_id))
+    chosen = settings.policy.choose(term.catalog, term.free, command.classrooms, command.labs, command.partial)
+    asked = (
+        command.faculty_id, command.program_id, term.number,
+        command.classrooms, command.labs, command.partial, settings.policy.number,
+    )  # fmt: skip
+    reply: Proposal | Result
+    if chosen is None:
+        records.append(events.Denied(*asked, commands.NOT_ENOUGH_ROOMS))
+        reply = _denied(command.transaction_id)
+    else:
+        records.append(events.Reserved(*asked, settings.hold_ms, *chosen))
+        names = term.catalog.names
+        reply = Proposal(
+            command.transaction_id, names(chosen.classrooms), names(chosen.labs), names(chosen.mobile),
+            now_us + settings.hold_ms * 1_000,
+        )  # fmt: skip
+    caused = [event_of(record, actor, request_id) for record in records]
+    caused += [
+        event_of(events.AlertRaised(code, term.name), events.SYSTEM_ACTOR, request_id)
+        for code in _shortages(command, chosen)
+        if code not in term.alerts
+    ]
+    return Accepted(caused, reply)
+
+
+def _registrations(state: Inventory, command: Reserve) -> list[events.Record]:
+    """Faculty and program are registered by their first request (A21)."""
+    records: list[events.Record] = []
+    if command.faculty_id not in state.faculties:
+        records.append(events.FacultyRegistered(command.faculty_id, command.faculty))
+    if (command.faculty_id, command.program_id) not in state.programs:
+        records.append(events.ProgramRegistered(command.faculty_id, command.program_id, command.program))
+    return records
+
+
+def _shortages(command: Reserve, chosen: Selection | None) -> tuple[str, ...]:
+    """The alerts that a choice gives reason for (A13); each stands until rooms of the term become free."""
+    if chosen is None:
+        return (commands.NOT_ENOUGH_ROOMS,)
+    missing_labs = command.labs - len(chosen.labs)
+    if not missing_labs and len(chosen.classrooms) == command.classrooms:
+        return ()
+    labs_exhausted = (commands.LABS_EXHAUSTED,) if missing_labs else ()
+    whole = len(chosen.classrooms) == command.classrooms and len(chosen.mobile) == missing_labs
+    return labs_exhausted if whole else (*labs_exhausted, commands.NOT_ENOUGH_ROOMS)

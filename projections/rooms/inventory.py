@@ -1,0 +1,175 @@
+"""The state of the rooms application and its fold: what every event does, and nothing else.
+
+A term stores its occupied rooms, a transaction its hold while it lives and a few bytes when it is
+finished. Recording cannot refuse: an event that does not fit the state is a broken invariant and stops
+the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from es.codec import Plain
+from es.machine import Event
+from es.replication.sessions import SessionTable
+from projections.rooms import events, outcome
+from projections.rooms.catalog import Catalog, Room
+from projections.rooms.holds import Hold, Holds
+from projections.rooms.identity import session_key
+from projections.rooms.limits import Bounds
+from projections.rooms.outcome import Outcome
+from projections.rooms.term import RoomSet, Term
+from projections.rooms.upcast import UPCASTER
+
+Body = tuple[Any, ...]
+Recorder = Callable[[Event, Body, int, int], None]
+
+
+class Inventory:
+    """The fold. `record` is its only way to change; everything else reads."""
+
+    def __init__(self, bounds: Bounds) -> None:
+        self.catalogs: dict[str, Catalog] = {}
+        self.faculties: dict[int, str] = {}
+        self.programs: dict[tuple[int, int], str] = {}
+        self.terms: dict[str, Term] = {}
+        self.closed_terms: set[str] = set()
+        self.holds = Holds()
+        self.sessions = SessionTable(
+            bounds.open_terms_max, bounds.transactions_per_term_max, bounds.transactions_max
+        )
+        self._terms_by_number: dict[int, Term] = {}
+        self._recorders: dict[str, Recorder] = {
+            "CatalogAdopted": self._catalog_adopted,
+            "TermOpened": self._term_opened,
+            "TermClosed": self._term_closed,
+            "FacultyRegistered": self._faculty_registered,
+            "ProgramRegistered": self._program_registered,
+            "Reserved": self._reserved,
+            "Denied": self._denied,
+            "Confirmed": self._confirmed,
+            "Rejected": self._rejected,
+            "Expired": self._expired,
+            "Released": self._released,
+            "AlertRaised": self._alert_raised,
+        }
+
+    @property
+    def terms_ever(self) -> int:
+        """Terms opened so far, which is also the number of the newest one."""
+        return len(self.terms) + len(self.closed_terms)
+
+    def term_numbered(self, number: int) -> Term:
+        """An open term."""
+        return self._terms_by_number[number]
+
+    def finished(self, faculty_id: int, request_id: str | bytes) -> Outcome | None:
+        """How a transaction ended, if it did and its term is still open."""
+        packed = self.sessions.get(session_key(faculty_id, request_id))
+        return None if packed is None else outcome.unpack(packed)
+
+    def record(self, event: Event, seq: int, ts_us: int) -> None:
+        """Record one event. Raises UnknownEvent."""
+        body = event.body
+        if event.version != events.VERSIONS.get(event.type):
+            body = UPCASTER.current(event.type, event.version, body)
+        self._recorders[event.type](event, body, seq, ts_us)
+
+    def _catalog_adopted(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        catalog_id, rooms = body
+        catalog = Catalog.of(map(Room._make, rooms))
+        assert catalog.catalog_id == catalog_id, "the catalog is not what its id says"
+        self.catalogs[catalog_id] = catalog
+
+    def _term_opened(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        opened = events.TermOpened._make(body)
+        assert opened.number == self.terms_ever + 1 and opened.term not in self.closed_terms
+        term = Term(opened.term, opened.number, self.catalogs[opened.catalog_id])
+        self.terms[term.name] = self._terms_by_number[term.number] = term
+        self.sessions.open_scope(term.number)
+
+    def _term_closed(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        term = self._terms_by_number.pop(body[0])
+        del self.terms[term.name]
+        self.closed_terms.add(term.name)
+        self.holds.end_term(term)
+        self.sessions.close_scope(term.number)
+
+    def _faculty_registered(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        faculty_id, name = body
+        self.faculties[faculty_id] = name
+
+    def _program_registered(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        faculty_id, program_id, name = body
+        self.programs[faculty_id, program_id] = name
+
+    def _reserved(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        reserved = events.Reserved._make(body)
+        term = self._terms_by_number[reserved.term]
+        rooms = _rooms_of(term, reserved.classrooms, reserved.labs, reserved.mobile)
+        assert self.holds.find(reserved.faculty_id, event.request_id) is None, "a transaction holds twice"
+        term.hold(rooms)
+        self.holds.begin(event.request_id, reserved, term, rooms, seq, ts_us + reserved.hold_ms * 1_000)
+
+    def _denied(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        denied = events.Denied._make(body)
+        kept = Outcome(
+            outcome.DENIED, seq, denied.term, denied.program_id,
+            denied.asked_classrooms, denied.asked_labs, denied.partial,
+        )  # fmt: skip
+        self.sessions.add(denied.term, session_key(denied.faculty_id, event.request_id), kept.pack())
+
+    def _confirmed(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        hold = self.holds.end(body[0], event.request_id)
+        hold.term.confirm(hold.rooms)
+        r = hold.reserved
+        kept = Outcome(
+            outcome.CONFIRMED, seq, r.term, r.program_id, r.asked_classrooms, r.asked_labs, r.partial,
+            r.classrooms, r.labs, r.mobile,
+        )  # fmt: skip
+        self.sessions.add(r.term, session_key(r.faculty_id, event.request_id), kept.pack())
+
+    def _rejected(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        self._drop(self.holds.end(body[0], event.request_id), outcome.REJECTED, seq)
+
+    def _expired(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        self._drop(self.holds.end(body[0], event.request_id), outcome.EXPIRED, seq)
+
+    def _drop(self, hold: Hold, ending: int, seq: int) -> None:
+        hold.term.drop_hold(hold.rooms)
+        r = hold.reserved
+        kept = Outcome(ending, seq, r.term, r.program_id, r.asked_classrooms, r.asked_labs, r.partial)
+        self.sessions.add(r.term, session_key(r.faculty_id, hold.request_id), kept.pack())
+
+    def _released(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        kept = self.finished(body[0], event.request_id)
+        assert kept is not None and kept.ending == outcome.CONFIRMED and not kept.released_seq
+        term = self._terms_by_number[kept.term]
+        term.release(_rooms_of(term, kept.classrooms, kept.labs, kept.mobile))
+        self.sessions.replace(session_key(body[0], event.request_id), kept._replace(released_seq=seq).pack())
+
+    def _alert_raised(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
+        code, name = body
+        term = self.terms.get(name)
+        if term is not None:
+            term.alerts.add(code)
+
+    def to_plain(self) -> Plain:
+        """The whole state, every level sorted: equal for equal histories."""
+        return (
+            tuple((catalog_id, catalog.rooms) for catalog_id, catalog in sorted(self.catalogs.items())),
+            tuple(sorted(self.faculties.items())),
+            tuple((*ids, name) for ids, name in sorted(self.programs.items())),
+            tuple(term.to_plain() for _, term in sorted(self._terms_by_number.items())),
+            tuple(sorted(self.closed_terms)),
+            self.holds.to_plain(),
+            self.sessions.to_plain(),
+        )
+
+
+def _rooms_of(term: Term, classrooms: tuple[int, ...], labs: tuple[int, ...], mobile: tuple[int, ...]) -> RoomSet:
+    mask = term.catalog.mask(classrooms + labs + mobile)
+    return RoomSet(mask, len(classrooms) + len(mobile), len(labs), len(mobile))
+
+
