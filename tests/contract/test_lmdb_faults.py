@@ -45,7 +45,15 @@ def writer(path: Path) -> Iterator[Callable[..., "subprocess.Popen[str]"]]:
                     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
                     resource.setrlimit(resource.RLIMIT_FSIZE, (file_bytes_max, file_bytes_max))
 
-            command = [*prefix, sys.executable, "-m", "tests.contract.log_writer", str(where), str(writes), str(batches)]
+            command = [
+                *prefix,
+                sys.executable,
+                "-m",
+                "tests.contract.log_writer",
+                str(where),
+                str(writes),
+                str(batches),
+            ]
             process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT, preexec_fn=limit)
             running.enter_context(process)
             running.callback(process.kill)
@@ -61,7 +69,9 @@ def said(process: "subprocess.Popen[str]") -> list[str]:
     return process.stdout.read().split("\n")[:-1]
 
 
-def test_nobody_else_may_write_where_a_process_writes(path: Path, writer: Callable[..., "subprocess.Popen[str]"]) -> None:
+def test_nobody_else_may_write_where_a_process_writes(
+    path: Path, writer: Callable[..., "subprocess.Popen[str]"]
+) -> None:
     process = writer()
     with pytest.raises(LogInUse, match=f"process {process.pid}$"):
         LmdbLog.open(path)
@@ -153,9 +163,9 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_refuses_the_write_and_keeps_the_rest(small_disk: Path) -> None:
     batches = chain(2_000, body_bytes=1_000)
     with closing(LmdbLog.create(small_disk / "log", IDENTITY)) as log:
+        writes = (log.write(Write([batch])) for batch in batches)
         with pytest.raises(LogWriteFailed, match=os.strerror(errno.ENOSPC)):
-            for batch in batches:
-                log.write(Write([batch]))
+            list(writes)
         durable = log.head()
         with pytest.raises(LogWriteFailed, match=os.strerror(errno.ENOSPC)):
             log.write(Write(records=[("promised", b"1")]))

@@ -1,0 +1,236 @@
+"""Damage to a stored log is always found, and found by a process that may die of it."""
+
+import os
+import random
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import lmdb
+import msgpack
+import pytest
+
+from es.codec import Batch, decode_batch, is_canonical
+from es.errors import LogDamaged, LogError, LogMissing
+from es.log.base import EMPTY, Write
+from es.log.chain import head_of
+from es.log.lmdb_log import DATA_FILE, LmdbLog
+from es.log.verify import Damage, verify, verify_in_child
+from tests.contract.chains import IDENTITY, chain
+
+PAGE_BYTES = 4096
+BATCHES = chain(40, events=4, body_bytes=300)
+SMALL_BATCHES = chain(400, events=1)
+
+
+def stored(path: Path, batches: list[Batch]) -> Path:
+    with closing(LmdbLog.create(path, IDENTITY)) as log:
+        log.write(Write(batches[:-1], records=[("promised", b"4")]))
+        log.write(Write(batches[-1:], commit_seq=batches[-2].last_seq))
+    return path
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return stored(tmp_path / "log", BATCHES)
+
+
+def change(path: Path, at: int, new: Callable[[bytes], bytes], size: int = 1) -> None:
+    with (path / DATA_FILE).open("r+b") as file:
+        file.seek(at)
+        old = file.read(size)
+        file.seek(at)
+        file.write(new(old))
+
+
+def flip(byte: bytes) -> bytes:
+    return bytes([byte[0] ^ 0x10])
+
+
+def places_of(path: Path, content: bytes) -> list[int]:
+    """Where `content` is stored, at least once."""
+    places = [match.start() for match in re.finditer(re.escape(content), (path / DATA_FILE).read_bytes())]
+    assert places
+    return places
+
+
+def edit(path: Path, change: Callable[[lmdb.Transaction, lmdb._Database], object]) -> None:
+    """Change stored batches behind the log's back."""
+    with lmdb.open(str(path), max_dbs=2) as environment:
+        database = environment.open_db(b"batches", create=False)
+        with environment.begin(write=True) as txn:
+            change(txn, database)
+
+
+def test_a_sound_log_is_reported_whole(path: Path) -> None:
+    report = verify_in_child(path)
+    assert report == verify(path)
+    assert (report.batches, report.events, report.head) == (40, 160, head_of(BATCHES[-1]))
+    assert (report.commit_seq, report.structure_checked, report.damage) == (156, True, None)
+
+
+def test_an_empty_log_is_sound(tmp_path: Path) -> None:
+    LmdbLog.create(tmp_path / "log", IDENTITY).close()
+    assert verify_in_child(tmp_path / "log").head == EMPTY
+
+
+def test_a_walk_may_begin_later_and_takes_the_link_before_it_along(path: Path) -> None:
+    assert verify(path, 9).batches == 39  # from seq 5 on
+    assert verify(path, 10).batches == 38
+    assert verify(path, 161).batches == 1
+    assert verify(path, 10_000).head == head_of(BATCHES[-1])
+
+
+def test_progress_is_told(tmp_path: Path) -> None:
+    told: list[int] = []
+    verify(stored(tmp_path / "log", SMALL_BATCHES), on_progress=told.append)
+    assert told == [0, 256]
+
+
+@pytest.mark.parametrize("index", [0, 20, 39])
+def test_a_flipped_bit_in_a_batch_is_found_and_placed(path: Path, index: int) -> None:
+    [place] = places_of(path, BATCHES[index].data[:60])
+    change(path, place + 400, flip)
+    sound_seq = BATCHES[index].first_seq - 1
+    with pytest.raises(
+        LogDamaged, match=rf"seq {sound_seq + 1}\b.*\(sound up to seq {sound_seq}\)|contradicts its hash"
+    ):
+        verify_in_child(path)
+
+
+def test_a_damaged_batch_is_never_served(path: Path) -> None:
+    [place] = places_of(path, BATCHES[20].data[:60])
+    change(path, place + 400, flip)
+    with closing(LmdbLog.open(path)) as log:
+        assert log.batch_at(80) == BATCHES[19]
+        with pytest.raises(LogDamaged, match="seq 81"):
+            log.batch_at(82)
+        served: list[Batch] = []
+        with pytest.raises(LogDamaged, match="seq 81"):
+            served.extend(batch for batch in log.batches())
+    assert verify(path).damage == Damage(81, f"the log in {path} is damaged: the batch at seq 81 contradicts its hash")
+
+
+def test_a_flipped_bit_in_a_record_is_found(path: Path) -> None:
+    for at in places_of(path, b"record/promised"):  # LMDB keeps older copies of a page
+        change(path, at + len("record/promised") + 32, flip)
+    with pytest.raises(LogDamaged, match="record/promised contradicts its hash"):
+        verify_in_child(path)
+    with pytest.raises(LogDamaged):
+        LmdbLog.open(path)
+
+
+def test_any_flipped_bit_is_found_or_hurts_nothing(tmp_path: Path) -> None:
+    drawn = random.Random(17)
+    path = stored(tmp_path / "log", chain(12, events=2, body_bytes=150))
+    whole = (path / DATA_FILE).read_bytes()
+    sound = verify(path)
+    used = [at for at, byte in enumerate(whole) if byte]
+    found = 0
+    for at in drawn.sample(used, 24):
+        (path / DATA_FILE).write_bytes(whole)
+        change(path, at, flip)
+        try:
+            assert verify_in_child(path) == sound, f"the flip at byte {at} is silent"
+        except LogDamaged:
+            found += 1
+    assert found >= 12
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
+def test_a_truncated_file_is_found(path: Path, kept: float) -> None:
+    os.truncate(path / DATA_FILE, int((path / DATA_FILE).stat().st_size * kept))
+    with pytest.raises(LogDamaged):
+        verify_in_child(path)
+
+
+def test_a_zeroed_page_is_found(path: Path) -> None:
+    whole = (path / DATA_FILE).read_bytes()
+    found = 0
+    for at in range(0, len(whole), PAGE_BYTES):
+        (path / DATA_FILE).write_bytes(whole)
+        change(path, at, lambda old: bytes(len(old)), PAGE_BYTES)
+        try:
+            assert verify_in_child(path).head in (head_of(BATCHES[-1]), head_of(BATCHES[-2]))
+        except LogDamaged:
+            found += 1
+    assert found > len(BATCHES) // 2
+
+
+@pytest.mark.parametrize(("harm", "what"), [("truncated", "died of SIGBUS"), ("zeroed", "MDB_CORRUPTED")])
+def test_the_death_of_the_process_that_read_is_damage(tmp_path: Path, harm: str, what: str) -> None:
+    path = stored(tmp_path / "log", SMALL_BATCHES)
+    size = (path / DATA_FILE).stat().st_size
+    holding = "import sys; from pathlib import Path; from es.log.directory_lock import DirectoryLock; "
+    holding += "lock = DirectoryLock(Path(sys.argv[1])); print(flush=True); input()"
+    # While somebody holds the directory its pages are not looked at, so that only the death shows it.
+    command = [sys.executable, "-c", holding, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "\n"
+        if harm == "truncated":
+            os.truncate(path / DATA_FILE, 3 * PAGE_BYTES)
+        else:
+            change(path, 2 * PAGE_BYTES, lambda old: bytes(len(old)), size - 2 * PAGE_BYTES)
+        with pytest.raises(LogDamaged, match=what):
+            verify_in_child(path)
+        holder.communicate("\n", timeout=60)
+
+
+def test_a_missing_batch_is_found(path: Path) -> None:
+    edit(path, lambda txn, batches: txn.delete((81).to_bytes(8, "big"), db=batches))
+    damage = verify(path).damage
+    assert damage is not None and damage.seq == 81 and "seq 85 follows seq 80" in damage.what
+
+
+@pytest.mark.parametrize("index", [0, 39])
+def test_a_missing_end_is_found(path: Path, index: int) -> None:
+    key = BATCHES[index].first_seq.to_bytes(8, "big")
+    edit(path, lambda txn, batches: txn.delete(key, db=batches))
+    assert verify(path).damage is not None
+
+
+def test_a_batch_stored_in_another_place_is_found(path: Path) -> None:
+    moved = BATCHES[20]
+    edit(path, lambda txn, batches: txn.put((77).to_bytes(8, "big"), moved.hash + moved.data, db=batches))
+    with pytest.raises(LogDamaged, match="stored at seq 77"):
+        verify_in_child(path)
+
+
+def test_a_batch_that_is_not_canonical_is_found(tmp_path: Path) -> None:
+    first = chain(1)[0]
+    loose = msgpack.packb([1, 1, 1, bytes(32), 5, list(first.entries)], use_single_float=True).replace(
+        b"\x05\x93", b"\xcd\x00\x05\x93", 1
+    )
+    batch = decode_batch(loose)
+    assert not is_canonical(batch)
+    with closing(LmdbLog.create(tmp_path / "log", IDENTITY)) as log:
+        log.write(Write([batch]))
+    with pytest.raises(LogDamaged, match="seq 1 is not encoded canonically"):
+        verify_in_child(tmp_path / "log")
+
+
+def test_a_format_of_another_time_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("es.log.lmdb_log.FORMAT", b"2")
+    with pytest.raises(LogError, match="format b'1'; this program knows b'2'"):
+        LmdbLog.open(path)
+    with pytest.raises(LogError, match="format"):
+        verify(path)
+
+
+def test_there_is_nothing_to_verify_where_there_is_no_log(tmp_path: Path) -> None:
+    with pytest.raises(LogMissing, match="there is no log"):
+        verify_in_child(tmp_path)
+    with lmdb.open(str(tmp_path / "other")):
+        pass
+    with pytest.raises(LogMissing, match="not an event log"):
+        verify_in_child(tmp_path / "other")
+
+
+def test_a_verification_that_takes_too_long_is_no_damage(path: Path) -> None:
+    with pytest.raises(LogError, match="within 1 ms") as refused:
+        verify_in_child(path, time_limit_ms=1)
+    assert not isinstance(refused.value, LogDamaged)
