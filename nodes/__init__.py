@@ -1,0 +1,1 @@
+"""Processes: thin shells around pure cores. The only place that speaks ZeroMQ."""

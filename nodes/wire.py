@@ -1,0 +1,94 @@
+"""The wire protocol: payloads to typed messages and back.
+
+Decoding never raises: what cannot be understood comes back as `Invalid` (answer it with `as_res`) or
+`Dropped` (count it by `why`). A command decoded here is within every limit of the protocol.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from nodes.wire_encoding import UNREADABLE_WHYS, Encoding, Unreadable, encode_map, encoding_of, parse
+from nodes.wire_schema import (
+    DROPPED_WHYS,
+    Dropped,
+    Invalid,
+    Malformed,
+    ProgramRequest,
+    Receipt,
+    Res,
+    answer_fields,
+    program_request,
+    program_request_fields,
+    proposal_fields,
+    res_fields,
+    reserve_fields,
+    server_answer,
+    server_request,
+)
+from projections.rooms.commands import Answer, Proposal, Reserve, Result
+
+M = TypeVar("M")
+
+WHYS = (*UNREADABLE_WHYS, *DROPPED_WHYS)
+"""Every reason for which a message is dropped: the labels of its counter."""
+
+
+class Decoded(NamedTuple, Generic[M]):
+    """The messages of one payload, in order, and how to answer them."""
+
+    messages: list[M | Malformed]
+    encoding: Encoding
+    is_array: bool
+
+
+def decode_requests(payload: bytes) -> Decoded[Reserve | Answer]:
+    """What a client sends a server: SOL and ACK. Never raises."""
+    return _decode(payload, server_request)
+
+
+def decode_answers(payload: bytes) -> Decoded[Proposal | Res]:
+    """What a server sends a client: PROP and RES. Never raises."""
+    return _decode(payload, server_answer)
+
+
+def decode_program_request(payload: bytes) -> tuple[ProgramRequest | Malformed, Encoding]:
+    """What a program sends its faculty: one map. Never raises."""
+    decoded = _decode(payload, program_request)
+    if decoded.is_array:
+        return Dropped("not_a_map"), decoded.encoding
+    return decoded.messages[0], decoded.encoding
+
+
+def _decode(payload: bytes, from_fields: Callable[[Any], M | Malformed]) -> Decoded[M]:
+    try:
+        items, encoding, is_array = parse(payload)
+    except Unreadable as error:
+        return Decoded([_malformed(error)], encoding_of(payload), is_array=False)
+    return Decoded([from_fields(item) for item in items], encoding, is_array)
+
+
+def _malformed(error: Unreadable) -> Malformed:
+    if error.transaction_id is None:
+        return Dropped(error.why)
+    return Invalid(error.transaction_id, "message", str(error))
+
+
+_FIELDS: dict[type[Any], Callable[[Any], dict[str, Any]]] = {
+    Reserve: reserve_fields,
+    Answer: answer_fields,
+    Proposal: proposal_fields,
+    Res: res_fields,
+    ProgramRequest: program_request_fields,
+}
+
+
+def encode(message: Reserve | Answer | Proposal | Res | ProgramRequest, encoding: Encoding) -> bytes:
+    """Encode one message; `nodes.wire_encoding.join` puts several into one payload."""
+    return encode_map(_FIELDS[type(message)](message), encoding)
+
+
+def res_of(result: Result, receipt: Receipt | None) -> Res:
+    """A server's RES; `receipt` names the event it is, None if it is none."""
+    return Res(*result, receipt)

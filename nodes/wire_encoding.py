@@ -1,0 +1,300 @@
+"""Bytes to plain maps and back: the two encodings of one message, and the limits that hold before any field is read.
+
+A payload is one map or an array of maps, in msgpack or in JSON; its first byte tells which. Nothing
+here trusts a length: sizes, numbers of nodes and of messages are bounded before memory is spent, and
+a key that occurs twice makes its map a `RepeatedKeys`, which no check of a field accepts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import msgpack
+
+from es.errors import RemoteProtocolError
+
+SINGLE_BYTES_MAX = 64 << 10
+"""Encoded size of a message that travels alone."""
+
+ARRAY_BYTES_MAX = 1 << 20
+"""Encoded size of an array of messages."""
+
+ARRAY_MESSAGES_MAX = 1_000
+"""Messages in one array."""
+
+SINGLE_NODES_MAX = 4_096
+"""Values in one message, counted together with the containers that hold them."""
+
+ARRAY_NODES_MAX = 131_072
+"""Values in a JSON array of messages: one parse builds them all."""
+
+DEPTH_MAX = 4
+"""Containers within each other, the message's own map included."""
+
+TEXT_CHARS_MAX = 200
+"""Characters in any string."""
+
+_UNCOUNTED_BYTES_MAX = 2 << 10
+"""A message this short cannot grow to much: its nodes are not counted one by one."""
+
+_SALVAGE_KEYS_MAX = 64
+
+
+class Encoding(StrEnum):
+    """How a message is written."""
+
+    MSGPACK = "msgpack"
+    JSON = "json"
+
+
+class Unreadable(RemoteProtocolError):
+    """A payload that breaks a limit of its structure, or follows neither encoding.
+
+    `why` is the label it is counted under. `transaction_id` is set if it could be read all the same,
+    so that an answer is possible.
+    """
+
+    def __init__(self, why: str, sentence: str, transaction_id: str | None = None) -> None:
+        super().__init__(sentence)
+        self.why = why
+        self.transaction_id = transaction_id
+
+
+UNREADABLE_WHYS = ("too_long", "too_many_messages", "too_many_nodes", "not_encoded")
+"""Every `why` of an Unreadable."""
+
+
+class RepeatedKeys(dict[Any, Any]):
+    """A map in which some key occurred twice. Kept only so that its message can be answered."""
+
+
+class Payload(NamedTuple):
+    """What one payload holds. `items` are maps if its sender kept to the protocol, anything if not."""
+
+    items: list[Any]
+    encoding: Encoding
+    is_array: bool
+
+
+def encoding_of(payload: bytes) -> Encoding:
+    """The encoding that the first byte tells; msgpack for an empty payload."""
+    return Encoding.JSON if payload[:1] in (b"{", b"[") else Encoding.MSGPACK
+
+
+def parse(payload: bytes) -> Payload:
+    """Decode a payload within its limits. Raises Unreadable and nothing else."""
+    first = payload[:1]
+    try:
+        if first == b"{":
+            _check_size(payload, SINGLE_BYTES_MAX)
+            return Payload([_parse_json(payload, SINGLE_NODES_MAX)], Encoding.JSON, is_array=False)
+        if first == b"[":
+            return Payload(_parse_json_array(payload), Encoding.JSON, is_array=True)
+        if _is_msgpack_array(first):
+            return Payload(_parse_msgpack_array(payload), Encoding.MSGPACK, is_array=True)
+        _check_size(payload, SINGLE_BYTES_MAX)
+        return Payload([_parse_msgpack(payload)], Encoding.MSGPACK, is_array=False)
+    except Unreadable as error:
+        error.transaction_id = salvaged_transaction_id(payload)
+        raise
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise Unreadable("not_encoded", f"not an encoded message: {error}", salvaged_transaction_id(payload)) from None
+
+
+def _check_size(payload: bytes, bytes_max: int) -> None:
+    if len(payload) > bytes_max:
+        raise Unreadable("too_long", f"{len(payload)} bytes exceed the bound of {bytes_max}")
+
+
+def _checked_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    fields = dict(pairs)
+    return fields if len(fields) == len(pairs) else RepeatedKeys(fields)
+
+
+# --- msgpack
+
+
+def _is_msgpack_array(first: bytes) -> bool:
+    return b"\x90" <= first <= b"\x9f" or first == b"\xdc" or first == b"\xdd"
+
+
+def _parse_msgpack(data: bytes) -> Any:
+    if len(data) <= _UNCOUNTED_BYTES_MAX:
+        return msgpack.unpackb(data, object_pairs_hook=_checked_map)
+    return _parse_msgpack_counted(data)
+
+
+def _parse_msgpack_counted(data: bytes) -> Any:
+    nodes = 0
+
+    def count(size: int) -> None:
+        nonlocal nodes
+        nodes += size + 1
+        if nodes > SINGLE_NODES_MAX:
+            raise Unreadable("too_many_nodes", f"more than {SINGLE_NODES_MAX} values in one message")
+
+    def counted_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        count(len(pairs))
+        return _checked_map(pairs)
+
+    def counted_list(values: list[Any]) -> list[Any]:
+        count(len(values))
+        return values
+
+    return msgpack.unpackb(
+        data,
+        object_pairs_hook=counted_map,
+        list_hook=counted_list,
+        max_array_len=SINGLE_NODES_MAX,
+        max_map_len=SINGLE_NODES_MAX,
+    )
+
+
+def _parse_msgpack_array(payload: bytes) -> list[Any]:
+    """Cut the array into its messages without decoding them, then decode each on its own."""
+    _check_size(payload, ARRAY_BYTES_MAX)
+    unpacker = msgpack.Unpacker(max_buffer_size=ARRAY_BYTES_MAX)
+    unpacker.feed(payload)
+    messages = unpacker.read_array_header()
+    _check_messages(messages)
+    items = []
+    start = unpacker.tell()
+    for _ in range(messages):
+        unpacker.skip()
+        end = unpacker.tell()
+        items.append(_parse_msgpack(payload[start:end]))
+        start = end
+    if start != len(payload):
+        raise ValueError("bytes follow the array")
+    return items
+
+
+def _check_messages(messages: int) -> None:
+    if messages > ARRAY_MESSAGES_MAX:
+        raise Unreadable("too_many_messages", f"{messages} messages exceed the bound of {ARRAY_MESSAGES_MAX}")
+
+
+# --- JSON
+
+
+def _parse_json_array(payload: bytes) -> list[Any]:
+    _check_size(payload, ARRAY_BYTES_MAX)
+    items: list[Any] = _parse_json(payload, ARRAY_NODES_MAX)
+    _check_messages(len(items))
+    return items
+
+
+def _parse_json(payload: bytes, nodes_max: int) -> Any:
+    # Every value but the first of its container follows a comma, every container has its bracket.
+    nodes = payload.count(b",") + payload.count(b"[") + payload.count(b"{")
+    if nodes > nodes_max:
+        raise Unreadable("too_many_nodes", f"more than {nodes_max} values in one payload")
+    text = payload.decode()
+    # Only an escape can bring in half of a surrogate pair, which no other encoding could carry on.
+    return (_decode_escaped_json if "\\u" in text else _decode_json)(text)
+
+
+def _checked_text_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    return _checked_map([(key, value if _is_encodable(value) else None) for key, value in pairs])
+
+
+def _is_encodable(value: Any) -> bool:
+    if type(value) is str:
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return False
+    return True
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is no number of JSON")
+
+
+_decode_json = json.JSONDecoder(object_pairs_hook=_checked_map, parse_constant=_refuse_constant).decode
+_decode_escaped_json = json.JSONDecoder(object_pairs_hook=_checked_text_map, parse_constant=_refuse_constant).decode
+
+
+# --- the transaction id of what cannot be read otherwise
+
+_JSON_TRANSACTION_ID = re.compile(rb'"transaction_id"\s{0,8}:\s{0,8}"([^"\\\x00-\x1f]{1,800})"')
+
+
+def salvaged_transaction_id(payload: bytes) -> str | None:
+    """The transaction id of a lone message that breaks a limit, so that it can be answered; None if
+    there is none to be had. Builds nothing but short strings. Never raises."""
+    try:
+        if payload[:1] == b"{":
+            found = _JSON_TRANSACTION_ID.search(payload)
+            transaction_id = found.group(1).decode() if found else None
+        else:
+            transaction_id = _salvage_msgpack(payload)
+    except (ValueError, msgpack.UnpackException):
+        return None
+    return transaction_id if transaction_id is not None and 0 < len(transaction_id) <= TEXT_CHARS_MAX else None
+
+
+def _salvage_msgpack(payload: bytes) -> str | None:
+    unpacker = msgpack.Unpacker(max_buffer_size=ARRAY_BYTES_MAX)
+    unpacker.feed(payload[:ARRAY_BYTES_MAX])
+    for _ in range(min(unpacker.read_map_header(), _SALVAGE_KEYS_MAX)):
+        key = _short_text(payload, unpacker)
+        if key == "transaction_id":
+            return _short_text(payload, unpacker)
+        unpacker.skip()
+    return None
+
+
+def _short_text(payload: bytes, unpacker: Any) -> str | None:
+    """The next value if it is a string of at most 64 KiB; otherwise it is skipped unbuilt."""
+    first = payload[unpacker.tell() : unpacker.tell() + 1]
+    if b"\xa0" <= first <= b"\xbf" or first == b"\xd9" or first == b"\xda":
+        text: str = unpacker.unpack()
+        return text
+    unpacker.skip()
+    return None
+
+
+# --- writing
+
+_pack = msgpack.Packer(use_bin_type=True).pack
+_to_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def encode_map(fields: dict[str, Any], encoding: Encoding) -> bytes:
+    """Encode one message."""
+    if encoding is Encoding.MSGPACK:
+        data: bytes = _pack(fields)
+        return data
+    return _to_json(fields).encode()
+
+
+def join(messages: Sequence[bytes], encoding: Encoding) -> list[bytes]:
+    """Put encoded messages, all in `encoding`, into as few payloads as the limits allow, in order.
+    A message without company stays what it is."""
+    payloads: list[bytes] = []
+    group: list[bytes] = []
+    group_bytes = 0
+    for message in messages:
+        # 8 bytes hold any array header; every message after the first costs JSON a comma.
+        if group and (len(group) == ARRAY_MESSAGES_MAX or group_bytes + len(message) + 9 > ARRAY_BYTES_MAX):
+            payloads.append(_join_group(group, encoding))
+            group, group_bytes = [], 0
+        group.append(message)
+        group_bytes += len(message) + 1
+    if group:
+        payloads.append(_join_group(group, encoding))
+    return payloads
+
+
+def _join_group(group: list[bytes], encoding: Encoding) -> bytes:
+    if len(group) == 1:
+        return group[0]
+    if encoding is Encoding.JSON:
+        return b"[" + b",".join(group) + b"]"
+    header: bytes = msgpack.Packer().pack_array_header(len(group))
+    return header + b"".join(group)
