@@ -16,7 +16,7 @@ def head_of(batch: Batch) -> Head:
 
 
 class Chain:
-    """`head` includes batches whose write is still under way; `durable` does not.
+    """`head` includes batches whose write is still under way; `durable` does not (its owner moves it).
 
     `recent` holds the batches after min(durable, committed), so that neither repair nor folding has to
     wait for the disk. Its length is bounded by whoever appends (TAIL_BATCHES_MAX).
@@ -47,11 +47,6 @@ class Chain:
         self.head = head_of(before) if before is not None else EMPTY
         if self.durable.seq > seq:
             self.durable = self.head
-
-    def persisted(self, durable: Head) -> None:
-        """The disk now holds the chain up to `durable`."""
-        assert durable.seq <= self.head.seq, "nothing is durable beyond the head"
-        self.durable = durable
 
     def release(self, committed_seq: int) -> None:
         """Let go of batches that are durable and committed."""

@@ -112,6 +112,15 @@ class Mismatch(NamedTuple):
     hash: bytes
 
 
+class RolledBack(NamedTuple):
+    """P → B: this incarnation acknowledged up to `seq` in this epoch and now reports less (R2): its disk
+    forgot. It must not go on under this incarnation."""
+
+    cluster_id: str
+    epoch: int
+    seq: int
+
+
 class Outdated(NamedTuple):
     """Any → a sender of an older epoch: this is the configuration now."""
 
@@ -159,7 +168,7 @@ class Registered(NamedTuple):
 
 
 Message: TypeAlias = (
-    Frame | Beacon | Ack | BeaconAck | Fetch | Batches | Mismatch | Outdated
+    Frame | Beacon | Ack | BeaconAck | Fetch | Batches | Mismatch | RolledBack | Outdated
     | Heartbeat | Prevote | Granted | CompareAndSwap | Registered
 )  # fmt: skip
 
@@ -224,6 +233,7 @@ _SCHEMA: dict[str, tuple[type[Any], tuple[_Check, ...]]] = {
     "fetch": (Fetch, (_name, _number, _member, _number, _hash)),
     "batches": (Batches, (_name, _number, _number, _number, _number, _many_bytes)),
     "mismatch": (Mismatch, (_name, _number, _number, _hash)),
+    "rolled-back": (RolledBack, (_name, _number, _number)),
     "outdated": (Outdated, (_register,)),
     "heartbeat": (Heartbeat, (_name, _number, _member)),
     "prevote": (Prevote, (_name, _number, _member)),

@@ -25,7 +25,7 @@ class Role(Enum):
 TRANSITIONS: dict[tuple[Role, str], Role] = {
     (Role.FOLLOWING, "the witness granted the prevote"): Role.PROMISING,
     (Role.FOLLOWING, "the register names this node, which restarted"): Role.CLAIMING,
-    (Role.FOLLOWING, "an earlier promise is still open"): Role.CLAIMING,
+    (Role.FOLLOWING, "the witness granted again what was promised before"): Role.CLAIMING,
     (Role.PROMISING, "the promise is durable"): Role.CLAIMING,
     (Role.CLAIMING, "the register is ours"): Role.OPENING,
     (Role.OPENING, "the epoch's first batch has committed"): Role.LEADING,

@@ -1,0 +1,171 @@
+"""What a data node is, whatever its role: its chain, its state, its register, and the effects it asks for."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Sequence
+
+from es.codec import Batch
+from es.limits import REPLAY_EVENTS_PER_TURN
+from es.log.base import EventLog, Head, Write
+from es.machine import Machine
+from es.replication.chain import Chain
+from es.replication.effects import WITNESS, Committed, Effect, Persist, Tell
+from es.replication.fold import Fold
+from es.replication.messages import Member, Message, Register, unpack_register
+from es.replication.timing import Timing
+
+REGISTER = "register"
+PROMISED = "promised"
+
+
+class DataNode:
+    """Shared by both roles; a role object is thrown away with its role, this stays.
+
+    `register` is the newest configuration this node knows, `promised` the highest epoch it will follow
+    (never below the register's). `commit_seq` never falls; what is folded beyond it is speculative.
+    """
+
+    def __init__(self, log: EventLog, machines: Sequence[Machine], timing: Timing) -> None:
+        identity = log.identity
+        self.cluster_id = identity.cluster_id
+        self.me = Member(identity.node, identity.incarnation)
+        self.timing = timing
+        self.chain = Chain(log)
+        self.fold = Fold(machines)
+        self.commit_seq = log.commit_seq()
+        self.fed_seq = 0
+        stored = log.record(REGISTER)
+        self.register: Register | None = unpack_register(stored) if stored is not None else None
+        promised = log.record(PROMISED)
+        known = max(self.chain.head.epoch, self.register.epoch if self.register else 0)
+        self.promised = max(known, int.from_bytes(promised, "big") if promised is not None else 0)
+        self.last_ts_us = self.chain.head.ts_us
+        self.out: list[Effect] = []
+        self.ignored: Counter[str] = Counter()
+        self._serial = 0
+        self._persisting: deque[tuple[int, int, Head]] = deque()
+        self._asked_us = 0
+        self._stored_commit = self.commit_seq
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the newest register this node knows; 0 if it knows none."""
+        return self.register.epoch if self.register is not None else 0
+
+    def tell(self, node: str, message: Message) -> None:
+        """Send to a node's back channel."""
+        self.out.append(Tell(node, message))
+
+    def tell_witness(self, message: Message) -> None:
+        """Send to the witness."""
+        self.out.append(Tell(WITNESS, message))
+
+    def ignore(self, why: str) -> None:
+        """Drop a message by name, and count it."""
+        self.ignored[why] += 1
+
+    # -- durability
+
+    def persist(
+        self,
+        now_us: int,
+        batches: Sequence[Batch] = (),
+        truncate_after: int | None = None,
+        records: Sequence[tuple[str, bytes]] = (),
+    ) -> int:
+        """Ask for a durable write; gives its serial, which comes back through `persisted`."""
+        self._serial += 1
+        self._persisting.append((self._serial, now_us, self.chain.head))
+        self._asked_us = now_us
+        self._stored_commit = self.commit_seq
+        write = Write(tuple(batches), truncate_after, min(self.commit_seq, self.chain.head.seq), tuple(records))
+        self.out.append(Persist(self._serial, write))
+        return self._serial
+
+    def persisted(self, serial: int) -> None:
+        """Every write up to `serial` is durable."""
+        while self._persisting and self._persisting[0][0] <= serial:
+            self.chain.durable = self._persisting.popleft()[2]
+
+    def truncate_after(self, seq: int) -> None:
+        """Cut the chain (R8). Writes still under way that went further now count up to the cut."""
+        self.chain.truncate_after(seq)
+        cut = self.chain.head
+        self._persisting = deque((serial, at_us, min(head, cut)) for serial, at_us, head in self._persisting)
+
+    @property
+    def writing(self) -> bool:
+        """True while a write is under way."""
+        return bool(self._persisting)
+
+    def stalled(self, now_us: int) -> bool:
+        """R9: a write has been under way for longer than `stall`; this node must seem dead."""
+        return bool(self._persisting) and now_us - self._persisting[0][1] > self.timing.stall_us
+
+    def save_commit(self, now_us: int) -> None:
+        """Make the commit point durable once it has moved and the disk has been idle for a beacon interval:
+        a busy log carries it with every batch."""
+        idle = not self._persisting and now_us - self._asked_us >= self.timing.beacon_us
+        if idle and self._stored_commit < self.commit_seq:
+            self.persist(now_us)
+
+    # -- configuration
+
+    def adopt(self, register: Register, now_us: int) -> None:
+        """Take over a newer configuration; epochs never fall (I3). Durable before any later write is."""
+        assert register.epoch > self.epoch, "a register is only ever replaced by a newer one (I3)"
+        self.register = register
+        self.promised = max(self.promised, register.epoch)
+        self.persist(now_us, records=((REGISTER, register.pack()), (PROMISED, self.promised.to_bytes(8, "big"))))
+
+    def promise(self, epoch: int, now_us: int) -> int:
+        """Never again follow an epoch below `epoch`; the serial says when that is durable (R5)."""
+        self.promised = max(self.promised, epoch)
+        return self.persist(now_us, records=((PROMISED, self.promised.to_bytes(8, "big")),))
+
+    # -- commitment and state
+
+    def commit_to(self, seq: int) -> None:
+        """Move the commit point; it never falls and never passes the head."""
+        assert self.commit_seq <= seq <= self.chain.head.seq, "the commit point never falls (I4)"
+        self.commit_seq = seq
+
+    def feed(self) -> None:
+        """Give committed batches to read models, each once, in order. Before anything is released."""
+        if self.fed_seq >= self.commit_seq:
+            return
+        batches: list[Batch] = []
+        events = 0
+        for batch in self.chain.after(self.fed_seq):
+            if batch.last_seq > self.commit_seq or events >= REPLAY_EVENTS_PER_TURN:
+                break
+            events += len(batch.entries)
+            batches.append(batch)
+        if batches:
+            self.fed_seq = batches[-1].last_seq
+            self.out.append(Committed(batches))
+
+    def fold_up_to(self, seq: int) -> bool:
+        """Fold batches up to `seq`, a bounded number a call; True when the state stands there."""
+        if self.fold.seq >= seq:
+            return True
+        events = 0
+        for batch in self.chain.after(self.fold.seq):
+            if batch.last_seq > seq:
+                break
+            self.fold.apply(batch)
+            events += len(batch.entries)
+            if events >= REPLAY_EVENTS_PER_TURN:
+                break
+        return self.fold.seq >= seq
+
+    @property
+    def lagging(self) -> bool:
+        """True while committed events are not yet folded or not yet fed."""
+        return self.fold.seq < self.commit_seq or self.fed_seq < self.commit_seq
+
+    def drop_speculation(self) -> None:
+        """Speculative state goes with the role: start over from the log if any was folded."""
+        if self.fold.seq > self.commit_seq:
+            self.fold = self.fold.fresh()

@@ -1,0 +1,452 @@
+"""The primary's part: batches, commitment, answers, beacons, who is in sync (R1, R3, R4, R6b, R7, R13).
+
+A `Leading` is one uninterrupted role of one node. It lives through the epochs that this node itself
+begins to shrink or grow `in_sync`, and with it live the requests that wait (R6b). When any other node
+has led in between, it is thrown away and with it everything speculative.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass, field
+from typing import Any
+
+from es.codec import Batch, BatchBuilder
+from es.limits import (
+    BATCH_BYTES_MAX,
+    BATCH_ENTRIES_MAX,
+    DUE_EVENTS_PER_BATCH_MAX,
+    ENTRY_BYTES_MAX,
+    JOIN_WINDOW_BATCHES,
+    TAIL_BATCHES_MAX,
+    WAITERS_MAX,
+)
+from es.machine import Accepted, Event, Refused
+from es.replication import events
+from es.replication.commit import commit_point, copies
+from es.replication.data_node import DataNode
+from es.replication.effects import BUSY, Answer, Answers, Emit, Publish, Refusal
+from es.replication.events import ClockAnomaly, EpochStarted, InSyncChanged, KernelEvent, OutageExtended
+from es.replication.instant import Instant
+from es.replication.messages import (
+    Ack,
+    Batches,
+    Beacon,
+    BeaconAck,
+    CompareAndSwap,
+    Fetch,
+    Frame,
+    Member,
+    Mismatch,
+    Register,
+    RolledBack,
+    members,
+)
+
+BATCH_ROOM_BYTES = 2 * ENTRY_BYTES_MAX
+"""A batch with less room than this takes no further request: one request's events must fit."""
+
+CLOCK_JUMP_US = 1_000_000
+"""A wall clock that moves by more than this against the boot clock is an anomaly."""
+
+
+@dataclass(slots=True)
+class Flight:
+    """A sealed batch on its way to being committed, with those who wait for it."""
+
+    batch: Batch
+    sealed_us: int
+    answers: list[Answer]
+
+
+@dataclass(slots=True)
+class Read:
+    """An answer derived from the state after `needs_seq`, with no event of its own."""
+
+    needs_seq: int
+    answer: Answer
+
+
+@dataclass(slots=True)
+class Peer:
+    """What this primary heard from another member in this epoch."""
+
+    durable_seq: int = 0
+    applied_seq: int = 0
+    beacon_us: int = 0
+    reported: tuple[int, int] = (0, 0)
+    """(send time of the newest beacon it acknowledged, what it then reported durable)."""
+
+
+@dataclass(slots=True)
+class LogClock:
+    """R13: the log's time follows the boot clock from an anchor, so that a jump of the wall clock moves nothing."""
+
+    anchor_boot_us: int
+    anchor_ts_us: int
+    wall_offset_us: int
+    jumps: int = field(default=0)
+
+    @classmethod
+    def start(cls, last_ts_us: int, now: Instant) -> LogClock:
+        return cls(now.boot_us, max(last_ts_us + 1, now.wall_us), now.wall_us - now.boot_us)
+
+    def ts_us(self, now: Instant) -> int:
+        """Log time at `now`."""
+        return self.anchor_ts_us + now.boot_us - self.anchor_boot_us
+
+    def jump_us(self, now: Instant) -> int:
+        """How far the wall clock has moved since the last call that saw it move; 0 if it has not."""
+        jump = now.wall_us - now.boot_us - self.wall_offset_us
+        if abs(jump) <= CLOCK_JUMP_US:
+            return 0
+        self.wall_offset_us += jump
+        return jump
+
+
+class Leading:
+    """See the module. `opened` becomes true when the role's first batch has committed."""
+
+    def __init__(self, node: DataNode, now: Instant, cause: str, silence_us: int, promote_began_us: int) -> None:
+        assert node.fold.seq == node.chain.head.seq, "a primary's state stands at its head"
+        self.node = node
+        self.clock = LogClock.start(node.last_ts_us, now)
+        self.open_batch: BatchBuilder | None = None
+        self.flights: deque[Flight] = deque()
+        self.reads: deque[Read] = deque()
+        self.peers: dict[Member, Peer] = {}
+        self.pending: Member | None = None
+        self.opened = False
+        self._answers: list[Answer] = []
+        self._waiting = 0
+        self._joined_at_seq = 0
+        self._began_us = now.boot_us
+        self._cas_us = -(1 << 62)
+        self._next_beacon_us = now.boot_us
+        self._stall_counted_us = now.boot_us
+        self._owed_us = 0
+        ts_us = self._ts(now)
+        away_us = max(ts_us - node.last_ts_us, node.timing.retry_us) if node.last_ts_us else 0
+        promote_us = now.boot_us - promote_began_us
+        self._start_epoch(now, cause, away_us, silence_us // 1000, promote_us // 1000)
+
+    # -- requests
+
+    def submit(self, waiter: Any, application: str, command: Any, now: Instant) -> Refusal | Any | None:
+        """Take a request; None means that its answer comes when it is allowed to leave. Anything else is
+        a refusal that may be said at once: nothing was done."""
+        if self._waiting >= WAITERS_MAX:
+            return BUSY
+        batch = self._batch_with_room(now)
+        if batch is None:
+            return BUSY
+        machine = self.node.fold.machines[application]
+        decision = machine.decide(command, batch.ts_us)
+        if type(decision) is Accepted:
+            for event in decision.events:
+                self._record(batch, application, event)
+            self._answers.append(Answer(waiter, decision.answer, batch.last_seq))
+        elif type(decision) is Refused:
+            return decision.answer
+        else:
+            self.reads.append(Read(batch.last_seq, Answer(waiter, decision.answer, decision.seq)))
+        self._waiting += 1
+        return None
+
+    def _batch_with_room(self, now: Instant) -> BatchBuilder | None:
+        batch = self.open_batch
+        if batch is None:
+            return self._open(now)
+        if len(batch.entries) < BATCH_ENTRIES_MAX - 64 and batch.bytes < BATCH_BYTES_MAX - BATCH_ROOM_BYTES:
+            return batch
+        if len(self.flights) >= TAIL_BATCHES_MAX:
+            return None
+        self._seal(now)
+        return self._open(now)
+
+    def _open(self, now: Instant) -> BatchBuilder:
+        """A new batch: its time is the `now` of every decision in it; what is due goes first (R13)."""
+        node = self.node
+        head = node.chain.head
+        batch = self.open_batch = BatchBuilder(node.epoch, head.seq + 1, head.hash, self._ts(now))
+        node.last_ts_us = batch.ts_us
+        jump_us = self.clock.jump_us(now)
+        if jump_us:
+            self._record_own(batch, ClockAnomaly(jump_us))
+        self._owe(self._stalled_for(now), now)
+        if self._owed_us:
+            self._record_own(batch, OutageExtended(self._owed_us))
+            self._owed_us = 0
+        self._expire(batch)
+        return batch
+
+    def _expire(self, batch: BatchBuilder) -> None:
+        for name, machine in self.node.fold.machines.items():
+            for event in machine.due(batch.ts_us, DUE_EVENTS_PER_BATCH_MAX):
+                self._record(batch, name, event)
+
+    def _record(self, batch: BatchBuilder, application: str, event: Event) -> None:
+        batch.add(application, event)
+        fold = self.node.fold
+        fold.seq += 1
+        fold.machines[application].evolve(event, fold.seq, batch.ts_us)
+
+    def _record_own(self, batch: BatchBuilder, event: KernelEvent) -> None:
+        self.node.fold.evolve(batch.add(events.APPLICATION, events.record(event)), batch.ts_us)
+
+    # -- batches
+
+    def flush(self, now: Instant) -> None:
+        """Seal the open batch unless the disk is still busy with the one before: whatever arrives
+        meanwhile joins it (group commit)."""
+        batch = self.open_batch
+        if batch is None:
+            return
+        if not batch.entries:
+            self.open_batch = None
+            self._release_reads(now.boot_us)
+        elif not self.node.writing and len(self.flights) < TAIL_BATCHES_MAX:
+            self._seal(now)
+
+    def _seal(self, now: Instant) -> None:
+        assert self.open_batch is not None
+        batch = self.open_batch.seal()
+        node = self.node
+        node.chain.append(batch)
+        self.flights.append(Flight(batch, now.boot_us, self._answers))
+        self.open_batch, self._answers = None, []
+        node.persist(now.boot_us, (batch,))
+        node.out.append(Publish(Frame(node.cluster_id, node.epoch, node.commit_seq, batch.data)))
+
+    def on_persisted(self, now: Instant) -> None:
+        """The disk caught up: commit what that allows, seal what waited."""
+        self._advance(now)
+        self.flush(now)
+
+    # -- commitment
+
+    @property
+    def required(self) -> set[Member]:
+        """Whose durable copy a commit needs: in_sync ∪ pending."""
+        assert self.node.register is not None
+        required = set(self.node.register.in_sync)
+        if self.pending is not None:
+            required.add(self.pending)
+        return required
+
+    def _acked(self) -> dict[Member, int]:
+        return {member: peer.durable_seq for member, peer in self.peers.items()}
+
+    def _advance(self, now: Instant) -> None:
+        """R1. Answers leave only here and in `_release_reads`."""
+        node = self.node
+        acked = self._acked()
+        point = commit_point(node.me, node.chain.durable.seq, self.required, acked)
+        if point > node.commit_seq:
+            self._owe(self._stalled_for(now), now)
+            node.commit_to(point)
+            node.feed()
+            while self.flights and self.flights[0].batch.last_seq <= point:
+                flight = self.flights.popleft()
+                if flight.answers:
+                    self._waiting -= len(flight.answers)
+                    held_by = copies(node.me, flight.batch.last_seq, acked)
+                    node.out.append(Answers(flight.batch, held_by, flight.answers))
+            node.chain.release(point)
+            if not self.opened and point >= self._opening_seq:
+                self.opened = True
+        self._release_reads(now.boot_us)
+
+    def _release_reads(self, now_us: int) -> None:
+        if not self.reads or self.reads[0].needs_seq > self.node.commit_seq or not self.may_read(now_us):
+            return
+        answers: list[Answer] = []
+        while self.reads and self.reads[0].needs_seq <= self.node.commit_seq:
+            answers.append(self.reads.popleft().answer)
+        self._waiting -= len(answers)
+        self.node.out.append(Answers(None, copies(self.node.me, self.node.commit_seq, self._acked()), answers))
+
+    def may_read(self, now_us: int) -> bool:
+        """R7: no other primary can have been made, or the lease of every required member still runs."""
+        if not self.opened:
+            return False
+        newest = now_us - self.node.timing.lease_us
+        return all(
+            member == self.node.me or ((peer := self.peers.get(member)) is not None and peer.beacon_us > newest)
+            for member in self.required
+        )
+
+    # -- what members say
+
+    def on_ack(self, ack: Ack, now: Instant) -> None:
+        """R2: count it only if our own chain has that hash there."""
+        if self._count(ack.member, ack.durable_seq, ack.hash):
+            self._consider_pending(ack.member)
+            self._advance(now)
+
+    def on_beacon_ack(self, ack: BeaconAck, now: Instant) -> None:
+        """The lease goes on from when the beacon was sent (R7)."""
+        peer = self.peers.setdefault(ack.member, Peer())
+        if ack.durable_seq and ack.sent_us > peer.reported[0]:
+            if ack.durable_seq < peer.reported[1]:
+                self.node.ignore("rolled back")
+                self.node.tell(ack.member.node, RolledBack(self.node.cluster_id, self.node.epoch, peer.reported[1]))
+                return
+            peer.reported = (ack.sent_us, ack.durable_seq)
+        self._count(ack.member, ack.durable_seq, ack.hash)
+        peer.beacon_us = max(peer.beacon_us, ack.sent_us)
+        peer.applied_seq = max(peer.applied_seq, ack.applied_seq)
+        self._consider_pending(ack.member)
+        self._advance(now)
+
+    def _count(self, member: Member, durable_seq: int, hash_: bytes) -> bool:
+        peer = self.peers.setdefault(member, Peer())
+        if durable_seq <= peer.durable_seq:
+            return False
+        if self.node.chain.hash_at(durable_seq) != hash_:
+            self.node.ignore("acknowledged another chain")
+            return False
+        peer.durable_seq = durable_seq
+        return True
+
+    def on_fetch(self, fetch: Fetch) -> None:
+        """R8: answer what follows, or where our chains may still be equal."""
+        node = self.node
+        if node.chain.hash_at(fetch.after_seq) == fetch.hash:
+            batches = node.chain.slice_after(fetch.after_seq)
+            head_seq = node.chain.head.seq
+            answer = Batches(node.cluster_id, node.epoch, node.commit_seq, fetch.after_seq, head_seq, batches)
+            node.tell(fetch.member.node, answer)
+        else:
+            end = node.chain.end_at_or_below(fetch.after_seq)
+            node.tell(fetch.member.node, Mismatch(node.cluster_id, node.epoch, end.seq, end.hash))
+
+    # -- who is in sync
+
+    def _consider_pending(self, member: Member) -> None:
+        """R4: a member near the head becomes required, once it is, up to the head of that moment."""
+        node = self.node
+        assert node.register is not None
+        if self.pending is not None or not self.opened or member in node.register.in_sync:
+            return
+        durable_seq = self.peers[member].durable_seq
+        behind = sum(1 for flight in self.flights if flight.batch.last_seq > durable_seq)
+        if durable_seq < node.commit_seq or behind > JOIN_WINDOW_BATCHES:
+            return
+        self.pending = member
+        self._joined_at_seq = node.chain.head.seq
+
+    def _change_in_sync(self, now_us: int) -> None:
+        """R3 and R4. A request is repeated until a higher epoch is learnt; pending ends only then."""
+        node = self.node
+        assert node.register is not None
+        if now_us - self._cas_us < 2 * node.timing.beacon_us:
+            return
+        late = {member for member in self.required if member != node.me and self._late(member, now_us)}
+        if late:
+            target = set(node.register.in_sync) - late
+        elif self.pending is not None and self._caught_up(self.pending):
+            target = self.required
+        else:
+            return
+        self._cas_us = now_us
+        in_sync = members(*target, node.me)
+        node.tell_witness(CompareAndSwap(node.cluster_id, node.epoch, node.me, node.me, in_sync))
+
+    def _late(self, member: Member, now_us: int) -> bool:
+        peer = self.peers.get(member)
+        heard_us = max(self._began_us, peer.beacon_us if peer is not None else 0)
+        durable_seq = peer.durable_seq if peer is not None else 0
+        waiting = next((flight for flight in self.flights if flight.batch.last_seq > durable_seq), None)
+        oldest_us = heard_us if waiting is None else min(heard_us, max(waiting.sealed_us, self._began_us))
+        return now_us - oldest_us > self.node.timing.shrink_us
+
+    def _caught_up(self, member: Member) -> bool:
+        peer = self.peers[member]
+        return peer.durable_seq >= self._joined_at_seq and peer.applied_seq >= self._joined_at_seq
+
+    def on_register(self, register: Register, now: Instant) -> None:
+        """Our own compare-and-swap took effect: the next epoch begins, and those who wait go on (R6b)."""
+        node = self.node
+        assert node.register is not None and register.primary == node.me and register.epoch == node.epoch + 1
+        cause = "grow" if set(register.in_sync) > set(node.register.in_sync) else "shrink"
+        if self.open_batch is not None and not self.open_batch.entries:
+            self.open_batch = None
+        sealed_first = self.open_batch is not None
+        node.adopt(register, now.boot_us)
+        if sealed_first:
+            self._seal(now)
+        self._start_epoch(now, cause, 0, 0, 0)
+
+    def _start_epoch(self, now: Instant, cause: str, away_us: int, silence_ms: int, promote_ms: int) -> None:
+        node = self.node
+        assert node.register is not None and self.open_batch is None
+        self.peers = {}
+        self.pending = None
+        self._began_us = now.boot_us
+        self._owe(max(away_us, self._stalled_for(now)), now)
+        in_sync = tuple(member.node for member in node.register.in_sync)
+        head = node.chain.head
+        batch = self.open_batch = BatchBuilder(node.epoch, head.seq + 1, head.hash, self._ts(now))
+        node.last_ts_us = batch.ts_us
+        self._record_own(batch, EpochStarted(node.me.node, in_sync, cause, silence_ms, promote_ms))
+        if self._owed_us:
+            self._record_own(batch, OutageExtended(self._owed_us))
+            self._owed_us = 0
+        if cause in ("shrink", "grow"):
+            self._record_own(batch, InSyncChanged(in_sync))
+        self._opening_seq = batch.last_seq
+        self._emit_beacon(now)
+        self._seal(now)
+
+    # -- time
+
+    def _ts(self, now: Instant) -> int:
+        return max(self.node.last_ts_us + 1, self.clock.ts_us(now))
+
+    def _stalled_for(self, now: Instant) -> int:
+        """How long commits have stood still beyond what the disk may take, not counted before."""
+        if not self.flights:
+            return 0
+        stalled_us = now.boot_us - max(self.flights[0].sealed_us, self._stall_counted_us)
+        return stalled_us if stalled_us > self.node.timing.stall_us else 0
+
+    def _owe(self, extension_us: int, now: Instant) -> None:
+        """Deadlines will be extended by this, before anything expires (R13)."""
+        if extension_us:
+            self._owed_us += extension_us
+            self._stall_counted_us = now.boot_us
+
+    def _emit_beacon(self, now: Instant) -> None:
+        node = self.node
+        assert node.register is not None
+        head = node.chain.head
+        ts_us = self._ts(now)
+        node.out.append(Emit(Beacon(node.register, head.seq, head.hash, node.commit_seq, ts_us, now.boot_us)))
+        self._next_beacon_us = now.boot_us + node.timing.beacon_us
+
+    def _expiry_due(self, now: Instant) -> bool:
+        deadline = self.node.fold.next_deadline()
+        return (
+            deadline is not None and self.opened and self.open_batch is None
+            and deadline <= self._ts(now) and not self._stalled_for(now)
+        )  # fmt: skip
+
+    def tick(self, now: Instant) -> None:
+        """What time alone brings: expiries, beacons, changes of in_sync, reads whose lease came."""
+        if self._expiry_due(now):
+            self._open(now)
+        self.flush(now)
+        if now.boot_us >= self._next_beacon_us and not self.node.stalled(now.boot_us):
+            self._emit_beacon(now)
+        self._change_in_sync(now.boot_us)
+        self._release_reads(now.boot_us)
+        if not self.flights and self.open_batch is None:
+            self.node.save_commit(now.boot_us)
+
+    def next_due_us(self, now_us: int) -> int:
+        """Boot time at which `tick` next has something to do."""
+        deadline = self.node.fold.next_deadline()
+        if deadline is None:
+            return self._next_beacon_us
+        return min(self._next_beacon_us, max(now_us, deadline - self.clock.anchor_ts_us + self.clock.anchor_boot_us))

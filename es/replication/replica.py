@@ -1,0 +1,325 @@
+"""A data node's protocol as a pure machine: messages, ticks and finished writes in, effects out.
+
+    replica = Replica(log, machines, timing, now)
+    refusal = replica.submit(waiter, application, command, now)     requests, any number
+    effects = replica.step(message, now)                            a message of a peer or the witness
+    effects = replica.persisted(serial, now)                        a write is durable
+    effects = replica.tick(now)                                     at the latest at `deadline()`
+    effects = replica.flush(now)                                    after the requests of one turn
+
+Roles and the moves between them stand in transitions.py; the primary's part in leading.py, the backup's
+in following.py. Here is who leads: what is learnt of the register, promises and claims (R5, R6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from es.errors import RemoteProtocolError
+from es.log.base import EventLog
+from es.machine import Machine, UnknownEvent
+from es.replication.data_node import DataNode
+from es.replication.effects import Effect, Halt, Refusal, RoleChanged
+from es.replication.following import Following
+from es.replication.instant import Instant
+from es.replication.leading import Leading
+from es.replication.messages import (
+    Ack,
+    Batches,
+    Beacon,
+    BeaconAck,
+    CompareAndSwap,
+    Fetch,
+    Frame,
+    Granted,
+    Heartbeat,
+    Message,
+    Mismatch,
+    Outdated,
+    Prevote,
+    Register,
+    Registered,
+    RolledBack,
+    members,
+)
+from es.replication.timing import Timing
+from es.replication.transitions import TRANSITIONS, Role
+
+
+class Replica:
+    """One data node. Every public method is given the clocks' reading; none looks at a clock itself."""
+
+    def __init__(self, log: EventLog, machines: Sequence[Machine], timing: Timing, now: Instant) -> None:
+        self.node = DataNode(log, machines, timing)
+        self.role = Role.FOLLOWING
+        self.leading: Leading | None = None
+        self.following: Following | None = Following(self.node, now.boot_us)
+        self.started_us = now.boot_us
+        self._next_heartbeat_us = now.boot_us
+        self._asked_us = -(1 << 62)
+        self._claimed_us = -(1 << 62)
+        self._promise_serial = 0
+        self._cause = "start"
+        self._silence_us = 0
+        self._promoting_us = now.boot_us
+
+    # -- what the shell may ask
+
+    @property
+    def active(self) -> bool:
+        """True if this node serves: it leads and its epoch's first batch has committed."""
+        return self.role is Role.LEADING
+
+    @property
+    def _opening(self) -> bool:
+        """The register is ours, but our state does not stand at our head yet."""
+        return self.role is Role.OPENING and self.leading is None
+
+    def speaks(self, now: Instant) -> bool:
+        """R9: false while the disk hangs; then no heartbeat of any kind may leave this node."""
+        return self.role is not Role.HALTED and not self.node.stalled(now.boot_us)
+
+    def deadline(self, now: Instant) -> int:
+        """Boot time (µs) at which `tick` must be called at the latest."""
+        due_us = self._next_heartbeat_us
+        if self.leading is not None:
+            due_us = min(due_us, self.leading.next_due_us(now.boot_us))
+        return now.boot_us if self.node.lagging or self._opening else due_us
+
+    # -- inputs
+
+    def submit(self, waiter: Any, application: str, command: Any, now: Instant) -> Refusal | Any | None:
+        """Take a client's request. None: the answer comes as an effect, or never if the role is lost.
+        Otherwise a refusal, the kernel's or the application's: nothing was done."""
+        if self.leading is None or self.role is Role.HALTED:
+            register = self.node.register
+            leader = register.primary.node if register is not None and register.primary != self.node.me else None
+            return Refusal("NOT_ACTIVE", leader)
+        return self.leading.submit(waiter, application, command, now)
+
+    def flush(self, now: Instant) -> list[Effect]:
+        """End of a turn: what was submitted goes on its way."""
+        if self.leading is not None:
+            self.leading.flush(now)
+        return self._effects()
+
+    def persisted(self, serial: int, now: Instant) -> list[Effect]:
+        """Every `Persist` up to `serial` is durable."""
+        self.node.persisted(serial)
+        if self.role is Role.PROMISING and serial >= self._promise_serial:
+            self._claim("the promise is durable", now)
+        if self.leading is not None:
+            self.leading.on_persisted(now)
+            self._serve()
+        elif self.following is not None:
+            self.following.on_persisted(now.boot_us)
+        return self._effects()
+
+    def step(self, message: Message, now: Instant) -> list[Effect]:
+        """Take a message of a peer or of the witness. Whatever does not fit is ignored by name."""
+        if self.role is Role.HALTED:
+            return []
+        try:
+            self._dispatch(message, now)
+        except RemoteProtocolError:
+            self.node.ignore("malformed")
+        except UnknownEvent as error:
+            self.node.out.append(Halt("UNKNOWN_EVENT", f"the log holds an event this program does not know: {error}"))
+        return self._effects()
+
+    def tick(self, now: Instant) -> list[Effect]:
+        """What time alone brings."""
+        if self.role is Role.HALTED:
+            return []
+        now_us = now.boot_us
+        if now_us >= self._next_heartbeat_us:
+            self._next_heartbeat_us = now_us + self.node.timing.beacon_us
+            if self.speaks(now):
+                self.node.tell_witness(Heartbeat(self.node.cluster_id, self.node.epoch, self.node.me))
+        try:
+            if self._opening:
+                self._open(now)
+            elif self.leading is not None:
+                self.leading.tick(now)
+                self._serve()
+            elif self.following is not None:
+                self.following.tick(now_us)
+                self._seek(now)
+        except UnknownEvent as error:
+            self.node.out.append(Halt("UNKNOWN_EVENT", f"the log holds an event this program does not know: {error}"))
+        return self._effects()
+
+    # -- messages
+
+    def _dispatch(self, message: Message, now: Instant) -> None:
+        match message:
+            case Registered(register) | Outdated(register):
+                if self._ours(register.cluster_id):
+                    self._learn(register, now)
+            case Beacon(register):
+                if self._ours(register.cluster_id):
+                    self._on_beacon(message, now)
+            case Frame(cluster_id, epoch):
+                if self._ours(cluster_id) and (following := self._follows(epoch)):
+                    following.on_frame(message, now.boot_us)
+            case Batches(cluster_id, epoch):
+                if self._ours(cluster_id) and (following := self._follows(epoch)):
+                    following.on_batches(message, now.boot_us)
+            case Mismatch(cluster_id, epoch):
+                if self._ours(cluster_id) and (following := self._follows(epoch)):
+                    following.on_mismatch(message, now.boot_us)
+            case RolledBack(cluster_id, epoch, seq):
+                if self._ours(cluster_id) and self._follows(epoch):
+                    self._halt("ROLLED_BACK", f"this disk acknowledged up to {seq} and has forgotten part of it")
+            case Ack(cluster_id, epoch) | BeaconAck(cluster_id, epoch) | Fetch(cluster_id, epoch):
+                if self._ours(cluster_id) and (leading := self._leads(epoch)):
+                    self._on_follower(leading, message, now)
+            case Granted():
+                if self._ours(message.cluster_id):
+                    self._on_granted(message, now)
+            case _:
+                self.node.ignore("not for a data node")
+
+    def _ours(self, cluster_id: str) -> bool:
+        if cluster_id != self.node.cluster_id:
+            self.node.ignore("another cluster")
+            return False
+        return True
+
+    def _follows(self, epoch: int) -> Following | None:
+        """R2: nothing of an epoch below `promised` counts, answers to FETCH included."""
+        if epoch < self.node.promised:
+            self.node.ignore("stale epoch")
+        elif epoch > self.node.epoch:
+            self.node.ignore("epoch not known yet")
+        elif self.following is None or self.following.primary is None:
+            self.node.ignore("not following")
+        else:
+            return self.following
+        return None
+
+    def _leads(self, epoch: int) -> Leading | None:
+        """R1: an acknowledgement counts in its own epoch only."""
+        if self.leading is None:
+            self.node.ignore("not leading")
+        elif epoch != self.node.epoch:
+            self.node.ignore("stale epoch" if epoch < self.node.epoch else "epoch not known yet")
+        else:
+            return self.leading
+        return None
+
+    def _on_follower(self, leading: Leading, message: Message, now: Instant) -> None:
+        match message:
+            case Ack():
+                leading.on_ack(message, now)
+            case BeaconAck():
+                leading.on_beacon_ack(message, now)
+            case Fetch():
+                leading.on_fetch(message)
+        self._serve()
+
+    def _on_beacon(self, beacon: Beacon, now: Instant) -> None:
+        register = beacon.register
+        if register.epoch < self.node.promised:
+            self.node.ignore("stale epoch")
+            if register.epoch < self.node.epoch and self.node.register is not None:
+                self.node.tell(register.primary.node, Outdated(self.node.register))
+            return
+        self._learn(register, now)
+        following = self._follows(register.epoch)
+        if following is not None:
+            following.on_beacon(beacon, now.boot_us)
+
+    # -- who leads
+
+    def _learn(self, register: Register, now: Instant) -> None:
+        """Adopt a newer configuration, and the role that follows from it."""
+        node = self.node
+        if register.epoch <= node.epoch:
+            return
+        mine = register.primary == node.me and register.epoch == node.epoch + 1
+        if mine and self.leading is not None:
+            self.leading.on_register(register, now)
+        elif mine and self.role is Role.CLAIMING:
+            node.adopt(register, now.boot_us)
+            self.following = None
+            self._move("the register is ours")
+            self._open(now)
+        else:
+            if self.role is not Role.FOLLOWING:
+                self._move("another epoch began")
+            self.leading = None
+            node.drop_speculation()
+            node.adopt(register, now.boot_us)
+            self.following = Following(node, now.boot_us)
+
+    def _seek(self, now: Instant) -> None:
+        """R5 and R6: what a node that does not lead does when nobody seems to."""
+        node, now_us, following = self.node, now.boot_us, self.following
+        register = node.register
+        if following is None or register is None or node.me not in register.in_sync or not self.speaks(now):
+            return
+        if self.role is Role.CLAIMING:
+            self._send_claim(now_us)
+        elif self.role is Role.FOLLOWING and register.primary == node.me:
+            self._cause, self._silence_us, self._promoting_us = "start", 0, now_us
+            self._claim("the register names this node, which restarted", now)
+        elif self.role is Role.FOLLOWING and following.silent_us(now_us) >= node.timing.grace_us:
+            if now_us - self._asked_us >= node.timing.beacon_us:
+                self._asked_us = now_us
+                node.tell_witness(Prevote(node.cluster_id, node.epoch, node.me))
+
+    def _on_granted(self, granted: Granted, now: Instant) -> None:
+        node, following = self.node, self.following
+        fits = granted.member == node.me and granted.epoch == node.epoch
+        if self.role is not Role.FOLLOWING or following is None or not fits:
+            node.ignore("grant not asked for")
+            return
+        silent_us = following.silent_us(now.boot_us)
+        if silent_us < node.timing.grace_us:
+            node.ignore("grant after the primary spoke")
+            return
+        self._cause, self._silence_us, self._promoting_us = "failover", silent_us, now.boot_us
+        if node.promised > node.epoch:
+            self._claim("the witness granted again what was promised before", now)
+            return
+        self._promise_serial = node.promise(node.epoch + 1, now.boot_us)
+        self._move("the witness granted the prevote")
+
+    def _claim(self, reason: str, now: Instant) -> None:
+        self._move(reason)
+        self._claimed_us = -(1 << 62)
+        self._send_claim(now.boot_us)
+
+    def _send_claim(self, now_us: int) -> None:
+        """Repeated until a higher epoch is learnt: the witness may not have heard, or we its answer."""
+        node = self.node
+        if now_us - self._claimed_us >= 2 * node.timing.beacon_us:
+            self._claimed_us = now_us
+            me = members(node.me)
+            node.tell_witness(CompareAndSwap(node.cluster_id, node.epoch, node.me, node.me, me))
+
+    def _open(self, now: Instant) -> None:
+        """Begin the epoch once the state stands at the head of our log, all of which we keep (R5)."""
+        node = self.node
+        if self.leading is None and node.fold_up_to(node.chain.head.seq):
+            self.leading = Leading(node, now, self._cause, self._silence_us, self._promoting_us)
+
+    def _serve(self) -> None:
+        if self.role is Role.OPENING and self.leading is not None and self.leading.opened:
+            self._move("the epoch's first batch has committed")
+
+    def _move(self, reason: str) -> None:
+        before, self.role = self.role, TRANSITIONS[self.role, reason]
+        self.node.out.append(RoleChanged(before, self.role, self.node.epoch, reason))
+
+    def _halt(self, code: str, sentence: str) -> None:
+        self.node.out.append(Halt(code, sentence))
+
+    def _effects(self) -> list[Effect]:
+        effects, self.node.out = self.node.out, []
+        if self.role is not Role.HALTED and any(type(effect) is Halt for effect in effects):
+            self.role = Role.HALTED
+            self.leading = self.following = None
+        return effects

@@ -1,0 +1,117 @@
+"""The witness: keeper of the register, judge of silence. It stores nothing else and decides nothing else.
+
+    keeper = Witness(stored_register, timing, now_us)
+    for effect in keeper.step(message, now_us): ...
+
+The shell's duty: a `Save` is durable before the effects after it are carried out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from es.replication.messages import (
+    CompareAndSwap,
+    Granted,
+    Heartbeat,
+    Member,
+    Message,
+    Prevote,
+    Register,
+    Registered,
+)
+from es.replication.timing import Timing
+
+
+@dataclass(slots=True, frozen=True)
+class Save:
+    """Store the register durably, replacing the old one."""
+
+    register: Register
+
+
+@dataclass(slots=True, frozen=True)
+class Reply:
+    """Answer the node that asked."""
+
+    node: str
+    message: Message
+
+
+WitnessEffect: TypeAlias = Save | Reply
+
+
+class Witness:
+    """`register` is None in an empty witness, which grants nothing (R10)."""
+
+    def __init__(self, register: Register | None, timing: Timing, now_us: int) -> None:
+        self.register = register
+        self.timing = timing
+        self.started_us = now_us
+        self.heard_us: dict[Member, int] = {}
+        self.ignored: Counter[str] = Counter()
+        self.changes = 0
+
+    def step(self, message: Message, now_us: int) -> list[WitnessEffect]:
+        """Take one message of a data node; the answer to everything is the register as it then is."""
+        register = self.register
+        if register is None:
+            return self._ignore("empty witness")
+        if not isinstance(message, Heartbeat | Prevote | CompareAndSwap):
+            return self._ignore("not for a witness")
+        if message.cluster_id != register.cluster_id:
+            return self._ignore("another cluster")
+        self._hear(message.member, now_us)
+        effects: list[WitnessEffect] = []
+        if isinstance(message, Prevote):
+            effects += self._prevote(message, register, now_us)
+        elif isinstance(message, CompareAndSwap):
+            effects += self._compare_and_swap(message, register)
+        assert self.register is not None
+        return [*effects, Reply(message.member.node, Registered(self.register))]
+
+    def _hear(self, member: Member, now_us: int) -> None:
+        """Remember only who the register names: strangers cannot fill the table."""
+        assert self.register is not None
+        known = {self.register.primary, *self.register.in_sync}
+        self.heard_us = {one: at_us for one, at_us in self.heard_us.items() if one in known}
+        if member in known:
+            self.heard_us[member] = now_us
+
+    def _prevote(self, prevote: Prevote, register: Register, now_us: int) -> list[WitnessEffect]:
+        """R5: yes if the asker is in sync and the primary has been silent here for `grace`, too."""
+        silent_us = now_us - self.heard_us.get(register.primary, self.started_us)
+        refusal = (
+            "prevote for another epoch" if prevote.epoch != register.epoch
+            else "prevote of a node not in sync" if prevote.member not in register.in_sync
+            else "prevote of the primary" if prevote.member == register.primary
+            else "prevote while the primary lives" if silent_us < self.timing.grace_us
+            else "prevote just after the start" if now_us - self.started_us < self.timing.grace_us
+            else None
+        )  # fmt: skip
+        if refusal is not None:
+            return self._ignore(refusal)
+        return [Reply(prevote.member.node, Granted(register.cluster_id, register.epoch, prevote.member))]
+
+    def _compare_and_swap(self, swap: CompareAndSwap, register: Register) -> list[WitnessEffect]:
+        """Epoch by epoch. Only a member in sync may change the register, and never to one without itself."""
+        refusal = (
+            "swap of another epoch" if swap.epoch != register.epoch
+            else "swap of a node not in sync" if swap.member not in register.in_sync
+            else "swap without its primary in sync" if swap.primary not in swap.in_sync
+            else "swap without its author" if swap.member not in swap.in_sync
+            else None
+        )  # fmt: skip
+        if refusal is not None:
+            return self._ignore(refusal)
+        self.register = Register(
+            register.cluster_id, register.epoch + 1, swap.primary, swap.in_sync, register.witness_generation
+        )
+        self.changes += 1
+        return [Save(self.register)]
+
+    def _ignore(self, why: str) -> list[WitnessEffect]:
+        self.ignored[why] += 1
+        return []

@@ -1,0 +1,110 @@
+"""The invariants I1–I8 of replication, checked on what nodes do and clients see. I9 is the application's.
+
+Everything is taken from outside: effects, logs and answers. A violation stops the run at once, so that
+its schedule is as short as it can be.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from es.codec import Batch
+from es.log.base import EventLog
+from es.replication.fold import Fold
+from es.replication.replica import Replica
+
+
+class Violation(AssertionError):
+    """An invariant does not hold. `name` is I1 … I9 or `liveness`."""
+
+    def __init__(self, name: str, what: str) -> None:
+        super().__init__(f"{name}: {what}")
+        self.name = name
+
+
+class Checker:
+    """Watches one cluster."""
+
+    def __init__(self) -> None:
+        self.primary_of: dict[int, str] = {}
+        self.epoch_of: dict[str, int] = {}
+        self.committed: dict[int, Batch] = {}
+        self.born: dict[tuple[int, int], bytes] = {}
+        self.acknowledged_seq = 0
+        self.promises: dict[int, bytes] = {}
+        self.first_answers: dict[Any, Any] = {}
+
+    def on_epoch(self, node: str, epoch: int) -> None:
+        """I3: a node's epoch never falls, not even across a restart."""
+        if epoch < self.epoch_of.get(node, 0):
+            raise Violation("I3", f"{node} fell from epoch {self.epoch_of[node]} to {epoch}")
+        self.epoch_of[node] = epoch
+
+    def on_primary(self, node: str, epoch: int, replica: Replica) -> None:
+        """I1: one primary per epoch. I4: whatever was committed stands on every later primary."""
+        if self.primary_of.setdefault(epoch, node) != node:
+            raise Violation("I1", f"{self.primary_of[epoch]} and {node} both lead epoch {epoch}")
+        for seq in self._to_compare(replica):
+            if replica.node.chain.hash_at(seq) != self.committed[seq].hash:
+                raise Violation("I4", f"{node} leads epoch {epoch} without committed seq {seq}")
+
+    def _to_compare(self, replica: Replica) -> Iterable[int]:
+        """Chains are hash chains: equal at the last committed batch is equal everywhere before."""
+        return [max(self.committed)] if self.committed else []
+
+    def on_batch(self, batch: Batch) -> None:
+        """I2: (epoch, seq) names one batch for ever."""
+        if self.born.setdefault((batch.epoch, batch.first_seq), batch.hash) != batch.hash:
+            raise Violation("I2", f"two batches are (epoch {batch.epoch}, seq {batch.first_seq})")
+
+    def on_committed(self, node: str, batches: Iterable[Batch]) -> None:
+        """I2, I4: one history is committed, whoever says so."""
+        for batch in batches:
+            known = self.committed.setdefault(batch.last_seq, batch)
+            if known.hash != batch.hash:
+                raise Violation("I4", f"{node} commits another batch at seq {batch.last_seq}")
+
+    def on_answer(self, request: Any, answer: Any, seq: int | None, hash_: bytes | None) -> None:
+        """I5: one result per request, and it stands in the log for ever."""
+        if request is not None and self.first_answers.setdefault(request, (answer, seq)) != (answer, seq):
+            raise Violation("I5", f"{request} was answered {self.first_answers[request]}, then {(answer, seq)}")
+        if seq is not None and hash_ is not None and self.promises.setdefault(seq, hash_) != hash_:
+            raise Violation("I5", f"seq {seq} was acknowledged with two hashes")
+        if seq is not None:
+            self.acknowledged_seq = max(self.acknowledged_seq, seq)
+
+    def on_read(self, node: str, commit_seq: int) -> None:
+        """I6: no answer from a state older than what some client has already seen."""
+        if commit_seq < self.acknowledged_seq:
+            raise Violation("I6", f"{node} read at {commit_seq} after {self.acknowledged_seq} was acknowledged")
+
+    def on_end(self, logs: dict[str, EventLog], replicas: dict[str, Replica]) -> None:
+        """I4, I5, I7, I8 on the healed cluster."""
+        histories = {name: [batch.data for batch in log.batches()] for name, log in logs.items()}
+        first, *others = histories.values()
+        if any(other != first for other in others):
+            raise Violation("I7", "the logs differ after healing")
+        log = next(iter(logs.values()))
+        hashes = {seq: batch.hash for batch in log.batches() for seq in (batch.last_seq,)}
+        for last_seq, batch in self.committed.items():
+            if hashes.get(last_seq) != batch.hash:
+                raise Violation("I4", f"committed seq {last_seq} is not in the log")
+        for seq, hash_ in self.promises.items():
+            batch_at = log.batch_at(seq)
+            if batch_at is None or batch_at.hash != hash_:
+                raise Violation("I5", f"acknowledged seq {seq} is not in the log")
+        for name, replica in replicas.items():
+            self._refold(name, replica, log)
+
+    def _refold(self, name: str, replica: Replica, log: EventLog) -> None:
+        """I8: the state is a function of the log alone."""
+        live: Fold = replica.node.fold
+        fold = live.fresh()
+        for batch in log.batches():
+            if batch.last_seq > live.seq:
+                break
+            fold.apply(batch)
+        for machine in live.machines:
+            if fold.machines[machine].to_plain() != live.machines[machine].to_plain():
+                raise Violation("I8", f"the state of {name} is not the fold of its log")

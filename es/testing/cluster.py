@@ -1,0 +1,402 @@
+"""A virtual cluster: data nodes, a witness and clients on a virtual network, with disks that forget what was
+not fsynced. The replicas and the witness are the production cores; only what is around them is simulated."""
+
+from __future__ import annotations
+
+import heapq
+import random
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from es.log.base import EventLog, Identity, Write
+from es.log.memory import MemoryLog
+from es.machine import Machine
+from es.replication.effects import (
+    WITNESS,
+    Answers,
+    Committed,
+    Effect,
+    Emit,
+    Halt,
+    Persist,
+    Publish,
+    RoleChanged,
+    Tell,
+)
+from es.replication.instant import Instant
+from es.replication.messages import Member, Message, Register, members
+from es.replication.replica import Replica
+from es.replication.timing import Timing
+from es.replication.transitions import Role
+from es.replication.witness import Save, Witness
+from es.testing.checker import Checker, Violation
+from es.testing.faults import CALM, FaultProfile
+
+CLUSTER_ID = "simulated"
+WALL_START_US = 1_700_000_000_000_000
+DISK_US = (200, 4_000)
+LINK_US = (100, 1_500)
+
+
+class Load(Protocol):
+    """Clients. The cluster calls `start` once and `receive` for what comes back; a load sends through
+    `cluster.request` and uses `cluster.after` for its own time."""
+
+    def start(self, cluster: Cluster) -> None: ...
+
+    def stop(self) -> None:
+        """Send nothing new."""
+        ...
+
+    def receive(self, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
+        """An answer, or the refusal of a node (es.replication.effects.Refusal)."""
+        ...
+
+    def check(self, cluster: Cluster) -> None:
+        """I9 and whatever else the application promises, on the healed cluster."""
+        ...
+
+
+class SimulatedNode:
+    """One data node: a process around a replica, and a disk that outlives it."""
+
+    def __init__(self, cluster: Cluster, name: str) -> None:
+        self.cluster = cluster
+        self.name = name
+        self.lives = 0
+        self.incarnations = 0
+        self.boot_offset_us = 0
+        self.paused_until_us = 0
+        self.log: MemoryLog
+        self.replica: Replica | None = None
+        self.writes: list[tuple[int, Write]] = []
+        self.disk_free_us = 0
+        self.flush_planned = False
+        self.wipe()
+
+    def wipe(self) -> None:
+        """A new disk: another incarnation."""
+        self.incarnations += 1
+        self.log = MemoryLog(Identity(CLUSTER_ID, self.name, f"{self.name}{self.incarnations}"))
+
+    @property
+    def member(self) -> Member:
+        return Member(self.name, self.log.identity.incarnation)
+
+    @property
+    def running(self) -> bool:
+        return self.replica is not None and self.paused_until_us <= self.cluster.now_us
+
+
+class Cluster:
+    """Time is in microseconds since the start. Everything random comes from `seed`."""
+
+    def __init__(
+        self, seed: int, machines: Callable[[], Sequence[Machine]], load: Load, timing: Timing, faults: FaultProfile
+    ) -> None:
+        self.seed = seed
+        self.random = random.Random(seed)
+        self.timing = timing
+        self.faults = faults
+        self.machines = machines
+        self.load = load
+        self.now_us = 0
+        self.wall_jump_us = 0
+        self.checker = Checker()
+        self.counts: Counter[str] = Counter()
+        self.trace: list[str] | None = None
+        self.cuts: Counter[tuple[str, str]] = Counter()
+        self._events: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
+        self._order = 0
+        self.nodes = {name: SimulatedNode(self, name) for name in ("a", "b")}
+        in_sync = members(*(node.member for node in self.nodes.values()))
+        self.register = Register(CLUSTER_ID, 1, self.nodes["a"].member, in_sync, 1)
+        self.witness: Witness | None = Witness(self.register, timing, 0)
+        for node in self.nodes.values():
+            self._boot(node)
+        load.start(self)
+
+    # -- time
+
+    def after(self, delay_us: int, call: Callable[..., None], *arguments: Any) -> None:
+        """Do something later."""
+        self._order += 1
+        heapq.heappush(self._events, (self.now_us + delay_us, self._order, call, arguments))
+
+    def run_for(self, duration_us: int) -> None:
+        """Let virtual time pass."""
+        until_us = self.now_us + duration_us
+        events = self._events
+        while events and events[0][0] <= until_us:
+            at_us, _, call, arguments = heapq.heappop(events)
+            self.now_us = at_us
+            call(*arguments)
+        self.now_us = until_us
+
+    def run_until(self, fact: Callable[[], bool], within_us: int, what: str) -> None:
+        """Let time pass until a fact holds; liveness is violated if it does not in time."""
+        until_us = self.now_us + within_us
+        while not fact():
+            if self.now_us >= until_us:
+                raise Violation("liveness", f"{what} did not happen within {within_us // 1000} ms")
+            self.run_for(10_000)
+
+    def clock(self) -> Instant:
+        """What a node reads from its clocks."""
+        return Instant(self.now_us, WALL_START_US + self.now_us + self.wall_jump_us)
+
+    def note(self, what: str) -> None:
+        """One line of the trace, if one is kept."""
+        if self.trace is not None:
+            self.trace.append(f"{self.now_us / 1000:10.3f} {what}")
+
+    # -- network
+
+    def send(self, sender: str, receiver: str, deliver: Callable[..., None], *arguments: Any) -> None:
+        """Put a message on the virtual network: it may be lost, late, doubled or overtaken."""
+        if self.cuts and self.cuts[sender, receiver]:
+            self.counts["cut off"] += 1
+            return
+        draw, faults = self.random.random, self.faults
+        if draw() < faults.loss:
+            self.counts["lost"] += 1
+            return
+        delay_us = self.random.randint(*LINK_US)
+        if draw() < faults.slow:
+            delay_us += self.random.randint(1, faults.slow_ms_max) * 1000
+        self.after(delay_us, deliver, receiver, *arguments)
+        if draw() < faults.duplication:
+            self.counts["duplicated"] += 1
+            self.after(delay_us + self.random.randint(0, 50_000), deliver, receiver, *arguments)
+
+    def request(self, node: str, waiter: Any, application: str, command: Any) -> None:
+        """A client sends a command to a node."""
+        self.send("client", node, self._submit, waiter, application, command)
+
+    def _submit(self, name: str, waiter: Any, application: str, command: Any) -> None:
+        node = self.nodes[name]
+        if self._postponed(node, self._submit, name, waiter, application, command):
+            return
+        assert node.replica is not None
+        refusal = node.replica.submit(waiter, application, command, self.clock())
+        if refusal is not None:
+            self.send(name, "client", self._receive, waiter, refusal, name, None)
+        if not node.flush_planned:
+            node.flush_planned = True
+            self.after(self.random.randint(0, 1_000), self._flush, node, node.lives)
+
+    def _flush(self, node: SimulatedNode, life: int) -> None:
+        if node.lives != life or self._postponed(node, self._flush, node, life):
+            return
+        node.flush_planned = False
+        assert node.replica is not None
+        self._carry_out(node, node.replica.flush(self.clock()))
+
+    def _receive(self, _: str, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
+        self.load.receive(waiter, answer, node, seq)
+
+    def _deliver(self, name: str, message: Message) -> None:
+        node = self.nodes[name]
+        if self._postponed(node, self._deliver, name, message):
+            return
+        assert node.replica is not None
+        self._carry_out(node, node.replica.step(message, self.clock()))
+
+    def _postponed(self, node: SimulatedNode, call: Callable[..., None], *arguments: Any) -> bool:
+        """True if the node cannot take this now: a dead one never, a frozen one when it wakes."""
+        if node.replica is None:
+            return True
+        if node.paused_until_us > self.now_us:
+            self.after(node.paused_until_us - self.now_us + self.random.randint(0, 200), call, *arguments)
+            return True
+        return False
+
+    def _ask_witness(self, _: str, message: Message) -> None:
+        if self.witness is None:
+            return
+        for effect in self.witness.step(message, self.now_us):
+            if isinstance(effect, Save):
+                self.register = effect.register
+                self.counts["register changes"] += 1
+                self.note(f"w register {effect.register}")
+            else:
+                self.send(WITNESS, effect.node, self._deliver, effect.message)
+
+    # -- processes and disks
+
+    def _boot(self, node: SimulatedNode) -> None:
+        node.lives += 1
+        node.writes = []
+        node.disk_free_us = self.now_us
+        node.flush_planned = False
+        node.replica = Replica(node.log, self.machines(), self.timing, self.clock())
+        self._wake(node, node.lives)
+
+    def _wake(self, node: SimulatedNode, life: int) -> None:
+        if node.lives != life or self._postponed(node, self._wake, node, life):
+            return
+        assert node.replica is not None
+        self._carry_out(node, node.replica.tick(self.clock()))
+        if node.replica is not None and node.replica.role is not Role.HALTED:
+            due_us = node.replica.deadline(self.clock())
+            self.after(max(due_us - self.now_us, 100), self._wake, node, life)
+
+    def _carry_out(self, node: SimulatedNode, effects: Sequence[Effect]) -> None:
+        """The shell's duties (es.replication.effects), on virtual hardware."""
+        replica = node.replica
+        assert replica is not None
+        self.checker.on_epoch(node.name, replica.node.epoch)
+        other = "b" if node.name == "a" else "a"
+        for effect in effects:
+            match effect:
+                case Persist(serial, write):
+                    self._persist(node, serial, write)
+                case Publish(frame):
+                    self.checker.on_batch(replica.node.chain.recent[-1])
+                    self.send(node.name, other, self._deliver, frame)
+                case Emit(beacon):
+                    self.send(node.name, other, self._deliver, beacon)
+                case Tell(to, message):
+                    self.send(node.name, to, self._ask_witness if to == WITNESS else self._deliver, message)
+                case Answers():
+                    self._answer(node, replica, effect)
+                case Committed(batches):
+                    self.checker.on_committed(node.name, batches)
+                case RoleChanged(before, after, epoch, reason):
+                    self.note(f"{node.name} {before.value} -> {after.value} in epoch {epoch}: {reason}")
+                    self.counts[f"{before.value} -> {after.value}"] += 1
+                    if after is Role.OPENING:
+                        self.checker.on_primary(node.name, epoch, replica)
+                case Halt(code, sentence):
+                    raise Violation("halt", f"{node.name} halted: {code}: {sentence}")
+
+    def _persist(self, node: SimulatedNode, serial: int, write: Write) -> None:
+        node.writes.append((serial, write))
+        delay_us = self.random.randint(*DISK_US)
+        if self.random.random() < self.faults.fsync_stall:
+            self.counts["fsync stall"] += 1
+            delay_us += self.random.randint(1, self.faults.fsync_stall_ms_max) * 1000
+        node.disk_free_us = max(node.disk_free_us, self.now_us) + delay_us
+        self.after(node.disk_free_us - self.now_us, self._written, node, node.lives)
+
+    def _written(self, node: SimulatedNode, life: int) -> None:
+        """One fsync is through; the process learns of it once it runs."""
+        if node.lives != life or not node.writes:
+            return
+        serial, write = node.writes.pop(0)
+        node.log.write(write)
+        self._persisted(node, life, serial)
+
+    def _persisted(self, node: SimulatedNode, life: int, serial: int) -> None:
+        if node.lives != life or self._postponed(node, self._persisted, node, life, serial):
+            return
+        assert node.replica is not None
+        self._carry_out(node, node.replica.persisted(serial, self.clock()))
+
+    def _answer(self, node: SimulatedNode, replica: Replica, effect: Answers) -> None:
+        if effect.batch is None:
+            self.checker.on_read(node.name, replica.node.commit_seq)
+        for waiter, answer, seq in effect.answers:
+            hash_: bytes | None = None
+            if effect.batch is not None:
+                hash_ = effect.batch.hash
+            elif seq is not None:
+                batch = replica.node.chain.batch_at(seq)
+                hash_ = batch.hash if batch is not None else None
+            self.checker.on_answer(None, answer, seq, hash_)
+            self.counts["answers"] += 1
+            self.send(node.name, "client", self._receive, waiter, answer, node.name, seq)
+
+    # -- faults
+
+    def crash(self, name: str, keep: Callable[[int], int] | None = None) -> None:
+        """kill -9 and power loss at once: of the writes not yet acknowledged any prefix may have reached the
+        disk. `keep` chooses how many; by default the seed does."""
+        node = self.nodes[name]
+        kept = keep(len(node.writes)) if keep is not None else self.random.randint(0, len(node.writes))
+        for _, write in node.writes[:kept]:
+            node.log.write(write)
+        node.lives += 1
+        node.writes = []
+        node.replica = None
+        node.paused_until_us = 0
+        self.note(f"{name} crashed")
+
+    def restart(self, name: str) -> None:
+        """Start a node's process again on its disk."""
+        if self.nodes[name].replica is None:
+            self._boot(self.nodes[name])
+            self.note(f"{name} restarted")
+
+    def wipe(self, name: str) -> None:
+        """Replace a node's disk by an empty one; its process must be down."""
+        assert self.nodes[name].replica is None
+        self.nodes[name].wipe()
+        self.checker.epoch_of[name] = 0
+        self.note(f"{name} wiped")
+
+    def pause(self, name: str, duration_us: int) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        self.nodes[name].paused_until_us = self.now_us + duration_us
+        self.note(f"{name} paused for {duration_us // 1000} ms")
+
+    def cut(self, links: Sequence[tuple[str, str]], duration_us: int) -> None:
+        """Cut directed links for a while."""
+        for link in links:
+            self.cuts[link] += 1
+        self.note(f"cut {links}")
+        self.after(duration_us, self._mend, links)
+
+    def _mend(self, links: Sequence[tuple[str, str]]) -> None:
+        for link in links:
+            self.cuts[link] -= 1
+            if self.cuts[link] <= 0:
+                del self.cuts[link]
+
+    def crash_witness(self, down_us: int) -> None:
+        """Stop the witness; its register is on disk."""
+        self.witness = None
+        self.note("w crashed")
+        self.after(down_us, self._restart_witness)
+
+    def _restart_witness(self) -> None:
+        if self.witness is None:
+            self.witness = Witness(self.register, self.timing, self.now_us)
+            self.note("w restarted")
+
+    def jump_clock(self, by_us: int) -> None:
+        """Move every node's wall clock."""
+        self.wall_jump_us += by_us
+        self.note(f"wall clock moved by {by_us // 1000} ms")
+
+    def heal(self) -> None:
+        """No faults from now on: links whole, every process running."""
+        self.faults = CALM
+        self.cuts.clear()
+        self._restart_witness()
+        for name, node in self.nodes.items():
+            node.paused_until_us = 0
+            self.restart(name)
+        self.note("healed")
+
+    # -- facts
+
+    def active(self) -> list[str]:
+        """Nodes that believe they serve."""
+        return [name for name, node in self.nodes.items() if node.replica is not None and node.replica.active]
+
+    def in_sync(self) -> bool:
+        """One node serves, and the register counts both in."""
+        return len(self.active()) == 1 and len(self.register.in_sync) == len(self.nodes)
+
+    def settled(self) -> bool:
+        """In sync, both logs equal and committed to the end, nothing under way."""
+        replicas = [node.replica for node in self.nodes.values()]
+        heads = {(replica.node.chain.head, replica.node.commit_seq) for replica in replicas if replica is not None}
+        busy = any(replica is None or replica.node.writing for replica in replicas)
+        return self.in_sync() and not busy and len(heads) == 1 and all(head.seq == commit for head, commit in heads)
+
+    def logs(self) -> dict[str, EventLog]:
+        """Every node's disk."""
+        return {name: node.log for name, node in self.nodes.items()}

@@ -1,0 +1,36 @@
+"""Which faults a schedule meets, and how often: a profile in numbers, drawn from by the cluster's seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, frozen=True)
+class FaultProfile:
+    """Probabilities are per message or per write; `*_every_ms` are mean intervals of single faults."""
+
+    loss: float = 0.02
+    duplication: float = 0.02
+    slow: float = 0.04
+    slow_ms_max: int = 400
+    fsync_stall: float = 0.004
+    fsync_stall_ms_max: int = 1_500
+    fault_every_ms: int = 500
+    pause_ms_max: int = 2_000
+    down_ms_max: int = 1_500
+    cut_ms_max: int = 1_500
+    weights: tuple[tuple[str, int], ...] = (
+        ("crash", 4),
+        ("pause", 4),
+        ("cut", 4),
+        ("one-way cut", 3),
+        ("isolate", 3),
+        ("witness crash", 1),
+        ("clock jump", 1),
+        ("wipe", 1),
+    )
+
+
+DEFAULT = FaultProfile()
+CALM = FaultProfile(loss=0, duplication=0, slow=0, fsync_stall=0, fault_every_ms=1 << 40)
+"""No faults at all: the schedule of a healing phase."""
