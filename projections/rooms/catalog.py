@@ -54,7 +54,11 @@ class CatalogInvalid(ValueError):
 
 @dataclass(slots=True, frozen=True, eq=False)
 class Catalog:
-    """An immutable catalog with everything a fast search needs. Made by `Catalog.of`."""
+    """An immutable catalog with everything a fast search needs. Made by `Catalog.of`.
+
+    `every`, `classrooms` and `labs` are sets of positions, `bits` the set of each position alone, and
+    `building_at` the index in `buildings` of each position.
+    """
 
     catalog_id: str
     rooms: tuple[Room, ...]
@@ -66,6 +70,7 @@ class Catalog:
     classrooms_total: int
     labs_total: int
     buildings: tuple[Building, ...]
+    building_at: tuple[int, ...]
 
     @staticmethod
     def of(rooms: Iterable[Room]) -> Catalog:
@@ -76,6 +81,8 @@ class Catalog:
         bits = tuple(1 << position for position in range(len(ordered)))
         labs = sum(bit for bit, room in zip(bits, ordered, strict=True) if room.kind == LAB)
         every = (1 << len(ordered)) - 1
+        buildings = tuple(_buildings(ordered))
+        place = {building.name: index for index, building in enumerate(buildings)}
         return Catalog(
             catalog_id=sha256(data).hexdigest()[:32],
             rooms=ordered,
@@ -86,12 +93,13 @@ class Catalog:
             labs=labs,
             classrooms_total=(every ^ labs).bit_count(),
             labs_total=labs.bit_count(),
-            buildings=tuple(_buildings(ordered)),
+            buildings=buildings,
+            building_at=tuple(place[room.building] for room in ordered),
         )
 
-    def names(self, positions: Iterable[int]) -> tuple[str, ...]:
+    def names(self, positions: tuple[int, ...]) -> tuple[str, ...]:
         """Room ids at `positions`."""
-        return tuple(map(self.ids.__getitem__, positions))
+        return tuple(map(self.ids.__getitem__, positions)) if positions else ()
 
     def mask(self, positions: Iterable[int]) -> int:
         """The set of rooms at `positions`."""

@@ -114,21 +114,14 @@ class Inventory:
 
     def _denied(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         denied = events.Denied._make(body)
-        kept = Outcome(
-            outcome.DENIED, seq, denied.term, denied.program_id,
-            denied.asked_classrooms, denied.asked_labs, denied.partial,
-        )  # fmt: skip
-        self.sessions.add(denied.term, session_key(denied.faculty_id, event.request_id), kept.pack())
+        key = session_key(denied.faculty_id, event.request_id)
+        self.sessions.add(denied.term, key, outcome.pack_ended(outcome.DENIED, seq, denied))
 
     def _confirmed(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         hold = self.holds.end(body[0], event.request_id)
         hold.term.confirm(hold.rooms)
-        r = hold.reserved
-        kept = Outcome(
-            outcome.CONFIRMED, seq, r.term, r.program_id, r.asked_classrooms, r.asked_labs, r.partial,
-            r.classrooms, r.labs, r.mobile,
-        )  # fmt: skip
-        self.sessions.add(r.term, session_key(r.faculty_id, event.request_id), kept.pack())
+        key = session_key(body[0], event.request_id)
+        self.sessions.add(hold.term.number, key, outcome.pack_confirmed(seq, hold.reserved))
 
     def _rejected(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         self._drop(self.holds.end(body[0], event.request_id), outcome.REJECTED, seq)
@@ -138,16 +131,15 @@ class Inventory:
 
     def _drop(self, hold: Hold, ending: int, seq: int) -> None:
         hold.term.drop_hold(hold.rooms)
-        r = hold.reserved
-        kept = Outcome(ending, seq, r.term, r.program_id, r.asked_classrooms, r.asked_labs, r.partial)
-        self.sessions.add(r.term, session_key(r.faculty_id, hold.request_id), kept.pack())
+        key = session_key(hold.reserved.faculty_id, hold.request_id)
+        self.sessions.add(hold.term.number, key, outcome.pack_ended(ending, seq, hold.reserved))
 
     def _released(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         kept = self.finished(body[0], event.request_id)
         assert kept is not None and kept.ending == outcome.CONFIRMED and not kept.released_seq
         term = self._terms_by_number[kept.term]
         term.release(_rooms_of(term, kept.classrooms, kept.labs, kept.mobile))
-        self.sessions.replace(session_key(body[0], event.request_id), kept._replace(released_seq=seq).pack())
+        self.sessions.replace(session_key(body[0], event.request_id), outcome.pack_released(seq, kept))
 
     def _alert_raised(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         code, name = body

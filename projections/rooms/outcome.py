@@ -6,6 +6,8 @@ from typing import Final, NamedTuple
 
 import msgpack
 
+from projections.rooms.events import Denied, Reserved
+
 DENIED: Final = 0
 CONFIRMED: Final = 1
 REJECTED: Final = 2
@@ -21,8 +23,8 @@ class Outcome(NamedTuple):
 
     ending: int
     seq: int
-    term: int
     program_id: int
+    term: int
     asked_classrooms: int
     asked_labs: int
     partial: bool
@@ -31,12 +33,33 @@ class Outcome(NamedTuple):
     mobile: tuple[int, ...] = ()
     released_seq: int = 0
 
-    def pack(self) -> bytes:
-        """The shortest form; `unpack` gives back an equal outcome."""
-        data: bytes = _pack(self if self.ending == CONFIRMED else self[:7])
-        return data
+
+def pack_confirmed(seq: int, reserved: Reserved) -> bytes:
+    """What is kept of a confirmed transaction; `unpack` reads it."""
+    r = reserved
+    data: bytes = _pack(
+        (
+            CONFIRMED, seq, r.program_id, r.term, r.asked_classrooms, r.asked_labs, r.partial,
+            r.classrooms, r.labs, r.mobile,
+        )
+    )  # fmt: skip
+    return data
+
+
+def pack_released(seq: int, kept: Outcome) -> bytes:
+    """`kept` with its rooms given back by the event `seq`."""
+    data: bytes = _pack(kept._replace(released_seq=seq))
+    return data
+
+
+def pack_ended(ending: int, seq: int, asked: Reserved | Denied) -> bytes:
+    """What is kept of a transaction that got no rooms."""
+    data: bytes = _pack(
+        (ending, seq, asked.program_id, asked.term, asked.asked_classrooms, asked.asked_labs, asked.partial)
+    )
+    return data
 
 
 def unpack(data: bytes) -> Outcome:
-    """The outcome that `Outcome.pack` wrote."""
+    """The outcome that one of the functions above packed."""
     return Outcome(*msgpack.unpackb(data, use_list=False))

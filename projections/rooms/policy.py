@@ -49,19 +49,38 @@ def whole_then_mobile(catalog: Catalog, free: int, classrooms: int, labs: int, p
         if not partial or classrooms + mobile + real_labs == 0:
             return None
     needed = classrooms + mobile
-    for _, base, building_classrooms, building_labs in catalog.buildings:
+    first = _first_building(catalog, free, needed, real_labs)
+    for _, base, building_classrooms, building_labs in catalog.buildings[first:]:
         window = free >> base
         here = window & building_classrooms
         labs_here = window & building_labs
-        if here.bit_count() >= needed and labs_here.bit_count() >= real_labs:
+        if labs_here.bit_count() >= real_labs and here.bit_count() >= needed:
             chosen = _lowest(here, needed, base)
             return Selection(chosen[:classrooms], _lowest(labs_here, real_labs, base), chosen[classrooms:])
     chosen = _lowest(free_classrooms, needed, 0)
     return Selection(chosen[:classrooms], _lowest(free_labs, real_labs, 0), chosen[classrooms:])
 
 
+def _first_building(catalog: Catalog, free: int, classrooms: int, labs: int) -> int:
+    """Index of the first building that has any free room of each kind asked for: none before it can do."""
+    first = 0
+    if classrooms:
+        rooms = free & catalog.classrooms
+        first = catalog.building_at[(rooms & -rooms).bit_length() - 1]
+    if labs:
+        rooms = free & catalog.labs
+        first = max(first, catalog.building_at[(rooms & -rooms).bit_length() - 1])
+    return first
+
+
 def _lowest(rooms: int, count: int, base: int) -> tuple[int, ...]:
     """The `count` lowest positions in `rooms`, which holds at least as many, shifted up by `base`."""
+    if not count:
+        return ()
+    start = (rooms & -rooms).bit_length() - 1
+    run = (1 << count) - 1
+    if rooms >> start & run == run:
+        return tuple(range(base + start, base + start + count))
     positions = []
     base -= 1
     for _ in range(count):

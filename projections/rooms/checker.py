@@ -1,0 +1,254 @@
+"""The rooms part of the checker: is this log a history in which nothing was lost and nothing granted twice?
+
+Written apart from `inventory` on purpose, with plain sets of room ids and no cleverness, so that a mistake
+there cannot hide here. It reads only committed batches and what clients say they saw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from es.codec import Batch, Entry
+from es.replication import events as kernel
+from projections.rooms import events
+from projections.rooms.identity import transaction_id_of
+from projections.rooms.machine import NAME
+from projections.rooms.upcast import UPCASTER
+
+Transaction = tuple[int, str]
+"""(faculty id, transaction id)"""
+
+VIOLATIONS_MAX = 1_000
+"""A broken log is reported up to here; more tells nobody more."""
+
+
+class Violation(NamedTuple):
+    """One broken rule. `rule` names it: conservation, double-grant, one-outcome, receipt, expiry, actor, reference."""
+
+    seq: int
+    rule: str
+    sentence: str
+
+
+class Observation(NamedTuple):
+    """An ACCEPTED that a client saw: its receipt and its rooms."""
+
+    transaction_id: str
+    faculty_id: int
+    seq: int
+    hash: str
+    classrooms: Sequence[str]
+    labs: Sequence[str]
+    mobile: Sequence[str]
+
+
+@dataclass(slots=True)
+class _Allocation:
+    term: int
+    classrooms: tuple[str, ...]
+    labs: tuple[str, ...]
+    mobile: tuple[str, ...]
+    deadline_us: int
+
+    def every_room(self) -> list[str]:
+        return [*self.classrooms, *self.labs, *self.mobile]
+
+
+@dataclass(slots=True)
+class _Term:
+    number: int
+    kind_of: dict[str, str]
+    order: list[str]
+    free: set[str]
+    held: dict[Transaction, _Allocation] = field(default_factory=dict)
+    confirmed: dict[Transaction, _Allocation] = field(default_factory=dict)
+    ended: set[Transaction] = field(default_factory=set)
+
+
+class _Receipt(NamedTuple):
+    hash: str
+    transaction: Transaction
+    allocation: _Allocation
+
+
+def check_rooms(batches: Iterable[Batch], observed: Iterable[Observation] = ()) -> list[Violation]:
+    """Every broken rule in a committed log (points 1, 2, 3, 4, 9 and 10 of the checker's list), in log
+    order, those of clients last; empty if there is none."""
+    sweep = _Sweep()
+    for batch in batches:
+        for entry in batch.entries:
+            sweep.take(batch, entry)
+            if len(sweep.violations) >= VIOLATIONS_MAX:
+                return sweep.violations
+    for seen in observed:
+        sweep.check_observation(seen)
+    return sweep.violations
+
+
+class _Sweep:
+    def __init__(self) -> None:
+        self.violations: list[Violation] = []
+        self._catalogs: dict[str, list[tuple[str, str]]] = {}
+        self._terms: dict[int, _Term] = {}
+        self._names: set[str] = set()
+        self._term_of: dict[Transaction, _Term] = {}
+        self._receipts: dict[int, _Receipt] = {}
+        self._seq = 0
+
+    def take(self, batch: Batch, entry: Entry) -> None:
+        self._seq = batch.first_seq + entry.offset
+        if entry.application == kernel.APPLICATION:
+            if entry.type == "OutageExtended":
+                self._extend(entry.body[0])
+            return
+        if entry.application != NAME:
+            return
+        record = events.TYPES[entry.type]._make(UPCASTER.current(entry.type, entry.version, entry.body))
+        try:
+            self._take(record, entry, batch)
+        except (KeyError, IndexError) as missing:
+            self._broken("reference", f"{entry.type} refers to {missing}, which no earlier event explains")
+
+    def _take(self, record: events.Record, entry: Entry, batch: Batch) -> None:
+        match record:
+            case events.CatalogAdopted():
+                self._catalogs[record.catalog_id] = [(row[0], row[1]) for row in record.rooms]
+            case events.TermOpened():
+                self._open(record)
+            case events.TermClosed():
+                for transaction in [t for t, term in self._term_of.items() if term.number == record.number]:
+                    del self._term_of[transaction]
+                del self._terms[record.number]
+            case events.FacultyRegistered() | events.ProgramRegistered() | events.AlertRaised():
+                pass
+            case _:
+                self._transaction(record, entry, batch)
+
+    def _open(self, opened: events.TermOpened) -> None:
+        rooms = self._catalogs[opened.catalog_id]
+        if opened.term in self._names:
+            self._broken("one-outcome", f"term {opened.term!r} is opened twice")
+        self._names.add(opened.term)
+        order = [room for room, _ in rooms]
+        self._terms[opened.number] = _Term(opened.number, dict(rooms), order, set(order))
+
+    def _transaction(self, record: Any, entry: Entry, batch: Batch) -> None:
+        transaction = record.faculty_id, transaction_id_of(entry.request_id)
+        self._check_actor(record, entry)
+        if isinstance(record, events.Reserved | events.Denied):
+            if transaction in self._term_of:
+                self._broken("one-outcome", f"{_name(transaction)} is decided a second time")
+            term = self._term_of[transaction] = self._terms[record.term]
+        else:
+            term = self._term_of[transaction]
+        match record:
+            case events.Denied():
+                self._end(term, transaction)
+            case events.Reserved():
+                self._reserve(term, transaction, record, batch.ts_us + record.hold_ms * 1_000)
+            case events.Released():
+                given_back = term.confirmed.pop(transaction, None)
+                if given_back is None:
+                    self._broken("one-outcome", f"{_name(transaction)} is released but not confirmed")
+                else:
+                    term.free.update(given_back.every_room())
+            case _:
+                self._close_hold(term, transaction, record, batch)
+        self._conserve(term)
+
+    def _check_actor(self, record: Any, entry: Entry) -> None:
+        match record:
+            case events.Released():
+                return
+            case events.Expired():
+                expected = "es"
+            case _:
+                expected = f"faculty:{record.faculty_id}"
+        if entry.actor != expected:
+            self._broken("actor", f"{entry.type} was caused by {entry.actor!r}, not by {expected!r}")
+
+    def _reserve(self, term: _Term, transaction: Transaction, reserved: events.Reserved, deadline_us: int) -> None:
+        if any(position < 0 for position in (*reserved.classrooms, *reserved.labs, *reserved.mobile)):
+            raise IndexError("a negative position")
+        allocation = _Allocation(
+            term.number,
+            tuple(term.order[position] for position in reserved.classrooms),
+            tuple(term.order[position] for position in reserved.labs),
+            tuple(term.order[position] for position in reserved.mobile),
+            deadline_us,
+        )
+        for room in allocation.every_room():
+            if room not in term.free:
+                self._broken("double-grant", f"room {room} is granted to {_name(transaction)} but not free")
+            term.free.discard(room)
+        for rooms, kind in ((allocation.classrooms, "classroom"), (allocation.labs, "lab"), (allocation.mobile, "classroom")):
+            for room in rooms:
+                if term.kind_of[room] != kind:
+                    self._broken("conservation", f"room {room} is granted as a {kind} but is a {term.kind_of[room]}")
+        self._check_counts(transaction, reserved)
+        term.held[transaction] = allocation
+
+    def _check_counts(self, transaction: Transaction, reserved: events.Reserved) -> None:
+        labs = len(reserved.labs) + len(reserved.mobile)
+        exact = len(reserved.classrooms) == reserved.asked_classrooms and labs == reserved.asked_labs
+        fewer = len(reserved.classrooms) <= reserved.asked_classrooms and labs <= reserved.asked_labs
+        if not exact and not (reserved.partial and fewer):
+            self._broken("conservation", f"{_name(transaction)} is given other counts than it asked for")
+
+    def _close_hold(self, term: _Term, transaction: Transaction, record: Any, batch: Batch) -> None:
+        allocation = term.held.pop(transaction, None)
+        if allocation is None:
+            self._broken("one-outcome", f"{_name(transaction)} is {type(record).__name__} but holds nothing")
+            return
+        self._end(term, transaction)
+        expired = isinstance(record, events.Expired)
+        if expired != (batch.ts_us >= allocation.deadline_us):
+            late = "before" if expired else "at or after"
+            self._broken("expiry", f"{_name(transaction)} is {type(record).__name__} {late} its deadline")
+        if isinstance(record, events.Confirmed):
+            term.confirmed[transaction] = allocation
+            self._receipts[self._seq] = _Receipt(batch.hash.hex(), transaction, allocation)
+        else:
+            term.free.update(allocation.every_room())
+
+    def _end(self, term: _Term, transaction: Transaction) -> None:
+        if transaction in term.ended:
+            self._broken("one-outcome", f"{_name(transaction)} ends a second time")
+        term.ended.add(transaction)
+
+    def _conserve(self, term: _Term) -> None:
+        for kind in ("classroom", "lab"):
+            total = sum(1 for each in term.kind_of.values() if each == kind)
+            free = sum(1 for room in term.free if term.kind_of[room] == kind)
+            live = [*term.held.values(), *term.confirmed.values()]
+            taken = sum(1 for allocation in live for room in allocation.every_room() if term.kind_of[room] == kind)
+            if free + taken != total:
+                self._broken("conservation", f"{kind}s: {free} free and {taken} in use are not {total}")
+
+    def _extend(self, by_us: int) -> None:
+        for term in self._terms.values():
+            for allocation in term.held.values():
+                allocation.deadline_us += by_us
+
+    def check_observation(self, seen: Observation) -> None:
+        """Every ACCEPTED a client saw stands at that seq and hash (point 4)."""
+        self._seq = seen.seq
+        receipt = self._receipts.get(seen.seq)
+        who = _name((seen.faculty_id, seen.transaction_id))
+        if receipt is None or receipt.transaction != (seen.faculty_id, seen.transaction_id):
+            self._broken("receipt", f"a client saw {who} accepted there; the log confirms nothing of it")
+        elif receipt.hash != seen.hash:
+            self._broken("receipt", f"a client saw {who} accepted under another hash")
+        elif [*map(list, (seen.classrooms, seen.labs, seen.mobile))] != [
+            *map(list, (receipt.allocation.classrooms, receipt.allocation.labs, receipt.allocation.mobile))
+        ]:
+            self._broken("receipt", f"a client saw {who} accepted with other rooms")
+
+    def _broken(self, rule: str, sentence: str) -> None:
+        self.violations.append(Violation(self._seq, rule, sentence))
+
+
+def _name(transaction: Transaction) -> str:
+    return f"transaction {transaction[1]} of faculty {transaction[0]}"
