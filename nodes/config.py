@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from es.errors import EsError
 from es.limits import MEMBERS_MAX
 
 HOST = "127.0.0.1"
@@ -35,8 +36,10 @@ _FACULTY_HTTP_OFFSETS = (*range(30, 100), *range(2, 10), *range(12, 20), 100)
 FACULTIES_WITH_BASE_MAX = len(_FACULTY_HTTP_OFFSETS)
 
 
-class ConfigError(Exception):
+class ConfigError(EsError):
     """A configuration nobody should start with. `key` is the dotted path of the value, `why` a sentence."""
+
+    code = "CONFIG"
 
     def __init__(self, key: str, why: str) -> None:
         super().__init__(f"{key}: {why}" if key else why)

@@ -25,6 +25,8 @@ from urllib.parse import parse_qs, urlsplit
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
+from nodes.sockets import BindFailed
+
 CONNECTIONS_MAX = 32
 REQUEST_TIMEOUT_S = 2.0
 BACKLOG = 64
@@ -32,10 +34,6 @@ BACKLOG = 64
 Answer = tuple[HTTPStatus, str, bytes]
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
-
-
-class ExporterBindFailed(Exception):
-    """The HTTP port cannot be had; the message is one sentence that names it."""
 
 
 def _always() -> bool:
@@ -56,7 +54,7 @@ class Exporter:
     status   the object of /status; called from the exporter's thread, so it must only read
     ready    /readyz; live: /livez; primary: /primary
     backup   given the allowed lag in events (None: any), whether this node is a backup that close
-    Raises ExporterBindFailed. `port` 0 takes a free one; `url` says which.
+    Raises BindFailed. `port` 0 takes a free one; `url` says which.
     """
 
     def __init__(
@@ -80,7 +78,7 @@ class Exporter:
         try:
             self._server = _BoundedServer((host, port), _handler_of(self))
         except OSError as error:
-            raise ExporterBindFailed(f"cannot serve HTTP on {host}:{port}: {error.strerror or error}") from None
+            raise BindFailed(f"cannot serve HTTP on {host}:{port}: {error.strerror or error}") from None
         self.url = f"http://{host}:{self._server.server_address[1]}"
         self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="exporter", daemon=True)
         self._thread.start()

@@ -1,0 +1,78 @@
+"""The data directories of a new cluster: an empty log for each server, a first register for the witness."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from pathlib import Path
+
+from es.errors import EsError, LogDamaged, LogMissing, WrongCluster
+from es.log.base import Identity
+from es.log.lmdb_log import LmdbLog
+from es.replication.messages import Member, Register, unpack_register
+from nodes import register_file
+from nodes.config import ClusterConfig, ServerConfig
+
+REGISTER_FILE = "register"
+FIRST_EPOCH = 1
+
+
+class RegisterMissing(EsError):
+    """The servers have a history and the witness has no register: nobody can say who may lead."""
+
+    code = "REGISTER_MISSING"
+
+
+def register_path(witness_data: Path) -> Path:
+    """Where the witness with that data directory keeps its register."""
+    return witness_data / REGISTER_FILE
+
+
+def initialise(config: ClusterConfig) -> None:
+    """Make what is missing of a cluster's data directories; a second call changes nothing.
+
+    A server's missing log is made with a new incarnation: a wiped disk is another member. The register
+    (epoch 1, the preferred server primary, all in sync) is made only while every log is empty. A damaged
+    log is left to the server, which says what is wrong with it.
+    Raises WrongCluster, RegisterMissing, or what the log and the file system raise.
+    """
+    members = [_empty_log_of(config, server) for server in config.servers]
+    path = register_path(config.witness.data)
+    stored = register_file.load(path)
+    if stored is not None:
+        _check_cluster(path, unpack_register(stored).cluster_id, config.cluster_id)
+    elif None in members:
+        raise RegisterMissing(
+            f"{path} is missing, but the servers have a history: restore the witness's directory, "
+            "or begin again with empty data directories"
+        )
+    else:
+        register_file.create(path, _first_register(config, [member for member in members if member]).pack())
+
+
+def _empty_log_of(config: ClusterConfig, server: ServerConfig) -> Member | None:
+    """The owner of a server's log, which is made if there is none; None if the log has a history."""
+    try:
+        log = LmdbLog.open(server.data, readonly=True)
+    except LogMissing:
+        log = LmdbLog.create(server.data, Identity(config.cluster_id, server.name, secrets.token_hex(8)))
+    except LogDamaged:
+        return None
+    try:
+        identity, head = log.identity, log.head()
+    finally:
+        log.close()
+    _check_cluster(server.data, identity.cluster_id, config.cluster_id)
+    if identity.node != server.name:
+        raise WrongCluster(f"{server.data} belongs to server {identity.node!r}, not to {server.name!r}")
+    return Member(identity.node, identity.incarnation) if head.seq == 0 else None
+
+
+def _check_cluster(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise WrongCluster(f"{path} belongs to cluster {found!r}, not to {expected!r}")
+
+
+def _first_register(config: ClusterConfig, members: Sequence[Member]) -> Register:
+    primary = next(member for member in members if member.node == config.preferred)
+    return Register(config.cluster_id, FIRST_EPOCH, primary, tuple(members), witness_generation=1)

@@ -1,0 +1,99 @@
+"""`aulario audit`: hold what the logs say against the rules, independently of the code that wrote them."""
+
+from __future__ import annotations
+
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any
+
+import click
+
+from es.log.verify import verify_in_child
+from ops.cluster_dir import config_in_force
+from ops.exits import INTEGRITY, Stopped
+from ops.log_reader import committed, opened
+from ops.options import DIRECTORY
+from ops.output import JSON, TABLE, output_option, print_json
+from projections.rooms.checker import check_rooms
+
+VIOLATIONS_SHOWN_MAX = 20
+
+
+@click.group()
+def audit() -> None:
+    """Check what the logs say.
+
+    \b
+    Example:
+      aulario audit check --dir cluster
+    """
+
+
+@audit.command()
+@click.argument("data_dirs", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--dir", "directory", type=DIRECTORY, envvar="AULARIO_DIR", help="Check every server of this cluster.")
+@output_option(TABLE, JSON)
+def check(data_dirs: tuple[Path, ...], directory: Path | None, output: str) -> None:
+    """Check the logs in DATA_DIRS: rooms conserved, none held twice, one outcome each, logs equal.
+
+    Exit code 4 if a rule is broken.
+
+    \b
+    Examples:
+      aulario audit check --dir cluster
+      aulario audit check cluster/server-a -o json
+    """
+    if not data_dirs:
+        servers = config_in_force((directory or Path("cluster")).absolute()).servers
+        data_dirs = tuple(server.data for server in servers)
+
+    for data_dir in data_dirs:
+        verify_in_child(data_dir)
+    findings = check_logs(data_dirs)
+    if output == JSON:
+        print_json(findings)
+    else:
+        _print_findings(findings)
+    if not findings["ok"]:
+        raise Stopped("the logs break the rules", INTEGRITY)
+
+
+def check_logs(data_dirs: tuple[Path, ...]) -> dict[str, Any]:
+    """What the checker finds: `logs` (committed events and violations of each), `logs_equal` up to the
+    lowest commit point, and `ok`. Raises LogError."""
+    logs = []
+    for path in data_dirs:
+        with opened(path) as log:
+            violations = [f"seq {seq}: {rule}: {sentence}" for seq, rule, sentence in check_rooms(committed(log))]
+            logs.append({"data": str(path), "events": log.commit_seq(), "violations": violations})
+    differ_at = first_difference(data_dirs)
+    return {
+        "ok": differ_at is None and not any(log["violations"] for log in logs),
+        "logs_equal": differ_at is None,
+        "logs": logs,
+        **({} if differ_at is None else {"differ_at_seq": differ_at}),
+    }
+
+
+def first_difference(data_dirs: tuple[Path, ...]) -> int | None:
+    """The first sequence number at which a log differs from the first one, among what both committed."""
+    differences = []
+    for other in data_dirs[1:]:
+        with opened(data_dirs[0]) as log, opened(other) as other_log:
+            for batch, twin in zip_longest(committed(log), committed(other_log)):
+                if batch is None or twin is None:
+                    break
+                if batch.data != twin.data:
+                    differences.append(min(batch.first_seq, twin.first_seq))
+                    break
+    return min(differences, default=None)
+
+
+def _print_findings(findings: dict[str, Any]) -> None:
+    for log in findings["logs"]:
+        violations = log["violations"]
+        click.echo(f"{log['data']}: {log['events']} events, {len(violations) or 'no'} violations")
+        for violation in violations[:VIOLATIONS_SHOWN_MAX]:
+            click.echo(f"  {violation}")
+    if len(findings["logs"]) > 1:
+        click.echo("logs equal" if findings["logs_equal"] else f"logs differ at seq {findings['differ_at_seq']}")

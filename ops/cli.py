@@ -1,0 +1,97 @@
+"""The command `aulario`. Results on stdout, logs and errors on stderr; exit codes as in ops.exits.
+
+A subcommand's module is imported when it is run, so that `aulario request` does not pay for `demo`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NamedTuple
+
+import click
+
+from ops.exits import ending
+
+
+class _Verb(NamedTuple):
+    module: str
+    attribute: str
+    summary: str
+
+
+VERBS = {
+    "audit": _Verb("ops.audit", "audit", "Check what the logs say."),
+    "config": _Verb("ops.config_commands", "config", "Show or validate a configuration."),
+    "demo": _Verb("ops.demo", "demo", "Run a whole cluster and the reference load, then sum up."),
+    "faculty": _Verb("ops.processes", "faculty", "Run one faculty."),
+    "init": _Verb("ops.config_commands", "init", "Write a configuration and make the data directories."),
+    "log": _Verb("ops.log_commands", "log", "Read a node's event log."),
+    "request": _Verb("ops.request", "request", "Ask for rooms on behalf of one program."),
+    "server": _Verb("ops.processes", "server", "Run one server (primary or backup)."),
+    "status": _Verb("ops.status", "status", "Show every process of a cluster."),
+    "up": _Verb("ops.up", "up", "Run a whole cluster and stay."),
+    "witness": _Verb("ops.processes", "witness", "Run the witness."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its verbs' names and summaries without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        verb = VERBS.get(cmd_name)
+        if verb is None:
+            return None
+        command = getattr(import_module(verb.module), verb.attribute)
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, verb.summary) for name, verb in sorted(VERBS.items())])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="aulario", message="%(prog)s %(version)s")
+def cli() -> None:
+    """Allocate a university's classrooms and labs on a cluster that loses nothing it confirmed.
+
+    \b
+    Examples:
+      aulario demo
+      aulario up --dir cluster
+      aulario request --dir cluster --faculty 1 "Ingeniería de Sistemas" 7 2
+      aulario status --dir cluster
+
+    Exit codes: 0 ok, 1 refused or denied, 2 usage, 3 unreachable, 4 integrity.
+    """
+
+
+def main() -> None:
+    """Run the command and exit; an error raised on purpose becomes one sentence on stderr."""
+    try:
+        cli.main(prog_name="aulario", standalone_mode=False)
+    except click.exceptions.Exit as leaving:
+        sys.exit(leaving.exit_code)
+    except click.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has seen enough
+        sys.exit(0)
+    except Exception as error:
+        known = ending(error)
+        if known is None:
+            raise
+        sentence, exit_code = known
+        click.echo(f"Error: {sentence}", err=True)
+        sys.exit(exit_code)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""A cluster brought up on this host: its directories made, its processes started and ready.
+
+`aulario up` keeps one in the foreground; `aulario demo` runs one for its load.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from es.errors import LogInUse
+from es.log.directory_lock import DirectoryLock
+from nodes.config import ClusterConfig
+from nodes.config_file import render
+from ops.cluster_dir import log_directory, run_directory, write_processes, write_whole
+from ops.exits import REFUSED, Stopped
+from ops.observe import observe, process_names, unreadiness
+from ops.supervisor import ERROR_PREFIX, Supervisor, spawn
+
+READY_WITHIN_S = 60.0
+INITIALISED_WITHIN_S = 30.0
+
+
+class RunningCluster(NamedTuple):
+    """Its configuration, its processes, and the ready line's object."""
+
+    config: ClusterConfig
+    supervisor: Supervisor
+    ready: dict[str, Any]
+
+
+@contextmanager
+def running_cluster(directory: Path, config: ClusterConfig) -> Iterator[RunningCluster]:
+    """A cluster that is ready; on leaving, every process is stopped, whatever happened.
+
+    Raises Stopped with the sentence and exit code of whatever could not start.
+    """
+    directory = directory.absolute()
+    run = run_directory(directory)
+    run.mkdir(parents=True, exist_ok=True)
+    try:
+        lock = DirectoryLock(run)
+    except LogInUse:
+        raise Stopped(f"a cluster is already running in {directory}", REFUSED) from None
+    in_force = run / "cluster.toml"
+    supervisor = Supervisor(log_directory(directory), lambda pids: write_processes(directory, pids))
+    try:
+        write_whole(in_force, render(config, directory))
+        _initialise(directory)
+        supervisor.start({name: _command(name, directory) for name in process_names(config)})
+        ready: dict[str, Any] = {}
+
+        def why_not_ready() -> str | None:
+            ready.update(observe(config))
+            return unreadiness(ready)
+
+        supervisor.await_ready(why_not_ready, READY_WITHIN_S)
+        yield RunningCluster(config, supervisor, ready)
+    finally:
+        with _undisturbed():
+            supervisor.stop()
+            in_force.unlink(missing_ok=True)
+            lock.release()
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No second Ctrl-C may leave processes behind; stopping them has an end of its own."""
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _command(name: str, directory: Path) -> list[str]:
+    kind, _, own = name.partition("-")
+    return [kind, *([own] if own else []), "--dir", str(directory)]
+
+
+def _initialise(directory: Path) -> None:
+    """Make the data directories, in a process of its own: reading a damaged log may kill its reader.
+
+    If it does, the server itself will say what is wrong."""
+    with (log_directory(directory) / "init.log").open("wb") as log:
+        child = spawn(["init", "--dir", str(directory), "--data-only"], log)
+    try:
+        code = child.wait(INITIALISED_WITHIN_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+        raise Stopped(f"the data directories in {directory} could not be made in time", REFUSED) from None
+    if code > 0:
+        said = (log_directory(directory) / "init.log").read_text(errors="replace").splitlines()
+        raise Stopped(said[-1].removeprefix(ERROR_PREFIX) if said else f"init ended with exit code {code}", code)

@@ -1,0 +1,148 @@
+"""The directory of a cluster on one host.
+
+    D/aulario.toml        the configuration; written once if missing, then its owner's
+    D/server-a …          data directories (nodes.datadir)
+    D/logs/NAME.log       what each process said
+    D/run/cluster.toml    the configuration in force, options of `up` included
+    D/run/processes.json  the processes that `up` started
+    D/run/holder.lock     held by the `up` that runs there
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from nodes.config import (
+    SERVERS_MIN,
+    ClusterConfig,
+    ConfigError,
+    FacultyConfig,
+    check_base_port,
+    default_faculty,
+    default_server,
+    default_witness,
+    one_host,
+)
+from nodes.config_file import load, render
+from ops.reference import faculty_names
+
+FACULTIES = 10
+
+
+def config_path(directory: Path) -> Path:
+    """The configuration a person edits."""
+    return directory / "aulario.toml"
+
+
+def run_directory(directory: Path) -> Path:
+    """What a running `up` keeps."""
+    return directory / "run"
+
+
+def log_directory(directory: Path) -> Path:
+    """What the processes said."""
+    return directory / "logs"
+
+
+def config_in_force(directory: Path) -> ClusterConfig:
+    """The configuration a cluster in `directory` runs with, or would. Raises ConfigError if there is none."""
+    in_force = run_directory(directory) / "cluster.toml"
+    if in_force.exists():  # the environment had its say when this was written
+        return load(in_force, {}, {}, root=directory, names=faculty_names())
+    path = config_path(directory)
+    if path.exists():
+        return load(path, os.environ, {}, names=faculty_names())
+    raise ConfigError("", f"there is no cluster in {directory}: aulario.toml is missing")
+
+
+def prepare(
+    directory: Path,
+    *,
+    base_port: int | None = None,
+    faculties: int | None = None,
+    pattern: str | None = None,
+    overrides: Mapping[str, object],
+) -> ClusterConfig:
+    """The configuration for `directory`, with the options of this start laid over it.
+
+    Without an `aulario.toml` one is written: a cluster on this host with a new cluster id. With one,
+    `base_port`, `faculties` and `pattern` change this start only. Raises ConfigError, OSError.
+    """
+    directory = directory.absolute()
+    directory.mkdir(parents=True, exist_ok=True)
+    path = config_path(directory)
+    if not path.exists():
+        fresh = one_host(
+            directory,
+            cluster_id=f"aulario-{secrets.token_hex(4)}",
+            faculties=FACULTIES if faculties is None else faculties,
+            base_port=base_port,
+            pattern=pattern,
+            names=faculty_names(),
+        )
+        write_whole(path, render(fresh, directory))
+    config = load(path, os.environ, overrides, names=faculty_names())
+    return _with_options(config, directory, base_port, faculties, pattern)
+
+
+def _with_options(
+    config: ClusterConfig, directory: Path, base_port: int | None, faculties: int | None, pattern: str | None
+) -> ClusterConfig:
+    chosen = config.faculties if faculties is None else _faculties(config, directory, faculties)
+    if pattern is not None:
+        chosen = tuple(replace(faculty, pattern=pattern) for faculty in chosen)
+    if base_port is None:
+        return replace(config, faculties=chosen)
+    return _moved(replace(config, faculties=chosen), directory, base_port)
+
+
+def _faculties(config: ClusterConfig, directory: Path, count: int) -> tuple[FacultyConfig, ...]:
+    known = {faculty.id: faculty for faculty in config.faculties}
+    names = faculty_names()
+    return tuple(
+        known.get(i) or default_faculty(i, directory, known=names.get(i)) for i in range(1, count + 1)
+    )
+
+
+def _moved(config: ClusterConfig, directory: Path, base_port: int) -> ClusterConfig:
+    """The same cluster on the ports from `base_port`."""
+    check_base_port(base_port, (faculty.id for faculty in config.faculties))
+    if len(config.servers) > SERVERS_MIN:
+        raise ConfigError("base_port", f"moves a cluster of {SERVERS_MIN} servers, not of {len(config.servers)}")
+    servers = tuple(
+        replace(default_server(i, server.name, directory, base_port), data=server.data)
+        for i, server in enumerate(config.servers)
+    )
+    faculties = []
+    for faculty in config.faculties:
+        there = default_faculty(faculty.id, directory, base_port)
+        faculties.append(replace(faculty, endpoint=there.endpoint, http=there.http))
+    witness = replace(default_witness(directory, base_port), data=config.witness.data)
+    return replace(config, servers=servers, witness=witness, faculties=tuple(faculties))
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Replace a file so that a reader sees the old text or the new one."""
+    partial = path.with_suffix(f".{os.getpid()}.part")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)
+
+
+def write_processes(directory: Path, processes: Mapping[str, Any]) -> None:
+    """Remember the processes that `up` started."""
+    write_whole(run_directory(directory) / "processes.json", json.dumps(processes))
+
+
+def read_processes(directory: Path) -> Mapping[str, Any]:
+    """Process ids by process name as last written, empty if `up` never ran."""
+    try:
+        processes = json.loads((run_directory(directory) / "processes.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return {}
+    return processes if isinstance(processes, dict) else {}

@@ -1,0 +1,48 @@
+"""Exit codes, and how an error becomes one clear sentence (operations.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from es.errors import EsError
+
+OK = 0
+REFUSED = 1
+USAGE = 2
+UNREACHABLE = 3
+INTEGRITY = 4
+
+
+class Stopped(Exception):
+    """A command ends here: its sentence goes to stderr, `exit_code` to the shell."""
+
+    def __init__(self, sentence: str, exit_code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = exit_code
+
+
+_EXIT_CODES: Mapping[str, int] = {
+    "CONFIG": USAGE,
+    "BIND_FAILED": UNREACHABLE,
+    "LOG_IN_USE": REFUSED,
+    "LOG_WRITE_FAILED": UNREACHABLE,
+    "LOG_DAMAGED": INTEGRITY,
+    "LOG_ERROR": INTEGRITY,
+    "LOG_MISSING": INTEGRITY,
+    "REGISTER_MISSING": INTEGRITY,
+    "WRONG_CLUSTER": INTEGRITY,
+}
+"""By an error's stable code, so that no module need be imported to name its errors."""
+
+
+def ending(error: Exception) -> tuple[str, int] | None:
+    """The sentence and exit code of an error that was raised on purpose or that the system gave; None if
+    it is neither, that is a fault of this program."""
+    if isinstance(error, Stopped):
+        return str(error), error.exit_code
+    if isinstance(error, EsError):
+        return str(error), _EXIT_CODES.get(error.code, REFUSED)
+    if isinstance(error, OSError):
+        what = error.strerror or str(error)
+        return (f"{error.filename}: {what}" if error.filename else what), REFUSED
+    return None

@@ -1,0 +1,65 @@
+"""Reading a node's log from outside, whether the node runs or not.
+
+LMDB maps its file, so a truncated one can kill its reader (SIGBUS). What reads a log therefore runs in
+a child of the command, and the child's death is reported as the damage it shows.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+
+from es.codec import Batch
+from es.errors import LogDamaged
+from es.log.lmdb_log import LmdbLog
+
+DEADLY_DAMAGE = (signal.SIGBUS, signal.SIGABRT, signal.SIGSEGV)
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[LmdbLog]:
+    """The log in a data directory, to be read; its node may be running."""
+    log = LmdbLog.open(path, readonly=True)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def committed(log: LmdbLog, from_seq: int = 1) -> Iterator[Batch]:
+    """The committed batches, from the one that holds `from_seq`."""
+    commit_seq = log.commit_seq()
+    for batch in log.batches(from_seq):
+        if batch.last_seq > commit_seq:
+            return
+        yield batch
+
+
+def survive_damage(path: Path) -> None:
+    """Go on in a child, which does the reading; the parent waits and leaves with the child's exit code.
+
+    Returns in the child alone. In the parent raises click's Exit, or LogDamaged if the log killed the child.
+    """
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        return
+    code = os.waitstatus_to_exitcode(_wait(pid))
+    if -code in DEADLY_DAMAGE:
+        raise LogDamaged(f"the log in {path} is damaged: the process that read it died of {signal.Signals(-code).name}")
+    raise click.exceptions.Exit(code if code >= 0 else 128 - code)
+
+
+def _wait(pid: int) -> int:
+    """The child's status. Ctrl-C reaches the child too, which then ends."""
+    while True:
+        try:
+            return os.waitpid(pid, 0)[1]
+        except KeyboardInterrupt:
+            continue

@@ -1,0 +1,65 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from nodes.config import ClusterConfig
+from nodes.config_file import load
+from ops.cluster_dir import config_in_force
+from ops.reference import faculty_names
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+DIRECTORY = click.Path(file_okay=False, path_type=Path)
+FILE = click.Path(dir_okay=False, path_type=Path)
+
+directory_option = click.option(
+    "--dir",
+    "directory",
+    type=DIRECTORY,
+    default=Path("cluster"),
+    envvar="AULARIO_DIR",
+    show_default=True,
+    help="The cluster's directory.",
+)
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=FILE,
+    envvar="AULARIO_CONFIG",
+    help="A configuration file, instead of the one of --dir.",
+)
+
+
+def configuration(directory: Path, config_file: Path | None) -> ClusterConfig:
+    """The configuration that `--config` or `--dir` names. Raises ConfigError."""
+    if config_file is not None:
+        return load(config_file, os.environ, {}, names=faculty_names())
+    return config_in_force(directory.absolute())
+
+
+def process_options(command: Command) -> Command:
+    """What every process takes: its configuration, its log, and the parent it dies with."""
+    for option in reversed(
+        (
+            directory_option,
+            config_option,
+            click.option("--log-file", type=FILE, help="Write logs there instead of to stderr."),
+            click.option(
+                "--log-level",
+                type=click.Choice(["debug", "info", "warning", "error"]),
+                default="info",
+                show_default=True,
+                help="The least level that is logged.",
+            ),
+            click.option("--parent", type=int, hidden=True, help="End when the process with this id does."),
+        )
+    ):
+        command = option(command)
+    return command

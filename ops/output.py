@@ -1,0 +1,68 @@
+"""How results are printed: a table for people, JSON or CSV for programs. Always on stdout."""
+
+from __future__ import annotations
+
+import csv
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
+
+import click
+
+TABLE = "table"
+JSON = "json"
+CSV = "csv"
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PIPE_WIDTH = 200
+"""Columns of a table that goes to a file or a pipe."""
+
+
+def output_option(*formats: str) -> Callable[[Command], Command]:
+    """The option `-o`; the first format is the default."""
+    return click.option(
+        "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="Output format."
+    )
+
+
+def print_json(value: object) -> None:
+    """One object on one line; paths as strings."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:
+    """Rows of the same columns: a table, CSV with a header, or one JSON object a line."""
+    if output == JSON:
+        for row in rows:
+            print_json(row)
+    elif output == CSV:
+        writer = csv.writer(sys.stdout, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+    else:
+        print_table(rows, columns)
+
+
+def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str | None = None) -> None:
+    """A table as wide as the terminal."""
+    from rich import box
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(*columns, box=box.SIMPLE, title=title, title_justify="left")
+    for row in rows:
+        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
+    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
+    console.print(table)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return "-"
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
+        return " ".join(value)
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,69 @@
+"""`aulario status`: every process of a cluster, as it answers now."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ops.cluster_dir import config_in_force, read_processes
+from ops.exits import UNREACHABLE, Stopped
+from ops.observe import label, observe
+from ops.options import directory_option
+from ops.output import CSV, JSON, TABLE, output_option, print_json, print_rows, print_table
+
+COLUMNS = ("process", "state", "pid", "role", "epoch", "seq", "in_sync", "endpoint")
+
+
+@click.command()
+@directory_option
+@output_option(TABLE, JSON, CSV)
+def status(directory: Path, output: str) -> None:
+    """Ask every process of the cluster in a directory what it is doing. Exit code 3 if none answers.
+
+    \b
+    Examples:
+      aulario status --dir cluster
+      aulario status --dir cluster -o json
+    """
+    directory = directory.absolute()
+    observed = observe(config_in_force(directory))
+    processes = [*observed["servers"], observed["witness"], *observed["faculties"]]
+    started = read_processes(directory)
+    for process in processes:
+        if not process["alive"]:
+            process["pid"] = _frozen_pid(started.get(label(process)))
+    if output == JSON:
+        print_json(observed)
+    elif output == CSV:
+        print_rows(_rows(processes), COLUMNS, output)
+    else:
+        print_table(_rows(processes), COLUMNS, title=f"cluster {observed['cluster_id']}")
+    if not any(process["alive"] for process in processes):
+        raise Stopped(f"no process of the cluster in {directory} answers", UNREACHABLE)
+
+
+def _frozen_pid(pid: object) -> int | None:
+    """The id of a process that was started and exists but does not answer; None if it is dead."""
+    if isinstance(pid, int):
+        with suppress(OSError):
+            if b"ops.cli" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                os.kill(pid, 0)
+                return pid
+    return None
+
+
+def _rows(processes: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    for process in processes:
+        silent = "dead" if process["pid"] is None else "silent"
+        yield {
+            **process,
+            "process": label(process),
+            "state": "up" if process["alive"] else silent,
+            "role": process.get("role") or process.get("follows") or process.get("primary"),
+            "endpoint": process.get("requests") or process.get("endpoint"),
+        }

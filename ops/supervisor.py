@@ -1,0 +1,146 @@
+"""A cluster's processes on this host: started, watched, restarted if wanted, stopped.
+
+Each is a child of its own process group that dies with its parent. Whoever holds the supervisor calls
+`turn` again and again: it takes in what happened to the children and returns at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import ops
+from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
+
+RESTART_AFTER_S = 1.0
+STOP_WITHIN_S = 10.0
+READY_POLL_S = 0.05
+SENTENCE_BYTES_MAX = 65_536
+ERROR_PREFIX = "Error: "
+
+
+@dataclass(slots=True)
+class _Child:
+    name: str
+    arguments: Sequence[str]
+    process: subprocess.Popen[bytes]
+    log_offset: int
+    ended_s: float | None = None
+
+
+class Supervisor:
+    """The children of one cluster. `on_change` is given name -> pid whenever a process started."""
+
+    def __init__(self, log_directory: Path, on_change: Callable[[Mapping[str, int]], None]) -> None:
+        log_directory.mkdir(parents=True, exist_ok=True)
+        self._log_directory = log_directory
+        self._on_change = on_change
+        self._children: dict[str, _Child] = {}
+
+    def start(self, commands: Mapping[str, Sequence[str]]) -> None:
+        """Start a process for each name, with the arguments of `aulario`. Raises Stopped if none can be."""
+        for name, arguments in commands.items():
+            self._children[name] = self._spawn(name, arguments)
+        self._on_change(self.pids())
+
+    def pids(self) -> dict[str, int]:
+        """Process ids by name, of the dead ones the last."""
+        return {name: child.process.pid for name, child in self._children.items()}
+
+    def turn(self, *, restart: bool = False) -> list[str]:
+        """Notice who ended; give their names. With `restart` each is back after a second."""
+        now_s = time.monotonic()
+        ended = []
+        for child in list(self._children.values()):
+            if child.ended_s is None:
+                if child.process.poll() is not None:
+                    child.ended_s = now_s
+                    ended.append(child.name)
+            elif restart and now_s - child.ended_s >= RESTART_AFTER_S:
+                self._children[child.name] = self._spawn(child.name, child.arguments)
+                self._on_change(self.pids())
+        return ended
+
+    def failure(self, name: str) -> Stopped:
+        """Why a process that ended did so: its own sentence and exit code."""
+        child = self._children[name]
+        code = child.process.returncode
+        sentence = self._last_sentence(child)
+        if code < 0:
+            return Stopped(f"{name} was ended by {signal.Signals(-code).name}", UNREACHABLE)
+        known = code if OK < code <= INTEGRITY else UNREACHABLE
+        return Stopped(f"{name}: {sentence or f'ended with exit code {code}'}", known)
+
+    def await_ready(self, unreadiness: Callable[[], str | None], time_limit_s: float) -> None:
+        """Return when `unreadiness` gives None. Raises Stopped if a process ends before, or in the end."""
+        deadline_s = time.monotonic() + time_limit_s
+        while True:
+            why = unreadiness()
+            ended = self.turn()
+            if ended:
+                raise self.failure(ended[0])
+            if why is None:
+                return
+            if time.monotonic() > deadline_s:
+                raise Stopped(f"the cluster was not ready within {time_limit_s:g} s: {why}", UNREACHABLE)
+            time.sleep(READY_POLL_S)
+
+    def stop(self) -> None:
+        """End every process: SIGTERM, SIGCONT to the frozen ones, after ten seconds SIGKILL."""
+        running = [child.process for child in self._children.values() if child.process.poll() is None]
+        for number in (signal.SIGTERM, signal.SIGCONT):
+            _signal_all(running, number)
+        deadline_s = time.monotonic() + STOP_WITHIN_S
+        for process in running:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(max(0.0, deadline_s - time.monotonic()))
+        _signal_all(running, signal.SIGKILL)
+        for process in running:
+            process.wait()
+
+    def _spawn(self, name: str, arguments: Sequence[str]) -> _Child:
+        path = self._log_directory / f"{name}.log"
+        with path.open("ab") as log:
+            process = spawn([*arguments, "--parent", str(os.getpid())], log)
+            return _Child(name, arguments, process, log.tell())
+
+    def _last_sentence(self, child: _Child) -> str | None:
+        with (self._log_directory / f"{child.name}.log").open("rb") as log:
+            log.seek(child.log_offset)
+            lines = log.read(SENTENCE_BYTES_MAX).decode(errors="replace").splitlines()
+        said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
+        return said[-1] if said else None
+
+
+def spawn(arguments: Sequence[str], log: BinaryIO) -> subprocess.Popen[bytes]:
+    """Start `aulario` with `arguments` in a process group of its own; what it says goes to `log`.
+
+    It runs this very code, wherever the current directory is, and reads its configuration from the
+    file it is given alone: AULARIO_* has had its say.
+    """
+    root = str(Path(ops.__file__).resolve().parents[1])
+    environ = {key: value for key, value in os.environ.items() if not key.startswith("AULARIO_")}
+    environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    return subprocess.Popen(
+        [sys.executable, "-P", "-m", "ops.cli", *arguments],
+        stdin=subprocess.DEVNULL,
+        stdout=log,
+        stderr=log,
+        env=environ,
+        process_group=0,
+    )
+
+
+def _signal_all(processes: Sequence[subprocess.Popen[bytes]], number: signal.Signals) -> None:
+    for process in processes:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.send_signal(number)

@@ -1,0 +1,81 @@
+"""`aulario up`: a whole cluster on this host, in the foreground."""
+
+from __future__ import annotations
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nodes.config import PATTERNS, PROFILES, SECURITY
+from ops.cluster import RunningCluster, running_cluster
+from ops.cluster_dir import prepare
+from ops.options import directory_option
+from ops.output import JSON, TABLE, output_option, print_json
+
+TURN_S = 0.1
+
+
+@click.command()
+@directory_option
+@click.option("--base-port", type=int, help="Use the ports from here to 199 above instead of the usual ones.")
+@click.option("--security", type=click.Choice(SECURITY), help="How peers are known (default: as configured).")
+@click.option("--faculties", type=click.IntRange(0), help="How many faculties to run (default: as configured, 10).")
+@click.option("--pattern", type=click.Choice(PATTERNS), help="For every faculty (default: odd ids async, even lbb).")
+@click.option("--profile", type=click.Choice(list(PROFILES)), help="Timings: slow suits machines that pause.")
+@click.option("--restart", is_flag=True, help="Bring a process that died back after a second.")
+@output_option(TABLE, JSON)
+def up(
+    directory: Path,
+    base_port: int | None,
+    security: str | None,
+    faculties: int | None,
+    pattern: str | None,
+    profile: str | None,
+    restart: bool,
+    output: str,
+) -> None:
+    """Run primary, backup, witness and faculties as separate processes, until Ctrl-C.
+
+    When all are ready one line says where they are. Run again on the same directory it continues from
+    the state that is there.
+
+    \b
+    Examples:
+      aulario up --dir cluster
+      aulario up --dir cluster --base-port 20000 --faculties 2 --restart -o json
+    """
+    overrides = {"security": security, "timing.profile": profile}
+    config = prepare(
+        directory,
+        base_port=base_port,
+        faculties=faculties,
+        pattern=pattern,
+        overrides={key: value for key, value in overrides.items() if value is not None},
+    )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        with running_cluster(directory, config) as cluster:
+            _say_ready(cluster.ready, output)
+            _watch(cluster, restart=restart)
+    except KeyboardInterrupt:
+        return
+
+
+def _watch(cluster: RunningCluster, *, restart: bool) -> None:
+    while True:
+        for name in cluster.supervisor.turn(restart=restart):
+            click.echo(f"{cluster.supervisor.failure(name)}{'; restarting it' if restart else ''}", err=True)
+        time.sleep(TURN_S)
+
+
+def _say_ready(ready: dict[str, Any], output: str) -> None:
+    if output == JSON:
+        print_json(ready)
+        return
+    servers = ", ".join(f"{server['name']} {server['requests']} ({server['role']})" for server in ready["servers"])
+    faculties = ready["faculties"]
+    ends = f" {faculties[0]['endpoint']} … {faculties[-1]['endpoint']}" if faculties else ""
+    click.echo(f"ready: servers {servers}; witness {ready['witness']['endpoint']}; {len(faculties)} faculties{ends}")
