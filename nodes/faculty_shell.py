@@ -1,0 +1,234 @@
+"""What both kinds of faculty process share: programs in front, heartbeats beside, metrics, and the core
+whose effects they carry out. They differ only in the uplink, the way messages reach a server.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, NamedTuple, Protocol
+from uuid import uuid4
+
+import zmq
+from prometheus_client import CollectorRegistry
+
+from es.replication.instant import Instant
+from nodes import program_registry, sockets, wire
+from nodes.config import ClusterConfig, FacultyConfig, http_address
+from nodes.exporter import Exporter
+from nodes.faculty_core import (
+    Abandon,
+    AnswerProgram,
+    Effect,
+    FacultyCore,
+    FacultySettings,
+    SavePrograms,
+    ServerChanged,
+    Submit,
+    Timed,
+)
+from nodes.faculty_metrics import FacultyMetrics
+from nodes.logs import logger
+from nodes.program_registry import ProgramRegistry
+from nodes.shell import Loop, drain, settle_memory
+from nodes.sockets import Context, Security, Socket
+from nodes.wire_beats import NODE_TOPIC, decode_node_beat
+from nodes.wire_encoding import Encoding
+from nodes.wire_schema import Dropped, Invalid
+from projections.rooms.commands import Answer, Reserve
+
+SHELL_WHYS: Final = (*wire.WHYS, "bad_frames", "bad_field", "bad_beat", "program_gone", "server_full")
+
+
+class Route(NamedTuple):
+    """Where a program waits for its answer, and how it speaks."""
+
+    peer: bytes
+    encoding: Encoding
+
+
+class Uplink(Protocol):
+    """How messages reach the servers. Nothing in it blocks."""
+
+    def submit(self, transaction_id: str, server: str, message: Reserve | Answer) -> None:
+        """Send, or replace what was sent for this transaction."""
+        ...
+
+    def abandon(self, transaction_id: str) -> None:
+        """Forget this transaction."""
+        ...
+
+    def flush(self) -> None:
+        """The turn ends: what is gathered leaves now."""
+        ...
+
+    def close(self) -> None:
+        """Give all sockets back."""
+        ...
+
+
+class FacultyShell:
+    """One faculty process around its core; a `Participant` of the loop."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        faculty: FacultyConfig,
+        pattern: str,
+        loop: Loop,
+        context: Context,
+        make_uplink: Callable[[FacultyShell], Uplink],
+    ) -> None:
+        self.loop = loop
+        self.context = context
+        self.security = Security(config.security)
+        self.servers = {server.name: server.requests for server in config.servers}
+        self._faculty = faculty
+        self._pattern = pattern
+        self.core = FacultyCore(settings_of(config, faculty), _programs_of(faculty), _draw_id)
+        self.metrics = FacultyMetrics(self.core, faculty.id, pattern, SHELL_WHYS)
+        self._programs = sockets.program_router(context, faculty.endpoint, self.security)
+        self.endpoint = sockets.bound_endpoint(self._programs)
+        loop.register(self._programs, self._on_programs)
+        self._beats = [
+            sockets.heartbeat_sub(context, server.heartbeats, NODE_TOPIC, self.security) for server in config.servers
+        ]
+        for beats in self._beats:
+            loop.register(beats, partial(self._on_beats, beats))
+        self._uplink = make_uplink(self)
+
+    def status(self) -> dict[str, Any]:
+        """The object of /status."""
+        return {
+            "kind": "faculty",
+            "id": self._faculty.id,
+            "name": self._faculty.name,
+            "pid": os.getpid(),
+            "pattern": self._pattern,
+            "endpoint": self._faculty.endpoint,
+            "follows": self.core.follows,
+            "epoch": self.core.epoch,
+            "in_flight": self.core.in_flight,
+        }
+
+    def deadline(self) -> int | None:
+        """See Participant."""
+        return self.core.deadline()
+
+    def on_turn(self, now: Instant) -> None:
+        """See Participant."""
+        self._carry_out(self.core.tick(now))
+        self._uplink.flush()
+
+    def on_payload(self, server: str, payload: bytes, now: Instant) -> None:
+        """Bytes from a server."""
+        for message in wire.decode_answers(payload).messages:
+            if isinstance(message, Dropped):
+                self.metrics.ignored[message.why] += 1
+            elif isinstance(message, Invalid):
+                self.metrics.ignored["bad_field"] += 1
+            else:
+                self._carry_out(self.core.on_server_message(server, message, now))
+
+    def close(self) -> None:
+        """Give all sockets back."""
+        self._uplink.close()
+        for socket in (self._programs, *self._beats):
+            self.loop.unregister(socket)
+            socket.close()
+
+    def _on_programs(self, now: Instant) -> None:
+        for frames in drain(self._programs):
+            if len(frames) != 3 or frames[1]:
+                self.metrics.ignored["bad_frames"] += 1
+                continue
+            request, encoding = wire.decode_program_request(frames[2])
+            if isinstance(request, Dropped):
+                self.metrics.ignored[request.why] += 1
+            self._carry_out(self.core.on_request(Route(frames[0], encoding), request, now))
+
+    def _on_beats(self, beats: Socket, now: Instant) -> None:
+        for frames in drain(beats):
+            beat = decode_node_beat(frames[0]) if len(frames) == 1 else None
+            if beat is None:
+                self.metrics.ignored["bad_beat"] += 1
+            else:
+                self._carry_out(self.core.on_beat(beat, now))
+
+    def _carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Submit(transaction_id, server, message):
+                    self._uplink.submit(transaction_id, server, message)
+                case Timed(leg, us):
+                    self.metrics.observe(leg, us)
+                case AnswerProgram(Route() as route, res):
+                    self._answer(route, wire.encode(res, route.encoding))
+                case Abandon(transaction_id):
+                    self._uplink.abandon(transaction_id)
+                case ServerChanged(previous, current, epoch):
+                    logger().info("server changed", previous=previous, current=current, epoch=epoch)
+                case SavePrograms(content):
+                    program_registry.save(self._faculty.data, content)
+
+    def _answer(self, route: Route, payload: bytes) -> None:
+        try:
+            self._programs.send_multipart((route.peer, b"", payload), zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            self.metrics.ignored["program_gone"] += 1
+
+
+def settings_of(config: ClusterConfig, faculty: FacultyConfig) -> FacultySettings:
+    """What the core needs of the configuration."""
+    timing = config.timing
+    return FacultySettings(
+        faculty_id=faculty.id,
+        name=faculty.name,
+        term=config.term,
+        servers={server.name: server.requests for server in config.servers},
+        retry_us=timing.retry_ms * 1_000,
+        answer_us=timing.answer_ms * 1_000,
+        silence_us=timing.hb_interval_ms * timing.hb_liveness * 1_000,
+    )
+
+
+def run_faculty(
+    config: ClusterConfig, faculty_id: int, pattern: str, make_uplink: Callable[[FacultyShell], Uplink]
+) -> None:
+    """Run one faculty process until SIGTERM or SIGINT.
+
+    Raises BindFailed, ExporterBindFailed, RegistryDamaged, OSError, each with one sentence.
+    """
+    faculty = config.faculty(faculty_id)
+    loop, context, registry = Loop(), sockets.context(), CollectorRegistry()
+    shell = FacultyShell(config, faculty, pattern, loop, context, make_uplink)
+    shell.metrics.register(registry)
+    host, port = http_address(faculty.http)
+    exporter = Exporter(
+        host, port, status=shell.status, registry=registry, ready=lambda: shell.core.follows is not None
+    )
+    logger().info("faculty started", faculty=faculty_id, pattern=pattern, endpoint=shell.endpoint)
+    loop.stop_on_signals()
+    settle_memory()
+    try:
+        loop.run(shell)
+    finally:
+        exporter.close()
+        shell.close()
+        loop.close()
+        context.term()
+    logger().info("faculty stopped", faculty=faculty_id)
+
+
+def _programs_of(faculty: FacultyConfig) -> ProgramRegistry:
+    programs = program_registry.load(Path(faculty.data))
+    programs.adopt(faculty.programs)
+    return programs
+
+
+def _draw_id() -> str:
+    return str(uuid4())

@@ -1,0 +1,131 @@
+"""A program: it asks its faculty and waits, within a time limit that follows what it has measured (A3)."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Final, NamedTuple
+from uuid import uuid4
+
+import zmq
+
+from nodes import sockets, wire
+from nodes.shell import read_clock
+from nodes.sockets import OPEN, Context, Security
+from nodes.wire_encoding import Encoding
+from nodes.wire_schema import ProgramRequest, Res
+
+CLASSROOMS_DRAWN: Final = (7, 10)
+LABS_DRAWN: Final = (2, 4)
+"""The ranges of a random request, both ends included (the seed's)."""
+
+ATTEMPTS_MAX: Final = 3
+"""How often one request is sent within its time limit, each time on a fresh connection with the same id."""
+
+
+class TimeLimit:
+    """How long a program waits: smoothed round trip + 4 × its mean deviation, within bounds.
+
+    The estimator is TCP's (RFC 6298: gains 1/8 and 1/4). Before the first measurement the limit is
+    `max_us`: a faculty answers within its own time limit, and the default is a little more than that.
+    """
+
+    def __init__(self, min_us: int = 2_000_000, max_us: int = 12_000_000) -> None:
+        if not 0 < min_us <= max_us:
+            raise ValueError("a time limit needs 0 < min_us <= max_us")
+        self._min_us = min_us
+        self._max_us = max_us
+        self._smoothed_us: float | None = None
+        self._deviation_us = 0.0
+
+    @property
+    def us(self) -> int:
+        """The limit now, in µs."""
+        if self._smoothed_us is None:
+            return self._max_us
+        return min(max(int(self._smoothed_us + 4 * self._deviation_us), self._min_us), self._max_us)
+
+    def observe(self, round_trip_us: int) -> None:
+        """A request was answered after so long."""
+        if self._smoothed_us is None:
+            self._smoothed_us, self._deviation_us = float(round_trip_us), round_trip_us / 2
+            return
+        self._deviation_us += (abs(round_trip_us - self._smoothed_us) - self._deviation_us) / 4
+        self._smoothed_us += (round_trip_us - self._smoothed_us) / 8
+
+    def missed(self) -> None:
+        """A request was not answered in time: wait as long as allowed until something is measured again."""
+        self._smoothed_us = None
+        self._deviation_us = 0.0
+
+
+class ProgramReply(NamedTuple):
+    """The faculty answered. `elapsed_us` is from the first sending to the answer."""
+
+    res: Res
+    elapsed_us: int
+    attempts: int
+
+
+class NoAnswer(NamedTuple):
+    """Nobody answered in time. The outcome is unknown; asking again with `transaction_id` tells it."""
+
+    transaction_id: str
+    elapsed_us: int
+    attempts: int
+
+    @property
+    def how_to_ask_again(self) -> str:
+        """One sentence for people."""
+        return f"ask again with transaction id {self.transaction_id}: that gives the first result, and no second one"
+
+
+def draw_request(random: Random, program: str, term: str | None = None) -> ProgramRequest:
+    """A request in the seed's ranges: 7–10 classrooms, 2–4 labs."""
+    return ProgramRequest(program, random.randint(*CLASSROOMS_DRAWN), random.randint(*LABS_DRAWN), term)
+
+
+def ask(
+    endpoint: str,
+    request: ProgramRequest,
+    limit: TimeLimit,
+    *,
+    context: Context,
+    encoding: Encoding = Encoding.MSGPACK,
+    security: Security = OPEN,
+) -> ProgramReply | NoAnswer:
+    """Ask the faculty at `endpoint` and wait for its answer, at most `limit.us`; the limit learns from it.
+
+    An id is drawn if the request has none, so that it can be sent again without being another request.
+    """
+    if request.transaction_id is None:
+        request = request._replace(transaction_id=str(uuid4()))
+    payload = wire.encode(request, encoding)
+    began_us = read_clock().boot_us
+    limit_us = limit.us
+    for attempt in range(1, ATTEMPTS_MAX + 1):
+        until_us = began_us + limit_us * attempt // ATTEMPTS_MAX
+        res = _attempt(endpoint, payload, request.transaction_id, until_us, context, security)
+        if res is not None:
+            elapsed_us = read_clock().boot_us - began_us
+            limit.observe(elapsed_us)
+            return ProgramReply(res, elapsed_us, attempt)
+    limit.missed()
+    assert request.transaction_id is not None, "drawn above"
+    return NoAnswer(request.transaction_id, read_clock().boot_us - began_us, ATTEMPTS_MAX)
+
+
+def _attempt(
+    endpoint: str, payload: bytes, transaction_id: str | None, until_us: int, context: Context, security: Security
+) -> Res | None:
+    socket = sockets.program_req(context, endpoint, security)
+    try:
+        socket.send(payload, zmq.NOBLOCK)
+        wait_us = max(until_us - read_clock().boot_us, 0)
+        if not socket.poll(-(-wait_us // 1_000)):
+            return None
+        for message in wire.decode_answers(socket.recv(zmq.NOBLOCK)).messages:
+            if isinstance(message, Res) and message.transaction_id == transaction_id:
+                return message
+        return None  # not what a faculty says; a REQ socket takes no second answer
+    finally:
+        socket.close()

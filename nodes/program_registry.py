@@ -1,0 +1,101 @@
+"""The numbers a faculty gives its programs (A21): stable across restarts, kept in one small file."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
+
+FILE_NAME = "programs.json"
+
+
+class ProgramRegistry:
+    """Names to ids, each given once and never again to another name."""
+
+    __slots__ = ("_ids", "_next_id")
+
+    def __init__(self, ids: Mapping[str, int] | None = None, next_id: int = 1) -> None:
+        self._ids = dict(ids or {})
+        self._next_id = max(next_id, 1 + max(self._ids.values(), default=0))
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def id_of(self, name: str) -> int | None:
+        """The program's number, or None if the name was not seen before."""
+        return self._ids.get(name)
+
+    def register(self, name: str) -> int:
+        """Give a new name the next number."""
+        assert name not in self._ids, "a program keeps its number"
+        self._ids[name] = program_id = self._next_id
+        self._next_id += 1
+        return program_id
+
+    def adopt(self, configured: Mapping[int, str]) -> None:
+        """Take in configured numbers. What was given before stands: a name keeps the number it has, and
+        a number that is taken is not given twice (its configured name gets the next free one)."""
+        taken = set(self._ids.values())
+        self._next_id = max(self._next_id, 1 + max(configured, default=0))
+        for program_id, name in configured.items():
+            if name in self._ids:
+                continue
+            if program_id in taken:
+                self.register(name)
+            else:
+                self._ids[name] = program_id
+
+    def to_json(self) -> str:
+        """What the file holds."""
+        return json.dumps({"next_id": self._next_id, "programs": self._ids}, ensure_ascii=False, indent=1) + "\n"
+
+
+class RegistryDamaged(Exception):
+    """The file of programs is not what `to_json` writes. One sentence that names it."""
+
+
+def load(directory: Path) -> ProgramRegistry:
+    """The registry in that directory, empty if there is none yet. Raises RegistryDamaged, OSError."""
+    path = directory / FILE_NAME
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return ProgramRegistry()
+    try:
+        fields = json.loads(text)
+        ids, next_id = fields["programs"], fields["next_id"]
+        if not _are_ids(ids) or type(next_id) is not int:
+            raise ValueError("names with distinct numbers are expected")
+    except (ValueError, TypeError, KeyError) as error:
+        raise RegistryDamaged(f"{path} is not a file of programs: {error}") from None
+    return ProgramRegistry(ids, next_id)
+
+
+def save(directory: Path, content: str) -> None:
+    """Replace the file, durably: after this returns the new content survives a power cut, before that
+    the old one does. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    new = directory / f"{FILE_NAME}.new"
+    with new.open("w", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(directory / FILE_NAME)
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _are_ids(ids: Any) -> bool:
+    return (
+        type(ids) is dict
+        and all(type(number) is int and 0 <= number <= ID_MAX for number in ids.values())
+        and all(0 < len(name) <= TEXT_CHARS_MAX for name in ids)
+        and len(set(ids.values())) == len(ids)
+    )
