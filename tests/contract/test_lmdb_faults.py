@@ -7,12 +7,15 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
 
+from es.codec import Batch, decode_batch
 from es.errors import LogDamaged, LogError, LogInUse, LogMissing, LogWriteFailed
 from es.log.base import Write
 from es.log.chain import head_of
@@ -136,6 +139,54 @@ def test_a_full_map_grows_under_readers(tmp_path: Path) -> None:
         log.write(Write(truncate_after=0))
         log.write(Write(batches))
         assert list(log.batches()) == batches
+
+
+def test_the_map_does_not_move_under_a_read_transaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reading, grown = threading.Event(), threading.Event()
+
+    def decode_slowly(data: bytes) -> Batch:
+        reading.set()
+        grown.wait(timeout=0.2)  # would come at once if the writer did not wait for this transaction
+        return decode_batch(data)
+
+    batches = chain(300, body_bytes=4_000)
+    with closing(LmdbLog.create(tmp_path / "log", IDENTITY, map_bytes=1 << 16)) as log:
+        log.write(Write(batches[:1]))
+        monkeypatch.setattr("es.log.lmdb_log.decode_batch", decode_slowly)
+        with ThreadPoolExecutor(max_workers=1) as threads:
+            first = threads.submit(lambda: next(log.batches()))
+            assert reading.wait(timeout=60)
+            log.write(Write(batches[1:]))
+            grown.set()
+            assert first.result(timeout=60) == batches[0]
+
+
+def test_a_killed_reader_does_not_pin_pages_for_ever(tmp_path: Path) -> None:
+    pinning = "import sys, lmdb; txn = lmdb.open(sys.argv[1], readonly=True).begin(); print(flush=True); input()"
+    batches = chain(10, body_bytes=4_000)
+    with closing(LmdbLog.create(tmp_path / "log", IDENTITY, map_bytes=1 << 20)) as log:
+        log.write(Write(batches))
+        command = [sys.executable, "-c", pinning, str(tmp_path / "log")]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == b"\n"
+            reader.kill()
+        for _ in range(60):
+            log.write(Write(batches, truncate_after=0))
+    assert (tmp_path / "log" / DATA_FILE).stat().st_size <= 2 << 20
+
+
+def test_what_is_stored_past_the_head_is_not_written_over(path: Path) -> None:
+    intruding = "\n".join((
+        "import sys, lmdb",
+        "environment = lmdb.open(sys.argv[1], max_dbs=2)",
+        "with environment.begin(write=True, db=environment.open_db(b'batches')) as txn:",
+        "    txn.put((99).to_bytes(8, 'big'), b'strange')",
+    ))  # fmt: skip
+    with closing(LmdbLog.open(path)) as log:
+        subprocess.run([sys.executable, "-c", intruding, str(path)], check=True)
+        with pytest.raises(LogDamaged, match="past its head, seq 0"):
+            log.write(Write(chain(1)))
 
 
 def test_the_map_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

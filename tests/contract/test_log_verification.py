@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
 import lmdb
@@ -21,6 +22,7 @@ from es.log.lmdb_log import DATA_FILE, LmdbLog
 from es.log.verify import Damage, verify, verify_in_child
 from tests.contract.chains import IDENTITY, chain
 
+ROOT = Path(__file__).parents[2]
 PAGE_BYTES = 4096
 BATCHES = chain(40, events=4, body_bytes=300)
 SMALL_BATCHES = chain(400, events=1)
@@ -50,19 +52,26 @@ def flip(byte: bytes) -> bytes:
     return bytes([byte[0] ^ 0x10])
 
 
-def places_of(path: Path, content: bytes) -> list[int]:
-    """Where `content` is stored, at least once."""
+def flip_in(path: Path, content: bytes, distance: int) -> None:
+    """Flip a bit so many bytes after each place where `content` is stored: LMDB keeps older copies of pages."""
     places = [match.start() for match in re.finditer(re.escape(content), (path / DATA_FILE).read_bytes())]
     assert places
-    return places
+    for place in places:
+        change(path, place + distance, flip)
 
 
-def edit(path: Path, change: Callable[[lmdb.Transaction, lmdb._Database], object]) -> None:
-    """Change stored batches behind the log's back."""
+def edit(path: Path, change: Callable[[lmdb.Transaction, lmdb._Database], object], name: bytes = b"batches") -> None:
+    """Change what is stored behind the log's back."""
     with lmdb.open(str(path), max_dbs=2) as environment:
-        database = environment.open_db(b"batches", create=False)
+        database = environment.open_db(name, create=False)
         with environment.begin(write=True) as txn:
             change(txn, database)
+
+
+def forge(path: Path, name: bytes, value: bytes) -> None:
+    """Store a value whose seal is right and whose meaning is wrong."""
+    seal = sha256(name + b"\0" + value).digest()
+    edit(path, lambda txn, meta: txn.put(name, seal + value, db=meta), b"meta")
 
 
 def test_a_sound_log_is_reported_whole(path: Path) -> None:
@@ -92,8 +101,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("index", [0, 20, 39])
 def test_a_flipped_bit_in_a_batch_is_found_and_placed(path: Path, index: int) -> None:
-    [place] = places_of(path, BATCHES[index].data[:60])
-    change(path, place + 400, flip)
+    flip_in(path, BATCHES[index].data[:60], 400)
     sound_seq = BATCHES[index].first_seq - 1
     with pytest.raises(
         LogDamaged, match=rf"seq {sound_seq + 1}\b.*\(sound up to seq {sound_seq}\)|contradicts its hash"
@@ -102,8 +110,7 @@ def test_a_flipped_bit_in_a_batch_is_found_and_placed(path: Path, index: int) ->
 
 
 def test_a_damaged_batch_is_never_served(path: Path) -> None:
-    [place] = places_of(path, BATCHES[20].data[:60])
-    change(path, place + 400, flip)
+    flip_in(path, BATCHES[20].data[:60], 400)
     with closing(LmdbLog.open(path)) as log:
         assert log.batch_at(80) == BATCHES[19]
         with pytest.raises(LogDamaged, match="seq 81"):
@@ -115,8 +122,7 @@ def test_a_damaged_batch_is_never_served(path: Path) -> None:
 
 
 def test_a_flipped_bit_in_a_record_is_found(path: Path) -> None:
-    for at in places_of(path, b"record/promised"):  # LMDB keeps older copies of a page
-        change(path, at + len("record/promised") + 32, flip)
+    flip_in(path, b"record/promised", len("record/promised") + 32)
     with pytest.raises(LogDamaged, match="record/promised contradicts its hash"):
         verify_in_child(path)
     with pytest.raises(LogDamaged):
@@ -168,7 +174,7 @@ def test_the_death_of_the_process_that_read_is_damage(tmp_path: Path, harm: str,
     holding += "lock = DirectoryLock(Path(sys.argv[1])); print(flush=True); input()"
     # While somebody holds the directory its pages are not looked at, so that only the death shows it.
     command = [sys.executable, "-c", holding, str(path)]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as holder:
         assert holder.stdout is not None
         assert holder.stdout.readline() == "\n"
         if harm == "truncated":
@@ -191,6 +197,67 @@ def test_a_missing_end_is_found(path: Path, index: int) -> None:
     key = BATCHES[index].first_seq.to_bytes(8, "big")
     edit(path, lambda txn, batches: txn.delete(key, db=batches))
     assert verify(path).damage is not None
+
+
+def test_a_log_that_lost_its_last_batch_is_not_opened(path: Path) -> None:
+    edit(path, lambda txn, batches: txn.delete((157).to_bytes(8, "big"), db=batches))
+    with pytest.raises(LogDamaged, match="its last batch is not the one it ended with, at seq 160"):
+        LmdbLog.open(path)
+
+
+def test_a_commit_point_past_the_head_is_found(path: Path) -> None:
+    forge(path, b"commit_seq", b"161")
+    with pytest.raises(LogDamaged, match="commit point 161 is past its head 160"):
+        verify_in_child(path)
+
+
+def test_a_chain_that_begins_with_somebody_elses_hash_is_found(tmp_path: Path) -> None:
+    path = stored(tmp_path / "log", chain(2))
+    first = chain(1, EMPTY._replace(hash=b"x" * 32))[0]
+    second = chain(1, head_of(first))[0]
+
+    def replace(txn: lmdb.Transaction, batches: lmdb._Database) -> None:
+        for batch in (first, second):
+            txn.put(batch.first_seq.to_bytes(8, "big"), batch.hash + batch.data, db=batches)
+
+    edit(path, replace)
+    forge(path, b"head", msgpack.packb(head_of(second)))
+    with pytest.raises(LogDamaged, match="seq 1 names another predecessor"):
+        verify_in_child(path)
+
+
+def test_a_count_of_pages_that_the_chain_does_not_show_is_found(path: Path) -> None:
+    entries_of_main = 16 + 24 + 48 + 32  # page header, MDB_meta.mm_dbs[1].md_entries
+    for page in (0, 1):
+        change(path, page * PAGE_BYTES + entries_of_main, flip)
+    with closing(LmdbLog.open(path)) as log:
+        assert list(log.batches()) == BATCHES
+    with pytest.raises(LogDamaged, match="entries"):
+        verify_in_child(path)
+
+
+def test_a_truncation_under_the_walk_is_no_damage(tmp_path: Path) -> None:
+    path = stored(tmp_path / "log", SMALL_BATCHES)
+    truncating = "\n".join((
+        "import sys; from pathlib import Path; from es.log.base import Write; from es.log.lmdb_log import LmdbLog",
+        "log = LmdbLog.open(Path(sys.argv[1])); print('open', flush=True)",
+        "input(); log.write(Write(truncate_after=log.commit_seq())); print('truncated', flush=True); input()",
+    ))  # fmt: skip
+    command = [sys.executable, "-c", truncating, str(path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as writer:
+        assert writer.stdin is not None and writer.stdout is not None
+        assert writer.stdout.readline() == "open\n"
+        stdin, stdout = writer.stdin, writer.stdout
+
+        def truncate(seq: int) -> None:
+            if seq == 0:
+                stdin.write("\n")
+                stdin.flush()
+                assert stdout.readline() == "truncated\n"
+
+        report = verify(path, on_progress=truncate)
+        writer.communicate("\n", timeout=60)
+    assert (report.damage, report.structure_checked, report.head.seq) == (None, False, 399)
 
 
 def test_a_batch_stored_in_another_place_is_found(path: Path) -> None:

@@ -44,6 +44,6 @@ def test_a_first_batch_follows_nothing() -> None:
 def test_a_write_changes_what_it_names_and_keeps_the_rest() -> None:
     before = Durable(HEAD, 3, {"promised": b"2"})
     after = before.after(Write([batch()], commit_seq=5, records=[("register", b"r")]), HEAD)
-    assert after == (head_of(batch()), 5, {"promised": b"2", "register": b"r"})
+    assert after == Durable(head_of(batch()), 5, {"promised": b"2", "register": b"r"})
     assert before.records == {"promised": b"2"}
     assert after.after(Write(), after.head) == after
