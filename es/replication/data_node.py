@@ -12,7 +12,8 @@ from es.machine import Machine
 from es.replication.chain import Chain
 from es.replication.effects import WITNESS, Committed, Effect, Persist, Tell
 from es.replication.fold import Fold
-from es.replication.messages import Member, Message, Register, unpack_register
+from es.replication.instant import Instant
+from es.replication.messages import CompareAndSwap, Member, Message, Register, unpack_register
 from es.replication.timing import Timing
 
 REGISTER = "register"
@@ -26,10 +27,11 @@ class DataNode:
     (never below the register's). `commit_seq` never falls; what is folded beyond it is speculative.
     """
 
-    def __init__(self, log: EventLog, machines: Sequence[Machine], timing: Timing) -> None:
+    def __init__(self, log: EventLog, machines: Sequence[Machine], timing: Timing, now: Instant) -> None:
         identity = log.identity
         self.cluster_id = identity.cluster_id
         self.me = Member(identity.node, identity.incarnation)
+        self.life = f"{self.me.node}.{now.wall_us:x}.{now.boot_us:x}"
         self.timing = timing
         self.chain = Chain(log)
         self.fold = Fold(machines)
@@ -52,6 +54,10 @@ class DataNode:
     def epoch(self) -> int:
         """Epoch of the newest register this node knows; 0 if it knows none."""
         return self.register.epoch if self.register is not None else 0
+
+    def swap(self, primary: Member, in_sync: tuple[Member, ...]) -> None:
+        """Ask the witness to replace the register we know."""
+        self.tell_witness(CompareAndSwap(self.cluster_id, self.epoch, self.me, primary, in_sync, self.life))
 
     def tell(self, node: str, message: Message) -> None:
         """Send to a node's back channel."""

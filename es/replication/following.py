@@ -28,6 +28,7 @@ class Following:
         self._beacon_sent_us = 0
         self._stash: dict[int, Batch] = {}
         self._fetch_us: int | None = None
+        self._asked_hash = b""
         self._gap_us: int | None = None
         if self.primary is not None:
             self._fetch(node.chain.head, now_us)
@@ -142,17 +143,23 @@ class Following:
         if self.primary is None:
             return
         node = self.node
-        self._fetch_us = now_us
+        self._fetch_us, self._asked_hash = now_us, after.hash
         node.tell(self.primary, Fetch(node.cluster_id, node.epoch, node.me, after.seq, after.hash))
 
     def on_batches(self, answer: Batches, now_us: int) -> None:
         """R8: skip what we have, cut where we differ, append what follows. Cutting and appending are one write."""
         node = self.node
-        self._fetch_us = None
+        if answer.hash == self._asked_hash:
+            self._fetch_us = None
+        if node.chain.hash_at(answer.after_seq) != answer.hash:
+            node.ignore("fetched batches do not fit")
+            return
         batches = [decode_batch(data) for data in answer.batches]
-        for before, after in zip(batches, batches[1:], strict=False):
-            if after.prev_hash != before.hash or after.first_seq != before.last_seq + 1:
+        at = (answer.after_seq, answer.hash)
+        for batch in batches:
+            if (batch.first_seq - 1, batch.prev_hash) != at:
                 raise RemoteProtocolError("fetched batches are no chain")
+            at = (batch.last_seq, batch.hash)
         fresh = [batch for batch in batches if node.chain.hash_at(batch.last_seq) != batch.hash]
         if fresh:
             self._splice(fresh, now_us)
@@ -170,9 +177,7 @@ class Following:
     def _splice(self, fresh: list[Batch], now_us: int) -> None:
         node = self.node
         cut = fresh[0].first_seq - 1
-        if node.chain.hash_at(cut) != fresh[0].prev_hash:
-            node.ignore("fetched batches do not fit")
-            return
+        assert node.chain.hash_at(cut) == fresh[0].prev_hash, "what precedes a fresh batch is in our chain"
         if cut == node.chain.head.seq:
             self._extend(fresh, now_us)
             return
@@ -185,6 +190,9 @@ class Following:
     def on_mismatch(self, answer: Mismatch, now_us: int) -> None:
         """Our chain differs where we asked: compare again at the primary's batch end, or one further back."""
         node = self.node
+        if self._fetch_us is None or answer.asked_hash != self._asked_hash:
+            node.ignore("mismatch not asked for")
+            return
         end = node.chain.end_at_or_below(answer.seq)
         if end.seq == answer.seq and end.hash != answer.hash and end.seq > 0:
             batch = node.chain.batch_at(end.seq)

@@ -33,7 +33,6 @@ from es.replication.messages import (
     Batches,
     Beacon,
     BeaconAck,
-    CompareAndSwap,
     Fetch,
     Frame,
     Member,
@@ -315,11 +314,13 @@ class Leading:
         if node.chain.hash_at(fetch.after_seq) == fetch.hash:
             batches = node.chain.slice_after(fetch.after_seq)
             head_seq = node.chain.head.seq
-            answer = Batches(node.cluster_id, node.epoch, node.commit_seq, fetch.after_seq, head_seq, batches)
+            answer = Batches(
+                node.cluster_id, node.epoch, node.commit_seq, fetch.after_seq, fetch.hash, head_seq, batches
+            )
             node.tell(fetch.member.node, answer)
         else:
             end = node.chain.end_at_or_below(fetch.after_seq)
-            node.tell(fetch.member.node, Mismatch(node.cluster_id, node.epoch, end.seq, end.hash))
+            node.tell(fetch.member.node, Mismatch(node.cluster_id, node.epoch, fetch.hash, end.seq, end.hash))
 
     # -- who is in sync
 
@@ -350,8 +351,7 @@ class Leading:
         else:
             return
         self._cas_us = now_us
-        in_sync = members(*target, node.me)
-        node.tell_witness(CompareAndSwap(node.cluster_id, node.epoch, node.me, node.me, in_sync))
+        node.swap(node.me, members(*target, node.me))
 
     def _late(self, member: Member, now_us: int) -> bool:
         peer = self.peers.get(member)
@@ -368,7 +368,7 @@ class Leading:
     def on_register(self, register: Register, now: Instant) -> None:
         """Our own compare-and-swap took effect: the next epoch begins, and those who wait go on (R6b)."""
         node = self.node
-        assert node.register is not None and register.primary == node.me and register.epoch == node.epoch + 1
+        assert node.register is not None and register.author == node.life and register.epoch == node.epoch + 1
         cause = "grow" if set(register.in_sync) > set(node.register.in_sync) else "shrink"
         if self.open_batch is not None and not self.open_batch.entries:
             self.open_batch = None

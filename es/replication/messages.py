@@ -27,13 +27,18 @@ class Member(NamedTuple):
 
 
 class Register(NamedTuple):
-    """The configuration that the witness keeps; every change is a compare-and-swap to `epoch` + 1."""
+    """The configuration that the witness keeps; every change is a compare-and-swap to `epoch` + 1.
+
+    `author` is the life (one start of one process) that asked for this change: only that life may act on
+    it as its own. A restarted node that took up a swap of its earlier life would resume an epoch (R6).
+    """
 
     cluster_id: str
     epoch: int
     primary: Member
     in_sync: tuple[Member, ...]
     witness_generation: int
+    author: str = ""
 
     def pack(self) -> bytes:
         """Encoded form, for storage and for digests."""
@@ -93,21 +98,23 @@ class Fetch(NamedTuple):
 
 
 class Batches(NamedTuple):
-    """P → B, answer to Fetch: our chains are equal up to `after_seq`; these batches follow."""
+    """P → B, answer to Fetch: our chains are equal up to `after_seq` (`hash`); these batches follow."""
 
     cluster_id: str
     epoch: int
     commit_seq: int
     after_seq: int
+    hash: bytes
     head_seq: int
     batches: tuple[bytes, ...]
 
 
 class Mismatch(NamedTuple):
-    """P → B, answer to Fetch: not equal there; my nearest batch end at or below it is `seq`, `hash`."""
+    """P → B, answer to Fetch: we differ at `asked_hash`; my nearest batch end at or below there is `seq`, `hash`."""
 
     cluster_id: str
     epoch: int
+    asked_hash: bytes
     seq: int
     hash: bytes
 
@@ -159,6 +166,7 @@ class CompareAndSwap(NamedTuple):
     member: Member
     primary: Member
     in_sync: tuple[Member, ...]
+    author: str
 
 
 class Registered(NamedTuple):
@@ -180,6 +188,12 @@ def _name(value: Any) -> str:
     if type(value) is str and 0 < len(value) <= NAME_CHARS_MAX:
         return value
     raise ValueError("a name is expected")
+
+
+def _life(value: Any) -> str:
+    if type(value) is str and len(value) <= NAME_CHARS_MAX:
+        return value
+    raise ValueError("a life is expected")
 
 
 def _number(value: Any) -> int:
@@ -221,8 +235,9 @@ def _many_bytes(value: Any) -> tuple[bytes, ...]:
 
 
 def _register(value: Any) -> Register:
-    cluster_id, epoch, primary, in_sync, generation = value
-    return Register(_name(cluster_id), _number(epoch), _member(primary), _members(in_sync), _number(generation))
+    cluster_id, epoch, primary, in_sync, generation, author = value
+    checked = (_name(cluster_id), _number(epoch), _member(primary), _members(in_sync), _number(generation))
+    return Register(*checked, _life(author))
 
 
 _SCHEMA: dict[str, tuple[type[Any], tuple[_Check, ...]]] = {
@@ -231,14 +246,14 @@ _SCHEMA: dict[str, tuple[type[Any], tuple[_Check, ...]]] = {
     "ack": (Ack, (_name, _number, _member, _number, _hash)),
     "beacon-ack": (BeaconAck, (_name, _number, _member, _number, _number, _hash, _number)),
     "fetch": (Fetch, (_name, _number, _member, _number, _hash)),
-    "batches": (Batches, (_name, _number, _number, _number, _number, _many_bytes)),
-    "mismatch": (Mismatch, (_name, _number, _number, _hash)),
+    "batches": (Batches, (_name, _number, _number, _number, _hash, _number, _many_bytes)),
+    "mismatch": (Mismatch, (_name, _number, _hash, _number, _hash)),
     "rolled-back": (RolledBack, (_name, _number, _number)),
     "outdated": (Outdated, (_register,)),
     "heartbeat": (Heartbeat, (_name, _number, _member)),
     "prevote": (Prevote, (_name, _number, _member)),
     "granted": (Granted, (_name, _number, _member)),
-    "compare-and-swap": (CompareAndSwap, (_name, _number, _member, _member, _members)),
+    "compare-and-swap": (CompareAndSwap, (_name, _number, _member, _member, _members, _life)),
     "registered": (Registered, (_register,)),
 }
 _KIND = {message: kind for kind, (message, _) in _SCHEMA.items()}

@@ -29,7 +29,6 @@ from es.replication.messages import (
     Batches,
     Beacon,
     BeaconAck,
-    CompareAndSwap,
     Fetch,
     Frame,
     Granted,
@@ -51,7 +50,7 @@ class Replica:
     """One data node. Every public method is given the clocks' reading; none looks at a clock itself."""
 
     def __init__(self, log: EventLog, machines: Sequence[Machine], timing: Timing, now: Instant) -> None:
-        self.node = DataNode(log, machines, timing)
+        self.node = DataNode(log, machines, timing, now)
         self.role = Role.FOLLOWING
         self.leading: Leading | None = None
         self.following: Following | None = Following(self.node, now.boot_us)
@@ -238,7 +237,7 @@ class Replica:
         node = self.node
         if register.epoch <= node.epoch:
             return
-        mine = register.primary == node.me and register.epoch == node.epoch + 1
+        mine = register.primary == node.me and register.author == node.life and register.epoch == node.epoch + 1
         if mine and self.leading is not None:
             self.leading.on_register(register, now)
         elif mine and self.role is Role.CLAIMING:
@@ -297,8 +296,7 @@ class Replica:
         node = self.node
         if now_us - self._claimed_us >= 2 * node.timing.beacon_us:
             self._claimed_us = now_us
-            me = members(node.me)
-            node.tell_witness(CompareAndSwap(node.cluster_id, node.epoch, node.me, node.me, me))
+            node.swap(node.me, members(node.me))
 
     def _open(self, now: Instant) -> None:
         """Begin the epoch once the state stands at the head of our log, all of which we keep (R5)."""

@@ -107,7 +107,12 @@ class Witness:
         if refusal is not None:
             return self._ignore(refusal)
         self.register = Register(
-            register.cluster_id, register.epoch + 1, swap.primary, swap.in_sync, register.witness_generation
+            register.cluster_id,
+            register.epoch + 1,
+            swap.primary,
+            swap.in_sync,
+            register.witness_generation,
+            swap.author,
         )
         self.changes += 1
         return [Save(self.register)]

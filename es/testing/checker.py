@@ -35,11 +35,11 @@ class Checker:
         self.promises: dict[int, bytes] = {}
         self.first_answers: dict[Any, Any] = {}
 
-    def on_epoch(self, node: str, epoch: int) -> None:
-        """I3: a node's epoch never falls, not even across a restart."""
-        if epoch < self.epoch_of.get(node, 0):
-            raise Violation("I3", f"{node} fell from epoch {self.epoch_of[node]} to {epoch}")
-        self.epoch_of[node] = epoch
+    def on_epoch(self, node: str, promised: int, durable: int) -> None:
+        """I3: what a node will follow never falls below what it ever made durable, not across a restart either."""
+        floor = self.epoch_of[node] = max(durable, self.epoch_of.get(node, 0))
+        if promised < floor:
+            raise Violation("I3", f"{node} follows epoch {promised} after it promised {floor}")
 
     def on_primary(self, node: str, epoch: int, replica: Replica) -> None:
         """I1: one primary per epoch. I4: whatever was committed stands on every later primary."""

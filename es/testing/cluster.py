@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from es.log.base import EventLog, Identity, Write
 from es.log.memory import MemoryLog
 from es.machine import Machine
+from es.replication.data_node import PROMISED
 from es.replication.effects import (
     WITNESS,
     Answers,
@@ -246,7 +247,8 @@ class Cluster:
         """The shell's duties (es.replication.effects), on virtual hardware."""
         replica = node.replica
         assert replica is not None
-        self.checker.on_epoch(node.name, replica.node.epoch)
+        durable = node.log.record(PROMISED)
+        self.checker.on_epoch(node.name, replica.node.promised, int.from_bytes(durable or b"", "big"))
         other = "b" if node.name == "a" else "a"
         for effect in effects:
             match effect:
@@ -393,9 +395,9 @@ class Cluster:
     def settled(self) -> bool:
         """In sync, both logs equal and committed to the end, nothing under way."""
         replicas = [node.replica for node in self.nodes.values()]
-        heads = {(replica.node.chain.head, replica.node.commit_seq) for replica in replicas if replica is not None}
+        ends = {(one.node.chain.head, one.node.commit_seq, one.node.fold.seq) for one in replicas if one is not None}
         busy = any(replica is None or replica.node.writing for replica in replicas)
-        return self.in_sync() and not busy and len(heads) == 1 and all(head.seq == commit for head, commit in heads)
+        return self.in_sync() and not busy and len(ends) == 1 and all(head.seq == c == f for head, c, f in ends)
 
     def logs(self) -> dict[str, EventLog]:
         """Every node's disk."""

@@ -14,7 +14,7 @@ from es.testing.faults import DEFAULT, FaultProfile
 
 FAULTY_US = 4_000_000
 HEALING_US = 6_000_000
-CALM_US = 300_000
+CALM_US = 1_000_000
 
 
 @dataclass(slots=True, frozen=True)
@@ -131,8 +131,8 @@ def run(
     floor = committed.node.commit_seq
     cluster.run_until(lambda: max(cluster.checker.committed, default=0) > floor, 2_000_000, "a commit after healing")
     load.stop()
-    cluster.run_until(cluster.settled, 4_000_000, "equal logs")
     cluster.run_for(CALM_US)
+    cluster.run_until(cluster.settled, 4_000_000, "equal logs")
     replicas = {name: node.replica for name, node in cluster.nodes.items() if node.replica is not None}
     cluster.checker.on_end(cluster.logs(), replicas)
     load.check(cluster)
