@@ -34,10 +34,10 @@ class SessionTable:
         return len(self._keys) < self.scopes_max
 
     def has_room(self, scope: int, promised: int, promised_in_all: int) -> bool:
-        """True if one more session is within the bounds, when `promised` more of this scope and
-        `promised_in_all` of all scopes are already on their way."""
+        """True if one more session is within the bounds, when `promised` more of this scope (which may
+        not be open yet) and `promised_in_all` of all scopes are already on their way."""
         return (
-            len(self._keys[scope]) + promised < self.sessions_per_scope_max
+            len(self._keys.get(scope, ())) + promised < self.sessions_per_scope_max
             and len(self._values) + promised_in_all < self.sessions_max
         )
 

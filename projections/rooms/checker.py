@@ -59,8 +59,8 @@ class _Allocation:
 @dataclass(slots=True)
 class _Term:
     number: int
-    kind_of: dict[str, str]
     order: list[str]
+    labs: set[str]
     free: set[str]
     held: dict[Transaction, _Allocation] = field(default_factory=dict)
     confirmed: dict[Transaction, _Allocation] = field(default_factory=dict)
@@ -132,7 +132,8 @@ class _Sweep:
             self._broken("one-outcome", f"term {opened.term!r} is opened twice")
         self._names.add(opened.term)
         order = [room for room, _ in rooms]
-        self._terms[opened.number] = _Term(opened.number, dict(rooms), order, set(order))
+        labs = {room for room, kind in rooms if kind == "lab"}
+        self._terms[opened.number] = _Term(opened.number, order, labs, set(order))
 
     def _transaction(self, record: Any, entry: Entry, batch: Batch) -> None:
         transaction = record.faculty_id, transaction_id_of(entry.request_id)
@@ -183,10 +184,9 @@ class _Sweep:
             if room not in term.free:
                 self._broken("double-grant", f"room {room} is granted to {_name(transaction)} but not free")
             term.free.discard(room)
-        for rooms, kind in ((allocation.classrooms, "classroom"), (allocation.labs, "lab"), (allocation.mobile, "classroom")):
-            for room in rooms:
-                if term.kind_of[room] != kind:
-                    self._broken("conservation", f"room {room} is granted as a {kind} but is a {term.kind_of[room]}")
+        for room in allocation.every_room():
+            if (room in term.labs) != (room in allocation.labs):
+                self._broken("conservation", f"room {room} is granted as another kind than it is")
         self._check_counts(transaction, reserved)
         term.held[transaction] = allocation
 
@@ -219,13 +219,16 @@ class _Sweep:
         term.ended.add(transaction)
 
     def _conserve(self, term: _Term) -> None:
-        for kind in ("classroom", "lab"):
-            total = sum(1 for each in term.kind_of.values() if each == kind)
-            free = sum(1 for room in term.free if term.kind_of[room] == kind)
-            live = [*term.held.values(), *term.confirmed.values()]
-            taken = sum(1 for allocation in live for room in allocation.every_room() if term.kind_of[room] == kind)
-            if free + taken != total:
-                self._broken("conservation", f"{kind}s: {free} free and {taken} in use are not {total}")
+        live = [*term.held.values(), *term.confirmed.values()]
+        free_labs = len(term.free & term.labs)
+        used_labs = sum(len(allocation.labs) for allocation in live)
+        if free_labs + used_labs != len(term.labs):
+            self._broken("conservation", f"{free_labs} free labs and {used_labs} in use are not {len(term.labs)}")
+        classrooms = len(term.order) - len(term.labs)
+        free = len(term.free) - free_labs
+        used = sum(len(allocation.classrooms) + len(allocation.mobile) for allocation in live)
+        if free + used != classrooms:
+            self._broken("conservation", f"{free} free classrooms and {used} in use are not {classrooms}")
 
     def _extend(self, by_us: int) -> None:
         for term in self._terms.values():

@@ -203,17 +203,24 @@ def _bound_met(state: Inventory, settings: Settings, command: Reserve) -> str | 
     if len(state.holds) >= bounds.holds_max:
         return "too many proposals wait for their answer"
     term = state.terms.get(command.term)
-    if term is not None:
-        if not state.sessions.has_room(term.number, term.holds, len(state.holds)):
-            return "the term has as many transactions as are remembered"
-    elif not state.sessions.can_open() or state.terms_ever >= TERMS_EVER_MAX:
-        return "too many terms are open"
-    elif settings.catalog.catalog_id not in state.catalogs and len(state.catalogs) >= CATALOGS_MAX:
-        return "too many catalogs have been used"
+    scope, promised = (term.number, term.holds) if term is not None else (state.terms_ever + 1, 0)
+    if not state.sessions.has_room(scope, promised, len(state.holds)):
+        return "as many transactions as can be remembered are on record"
+    if term is None and (why := _term_bound_met(state, settings)) is not None:
+        return why
     if command.faculty_id not in state.faculties and len(state.faculties) >= bounds.faculties_max:
         return "too many faculties are registered"
     if (command.faculty_id, command.program_id) not in state.programs and len(state.programs) >= bounds.programs_max:
         return "too many programs are registered"
+    return None
+
+
+def _term_bound_met(state: Inventory, settings: Settings) -> str | None:
+    """Why a new term is one too many, or None."""
+    if not state.sessions.can_open() or state.terms_ever >= TERMS_EVER_MAX:
+        return "too many terms are open"
+    if settings.catalog.catalog_id not in state.catalogs and len(state.catalogs) >= CATALOGS_MAX:
+        return "too many catalogs have been used"
     return None
 
 
