@@ -30,6 +30,7 @@ from nodes.sockets import BindFailed
 CONNECTIONS_MAX = 32
 REQUEST_TIMEOUT_S = 2.0
 BACKLOG = 64
+QUERY_FIELDS_MAX = 8
 
 Answer = tuple[HTTPStatus, str, bytes]
 TEXT = "text/plain; charset=utf-8"
@@ -91,7 +92,11 @@ class Exporter:
 
     def answer(self, target: str) -> Answer:
         """Status, content type and body for GET `target`."""
-        parts = urlsplit(target)
+        try:
+            parts = urlsplit(target)
+            query = parse_qs(parts.query, max_num_fields=QUERY_FIELDS_MAX)
+        except ValueError as error:
+            return HTTPStatus.BAD_REQUEST, TEXT, f"{error}\n".encode()
         match parts.path:
             case "/metrics":
                 return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self._registry)
@@ -104,11 +109,10 @@ class Exporter:
             case "/primary":
                 return _verdict(self._primary())
             case "/backup":
-                return self._answer_backup(parts.query)
+                return self._answer_backup(query["lag"][-1] if "lag" in query else None)
         return HTTPStatus.NOT_FOUND, TEXT, b"no such endpoint\n"
 
-    def _answer_backup(self, query: str) -> Answer:
-        lag = parse_qs(query, max_num_fields=8).get("lag", [None])[-1]
+    def _answer_backup(self, lag: str | None) -> Answer:
         if lag is not None and not (lag.isascii() and lag.isdigit() and len(lag) <= 18):
             return HTTPStatus.BAD_REQUEST, TEXT, b"lag is a number of events\n"
         return _verdict(self._backup(None if lag is None else int(lag)))
@@ -129,10 +133,7 @@ def _handler_of(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
         sys_version = ""
 
         def do_GET(self) -> None:
-            try:
-                status, content_type, body = exporter.answer(self.path)
-            except ValueError as error:  # a target or query that cannot be parsed
-                status, content_type, body = HTTPStatus.BAD_REQUEST, TEXT, f"{error}\n".encode()
+            status, content_type, body = exporter.answer(self.path)
             self.send_response(status)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))

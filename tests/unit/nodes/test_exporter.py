@@ -1,0 +1,108 @@
+"""The HTTP endpoints of a process, over real connections."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from http.client import HTTPConnection
+from typing import Any
+
+import pytest
+from prometheus_client import CollectorRegistry, Gauge
+
+from nodes.config import http_address
+from nodes.exporter import CONNECTIONS_MAX, Exporter
+from nodes.sockets import BindFailed
+
+
+class Node:
+    def __init__(self) -> None:
+        self.serves = True
+        self.leads = False
+        self.lag_events: int | None = 3
+
+    def is_backup(self, lag_max: int | None) -> bool:
+        return self.lag_events is not None and (lag_max is None or self.lag_events <= lag_max)
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+@pytest.fixture
+def exporter(node: Node) -> Iterator[Exporter]:
+    registry = CollectorRegistry()
+    Gauge("rsm_epoch", "Epoch.", ["node"], registry=registry).labels("a").set(7)
+    served = Exporter(
+        "127.0.0.1",
+        0,
+        status=lambda: {"kind": "server", "name": "Año"},
+        registry=registry,
+        ready=lambda: node.serves,
+        primary=lambda: node.leads,
+        backup=node.is_backup,
+    )
+    yield served
+    served.close()
+
+
+def ask(exporter: Exporter, target: str, method: str = "GET") -> tuple[int, str]:
+    connection = HTTPConnection(*http_address(exporter.url), timeout=5)
+    try:
+        connection.request(method, target)
+        response = connection.getresponse()
+        return response.status, response.read().decode()
+    finally:
+        connection.close()
+
+
+def test_metrics_come_from_the_registry_given_and_from_no_other(exporter: Exporter) -> None:
+    status, text = ask(exporter, "/metrics")
+    assert status == 200
+    assert 'rsm_epoch{node="a"} 7.0' in text
+    assert "python_info" not in text
+
+
+def test_status_is_the_object(exporter: Exporter) -> None:
+    status, text = ask(exporter, "/status")
+    assert (status, json.loads(text)) == (200, {"kind": "server", "name": "Año"})
+
+
+def test_probes_follow_the_node(exporter: Exporter, node: Node) -> None:
+    assert ask(exporter, "/livez")[0] == 200
+    assert [ask(exporter, "/readyz")[0], ask(exporter, "/primary")[0]] == [200, 503]
+    node.serves, node.leads = False, True
+    assert [ask(exporter, "/readyz")[0], ask(exporter, "/primary")[0]] == [503, 200]
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [("", 200), ("?lag=3", 200), ("?lag=2", 503), ("?lag=x", 400), ("?lag=-1", 400), ("?lag=" + "9" * 30, 400)],
+)
+def test_backup_answers_by_lag(exporter: Exporter, query: str, expected: int) -> None:
+    assert ask(exporter, f"/backup{query}")[0] == expected
+
+
+def test_only_get_and_only_what_there_is(exporter: Exporter) -> None:
+    assert ask(exporter, "/nothing")[0] == 404
+    assert ask(exporter, "/status", "POST")[0] == 501
+    assert ask(exporter, "http://[")[0] == 400
+
+
+def test_a_port_in_use_is_one_sentence(exporter: Exporter) -> None:
+    host, port = http_address(exporter.url)
+    with pytest.raises(BindFailed, match=f"cannot serve HTTP on {host}:{port}: Address already in use"):
+        Exporter(host, port, status=dict[str, Any], registry=CollectorRegistry())
+
+
+def test_connections_are_bounded_and_those_that_say_nothing_are_ended(exporter: Exporter) -> None:
+    address = http_address(exporter.url)
+    silent = [socket.create_connection(address, timeout=10) for _ in range(CONNECTIONS_MAX + 4)]
+    try:
+        assert all(connection.recv(1) == b"" for connection in silent)  # every one is ended by the server
+        assert ask(exporter, "/livez")[0] == 200
+    finally:
+        for connection in silent:
+            connection.close()
