@@ -145,13 +145,7 @@ def _parse_msgpack_counted(data: bytes) -> Any:
         count(len(values))
         return values
 
-    return msgpack.unpackb(
-        data,
-        object_pairs_hook=counted_map,
-        list_hook=counted_list,
-        max_array_len=SINGLE_NODES_MAX,
-        max_map_len=SINGLE_NODES_MAX,
-    )
+    return msgpack.unpackb(data, object_pairs_hook=counted_map, list_hook=counted_list)
 
 
 def _parse_msgpack_array(payload: bytes) -> list[Any]:
