@@ -399,8 +399,8 @@ def test_a14_a_lab_granted_as_a_classroom_stops_the_machine(driver: Driver) -> N
 def test_a14_a_room_named_twice_in_one_event_stops_the_machine(driver: Driver) -> None:
     driver.reserve("t1", 7, 2)
     [reserved] = driver.events("Reserved")
+    wrong = (*reserved.body[:8], (100, 100), (), ())
     with pytest.raises(AssertionError, match="not conserved"):
-        wrong = (*reserved.body[:8], (100, 100), (), ())
         driver.machine.evolve(_event(reserved._replace(request_id="t2", body=wrong)), 99, 0)
 
 
