@@ -65,9 +65,15 @@ class Supervisor:
                     child.ended_s = now_s
                     ended.append(child.name)
             elif restart and now_s - child.ended_s >= RESTART_AFTER_S:
-                self._children[child.name] = self._spawn(child.name, child.arguments)
-                self._on_change(self.pids())
+                self.revive(child.name)
         return ended
+
+    def revive(self, name: str) -> None:
+        """Start a process again that was killed; wait for its end first, within the time to stop."""
+        child = self._children[name]
+        child.process.wait(STOP_WITHIN_S)
+        self._children[name] = self._spawn(name, child.arguments)
+        self._on_change(self.pids())
 
     def failure(self, name: str) -> Stopped:
         """Why a process that ended did so: its own sentence and exit code."""
