@@ -1,0 +1,38 @@
+"""What Prometheus reads of a faculty."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from nodes.faculty_core import FacultyCore, FacultySettings
+from nodes.faculty_metrics import FacultyMetrics
+from nodes.program_registry import ProgramRegistry
+
+
+def test_every_label_value_is_there_from_the_start_and_histograms_add_up() -> None:
+    settings = FacultySettings(3, "Ingeniería", "2025-2", {}, 1, 1, 1)
+    core = FacultyCore(settings, ProgramRegistry(), lambda: "t")
+    metrics = FacultyMetrics(core, 3, "lbb", ("not_a_map",))
+    registry = CollectorRegistry()
+    metrics.register(registry)
+
+    def value(name: str, **labels: str) -> float | None:
+        return registry.get_sample_value(name, labels)
+
+    for leg in ("sol_prop", "ack_res", "sol_res", "program"):
+        assert value("aulario_request_seconds_count", leg=leg, pattern="lbb") == 0
+    for status in ("ACCEPTED", "DENIED", "CANCELED", "INVALID", "UNAVAILABLE", "UNKNOWN"):
+        assert value("aulario_results_total", status=status, pattern="lbb", faculty="3") == 0
+    assert value("rsm_ignored_total", why="not_a_map") == 0
+    assert value("rsm_ignored_total", why="unknown_server") == 0
+    assert value("aulario_inflight") == value("aulario_server_changes_total") == 0
+
+    for us in (400, 500, 501, 20_000_000):
+        metrics.observe("sol_prop", us)
+    labels = {"leg": "sol_prop", "pattern": "lbb"}
+    assert value("aulario_request_seconds_bucket", le="0.0005", **labels) == 2
+    assert value("aulario_request_seconds_bucket", le="0.001", **labels) == 3
+    assert value("aulario_request_seconds_bucket", le="10.0", **labels) == 3
+    assert value("aulario_request_seconds_bucket", le="+Inf", **labels) == 4
+    assert value("aulario_request_seconds_sum", **labels) == 20.001401
+    assert b"aulario_request_seconds" in generate_latest(registry)
