@@ -10,6 +10,7 @@ from es.errors import EsError, LogDamaged, LogMissing, WrongCluster
 from es.log.base import Identity
 from es.log.lmdb_log import LmdbLog
 from es.replication.messages import Member, Register, unpack_register
+from es.replication.messages import members as in_sync
 from nodes import register_file
 from nodes.config import ClusterConfig, ServerConfig
 
@@ -75,4 +76,4 @@ def _check_cluster(path: Path, found: str, expected: str) -> None:
 
 def _first_register(config: ClusterConfig, members: Sequence[Member]) -> Register:
     primary = next(member for member in members if member.node == config.preferred)
-    return Register(config.cluster_id, FIRST_EPOCH, primary, tuple(members), witness_generation=1)
+    return Register(config.cluster_id, FIRST_EPOCH, primary, in_sync(*members), witness_generation=1)

@@ -24,6 +24,7 @@ class Stopped(Exception):
 _EXIT_CODES: Mapping[str, int] = {
     "CONFIG": USAGE,
     "BIND_FAILED": UNREACHABLE,
+    "HALTED": INTEGRITY,
     "LOG_IN_USE": REFUSED,
     "LOG_WRITE_FAILED": UNREACHABLE,
     "LOG_DAMAGED": INTEGRITY,

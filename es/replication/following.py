@@ -6,7 +6,7 @@ from __future__ import annotations
 from es.codec import Batch, decode_batch
 from es.errors import RemoteProtocolError
 from es.limits import STASH_FRAMES_MAX, TAIL_BATCHES_MAX
-from es.log.base import Head
+from es.log.base import EMPTY, Head
 from es.replication.data_node import DataNode
 from es.replication.effects import Halt
 from es.replication.messages import Ack, Batches, Beacon, BeaconAck, Fetch, Frame, Mismatch
@@ -24,11 +24,12 @@ class Following:
         self.node = node
         self.heard_us = now_us
         self.matched: Head | None = None
+        self.primary_head_seq = 0
         self._primary_commit = 0
         self._beacon_sent_us = 0
         self._stash: dict[int, Batch] = {}
         self._fetch_us: int | None = None
-        self._asked_hash = b""
+        self._asked = EMPTY
         self._gap_us: int | None = None
         if self.primary is not None:
             self._fetch(node.chain.head, now_us)
@@ -94,6 +95,7 @@ class Following:
         self._beacon_sent_us = beacon.sent_us
         self.heard_us = now_us
         node.last_ts_us = max(node.last_ts_us, beacon.ts_us)
+        self.primary_head_seq = beacon.head_seq
         head = node.chain.head
         if (beacon.head_seq, beacon.head_hash) == (head.seq, head.hash):
             self.matched = head
@@ -143,13 +145,13 @@ class Following:
         if self.primary is None:
             return
         node = self.node
-        self._fetch_us, self._asked_hash = now_us, after.hash
+        self._fetch_us, self._asked = now_us, after
         node.tell(self.primary, Fetch(node.cluster_id, node.epoch, node.me, after.seq, after.hash))
 
     def on_batches(self, answer: Batches, now_us: int) -> None:
         """R8: skip what we have, cut where we differ, append what follows. Cutting and appending are one write."""
         node = self.node
-        if answer.hash == self._asked_hash:
+        if answer.hash == self._asked.hash:
             self._fetch_us = None
         if node.chain.hash_at(answer.after_seq) != answer.hash:
             node.ignore("fetched batches do not fit")
@@ -190,8 +192,9 @@ class Following:
     def on_mismatch(self, answer: Mismatch, now_us: int) -> None:
         """Our chain differs where we asked: compare again at the primary's batch end, or one further back."""
         node = self.node
-        if self._fetch_us is None or answer.asked_hash != self._asked_hash:
-            node.ignore("mismatch not asked for")
+        asked = self._asked
+        if answer.asked_hash != asked.hash or node.chain.hash_at(asked.seq) != asked.hash:
+            node.ignore("mismatch of a chain that is no longer ours")
             return
         end = node.chain.end_at_or_below(answer.seq)
         if end.seq == answer.seq and end.hash != answer.hash and end.seq > 0:

@@ -236,6 +236,10 @@ class Leading:
     def _acked(self) -> dict[Member, int]:
         return {member: peer.durable_seq for member, peer in self.peers.items()}
 
+    def copies_of(self, seq: int) -> int:
+        """How many nodes are known to hold `seq` durably."""
+        return copies(self.node.me, seq, self._acked())
+
     def _advance(self, now: Instant) -> None:
         """R1. Answers leave only here and in `_release_reads`."""
         node = self.node
@@ -263,7 +267,7 @@ class Leading:
         while self.reads and self.reads[0].needs_seq <= self.node.commit_seq:
             answers.append(self.reads.popleft().answer)
         self._waiting -= len(answers)
-        self.node.out.append(Answers(None, copies(self.node.me, self.node.commit_seq, self._acked()), answers))
+        self.node.out.append(Answers(None, self.copies_of(self.node.commit_seq), answers))
 
     def may_read(self, now_us: int) -> bool:
         """R7: no other primary can have been made, or the lease of every required member still runs."""

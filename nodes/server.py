@@ -1,0 +1,274 @@
+"""A server process: primary or backup, a role at run time. A thin shell around the replica (es.replication)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+import zmq
+from prometheus_client import CollectorRegistry
+
+from es.errors import EsError, LogDamaged, WrongCluster
+from es.log.base import EventLog
+from es.log.lmdb_log import LmdbLog
+from es.log.verify import verify_in_child
+from es.replication.effects import (
+    Answers,
+    Committed,
+    Effect,
+    Emit,
+    Halt,
+    Persist,
+    Publish,
+    RoleChanged,
+    Tell,
+)
+from es.replication.instant import Instant
+from es.replication.messages import Message
+from es.replication.replica import Replica
+from nodes import sockets
+from nodes.broker import Broker
+from nodes.catalog_file import load_catalog
+from nodes.config import ClusterConfig, ServerConfig, http_address
+from nodes.exporter import Exporter
+from nodes.frontend import Frontend
+from nodes.links import Links
+from nodes.log_writer import LogWriter
+from nodes.logs import logger
+from nodes.protocol_timing import protocol_timing
+from nodes.server_metrics import ServerMetrics
+from nodes.shell import Loop, read_clock, settle_memory
+from nodes.wire_beats import Beat, encode_alive_beat, encode_node_beat
+from projections.rooms import machine
+from projections.rooms.commands import RaiseAlert
+from projections.rooms.machine import Rooms
+
+ALIVE_US: Final = 1_000_000
+"""Interval of the heartbeat for the seed's subscribers, who count one beat for half a second of life."""
+
+OVERLOAD_REFUSALS: Final = 100
+"""BUSY refusals within one second that raise an alert (A13), at most once in OVERLOAD_QUIET_US."""
+
+OVERLOAD_QUIET_US: Final = 10_000_000
+
+
+class Halted(EsError):
+    """The replica must not go on; its sentence says why (exit status 4)."""
+
+    code = "HALTED"
+
+
+class ServerShell:
+    """One server process; a `Participant` of the loop. It carries out the replica's effects, in their order."""
+
+    def __init__(
+        self, config: ClusterConfig, own: ServerConfig, log: EventLog, loop: Loop, context: sockets.Context
+    ) -> None:
+        self._config = config
+        self._own = own
+        self._loop = loop
+        rooms = Rooms(load_catalog(config.catalog), hold_ms=config.timing.ack_timeout_ms)
+        self.replica = Replica(log, [rooms], protocol_timing(config.timing), read_clock())
+        self.metrics = ServerMetrics(own.name, self.replica, log.bytes_used)
+        self._writer = LogWriter(log, own.data / "quarantine", self.metrics.observe_fsync)
+        self._links = Links(config, own, loop, context, self._on_message)
+        self._heartbeats = sockets.heartbeat_pub(context, own.heartbeats)
+        self._router = sockets.request_router(context, own.requests)
+        self._broker = Broker(config.workers, own.data, loop, context)
+        requests = {server.name: server.requests for server in config.servers}
+        self._frontend = Frontend(
+            self._router,
+            self.replica,
+            self._broker,
+            self.metrics,
+            requests_of=requests.__getitem__,
+            workers_for_all=config.workers_for == "all",
+        )
+        parts = (self.replica.node, self._links, self._frontend, self._broker)
+        self.metrics.ignored_by = [lambda part=part: dict(part.ignored) for part in parts]  # type: ignore[misc]
+        self._next_beat_us = 0
+        self._next_alive_us = 0
+        self._overload_checked_us = 0
+        self._overload_from = 0
+        self._overload_quiet_us = 0
+        loop.register(self._router, self._frontend.on_ready)
+        loop.register(self._writer.ready_fd, self._on_written)
+
+    # -- the loop
+
+    def deadline(self) -> int | None:
+        """The earliest of the replica's, the broker's and the next heartbeat."""
+        now = read_clock()
+        return min(self.replica.deadline(now), self._broker.deadline(now.boot_us), self._next_beat_us)
+
+    def on_turn(self, now: Instant) -> None:
+        """Seal what the turn brought, act on time, transmit."""
+        self._carry_out(self.replica.flush(now), now)
+        if now.boot_us >= self.replica.deadline(now):
+            self._carry_out(self.replica.tick(now), now)
+        self._broker.tick(now)
+        self._beat(now)
+        self._watch_overload(now)
+        self._frontend.flush(now)
+
+    def _on_message(self, message: Message, now: Instant) -> None:
+        self._carry_out(self.replica.step(message, now), now)
+
+    def _on_written(self, now: Instant) -> None:
+        self._carry_out(self.replica.persisted(self._writer.finished(), now), now)
+
+    def _carry_out(self, effects: Sequence[Effect], now: Instant) -> None:
+        for effect in effects:
+            match effect:
+                case Persist():
+                    self._writer.submit(effect)
+                case Publish():
+                    self._links.publish(effect)
+                case Answers():
+                    self._frontend.on_answers(effect, now)
+                case Committed(batches):
+                    self._frontend.on_committed(batches)
+                case Tell():
+                    self._links.tell(effect)
+                case Emit():
+                    self._links.emit(effect)
+                case RoleChanged():
+                    self._on_role(effect)
+                case Halt(_, sentence):
+                    raise Halted(sentence)
+
+    def _on_role(self, change: RoleChanged) -> None:
+        self.metrics.on_role(change)
+        self._next_beat_us = 0  # say it at once
+        logger().info(
+            "role changed", before=change.before.value, role=change.after.value, epoch=change.epoch, why=change.reason
+        )
+
+    # -- heartbeats and overload
+
+    def _beat(self, now: Instant) -> None:
+        if now.boot_us < self._next_beat_us:
+            return
+        self._next_beat_us = now.boot_us + self._config.timing.hb_interval_ms * 1_000
+        replica = self.replica
+        if replica.active and not replica.speaks(now):
+            return  # R9: an active server whose disk hangs must seem dead
+        status = self.metrics.status()
+        in_sync = tuple(status["in_sync"])
+        beat = Beat(
+            self._own.name, status["role"], status["epoch"], status["seq"], replica.active, self._own.requests, in_sync
+        )
+        self._publish(encode_node_beat(beat))
+        if replica.active and now.boot_us >= self._next_alive_us:
+            self._next_alive_us = now.boot_us + ALIVE_US
+            self._publish(encode_alive_beat(beat, is_central=self._own.name == self._config.preferred))
+
+    def _publish(self, beat: bytes) -> None:
+        try:
+            self._heartbeats.send(beat, zmq.NOBLOCK)
+        except zmq.Again:
+            self._frontend.ignored["peer full"] += 1
+
+    def _watch_overload(self, now: Instant) -> None:
+        if now.boot_us - self._overload_checked_us < 1_000_000:
+            return
+        self._overload_checked_us = now.boot_us
+        refusals = self._frontend.busy_refusals - self._overload_from
+        self._overload_from = self._frontend.busy_refusals
+        if refusals >= OVERLOAD_REFUSALS and now.boot_us >= self._overload_quiet_us:
+            self._overload_quiet_us = now.boot_us + OVERLOAD_QUIET_US
+            logger().warning("overloaded", refused_in_a_second=refusals)
+            self.replica.submit(None, machine.NAME, RaiseAlert("OVERLOAD", None), now)
+
+    # -- what others see
+
+    def status(self) -> dict[str, Any]:
+        """The object of /status."""
+        own = self._own
+        return {
+            "kind": "server",
+            "name": own.name,
+            "pid": os.getpid(),
+            "cluster_id": self._config.cluster_id,
+            "requests": own.requests,
+            "heartbeats": own.heartbeats,
+            "data": str(own.data),
+            **self.metrics.status(),
+            "workers": self._broker.pids,
+        }
+
+    def ready(self) -> bool:
+        """True if this node can serve or take over: it leads, or follows in sync."""
+        node = self.replica.node
+        return self.replica.active or (node.register is not None and node.me in node.register.in_sync)
+
+    def backup(self, lag_events: int | None) -> bool:
+        """True if this node is a backup at most that far behind."""
+        return self.replica.leading is None and self.ready() and (lag_events is None or self.metrics.lag() <= lag_events)
+
+    def close(self) -> None:
+        """End the workers, finish what is being written, give all sockets back."""
+        self._loop.unregister(self._router)
+        self._loop.unregister(self._writer.ready_fd)
+        self._broker.close()
+        self._links.close()
+        self._router.close()
+        self._heartbeats.close()
+        self._writer.close()
+
+
+def open_log(config: ClusterConfig, own: ServerConfig) -> LmdbLog:
+    """Verify a server's log and open it.
+
+    Raises LogDamaged, LogMissing, LogInUse or WrongCluster, each with one sentence.
+    """
+    try:
+        verify_in_child(own.data)
+    except LogDamaged as error:
+        raise LogDamaged(
+            f"{error}; nothing was changed: to rebuild it from its peer run `aulario server {own.name} --rebuild`"
+        ) from None
+    log = LmdbLog.open(own.data)
+    identity = log.identity
+    if (identity.cluster_id, identity.node) != (config.cluster_id, own.name):
+        log.close()
+        raise WrongCluster(
+            f"{own.data} belongs to server {identity.node!r} of cluster {identity.cluster_id!r}, "
+            f"not to {own.name!r} of {config.cluster_id!r}"
+        )
+    return log
+
+
+def run(config: ClusterConfig, name: str) -> None:
+    """Run one server until SIGTERM or SIGINT.
+
+    Raises what `open_log` does, BindFailed, LogWriteFailed, Halted, each with one sentence.
+    """
+    own = config.server(name)
+    log = open_log(config, own)
+    loop, context, registry = Loop(), sockets.context(), CollectorRegistry()
+    shell = ServerShell(config, own, log, loop, context)
+    registry.register(shell.metrics)
+    host, port = http_address(own.http)
+    exporter = Exporter(
+        host,
+        port,
+        status=shell.status,
+        registry=registry,
+        ready=shell.ready,
+        primary=lambda: shell.replica.active,
+        backup=shell.backup,
+    )
+    logger().info("server started", requests=own.requests, head=log.head().seq, epoch=shell.replica.node.epoch)
+    loop.stop_on_signals()
+    settle_memory()
+    try:
+        loop.run(shell)
+    finally:
+        exporter.close()
+        shell.close()
+        loop.close()
+        context.term()
+        log.close()
+    logger().info("server stopped")

@@ -1,0 +1,141 @@
+"""The witness process: a thin shell around es.replication.witness."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import zmq
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from es.errors import LogMissing, RemoteProtocolError, WrongCluster
+from es.log.directory_lock import DirectoryLock
+from es.replication.instant import Instant
+from es.replication.messages import pack, unpack, unpack_register
+from es.replication.witness import Save, Witness
+from nodes import register_file, sockets
+from nodes.config import ClusterConfig, http_address
+from nodes.datadir import register_path
+from nodes.exporter import Exporter
+from nodes.logs import logger
+from nodes.protocol_timing import protocol_timing
+from nodes.shell import Loop, drain, read_clock, settle_memory
+
+
+class WitnessShell(Collector):
+    """One witness process around its core; a `Participant` of the loop, and its metrics."""
+
+    def __init__(self, config: ClusterConfig, loop: Loop, context: sockets.Context) -> None:
+        self._config = config
+        self._path = register_path(config.witness.data)
+        stored = register_file.load(self._path)
+        if stored is None:
+            raise LogMissing(f"{self._path} is missing: make it with `aulario init`")
+        register = unpack_register(stored)
+        if register.cluster_id != config.cluster_id:
+            raise WrongCluster(f"{self._path} belongs to cluster {register.cluster_id!r}, not to {config.cluster_id!r}")
+        self.core = Witness(register, protocol_timing(config.timing), read_clock().boot_us)
+        self.undelivered = 0
+        self._router = sockets.witness_router(context, config.witness.endpoint)
+        self._loop = loop
+        loop.register(self._router, self._on_ready)
+
+    def deadline(self) -> int | None:
+        """It only ever answers."""
+        return None
+
+    def on_turn(self, now: Instant) -> None:
+        """Everything is said as soon as it is asked."""
+
+    def close(self) -> None:
+        """Give the socket back."""
+        self._loop.unregister(self._router)
+        self._router.close()
+
+    def _on_ready(self, now: Instant) -> None:
+        for route, *frames in drain(self._router):
+            try:
+                message = unpack(frames[0]) if len(frames) == 1 else None
+            except RemoteProtocolError:
+                message = None
+            if message is None:
+                self.core.ignored["malformed"] += 1
+                continue
+            for effect in self.core.step(message, now.boot_us):
+                if isinstance(effect, Save):
+                    register_file.save(self._path, effect.register.pack())
+                    logger().info(
+                        "register changed",
+                        epoch=effect.register.epoch,
+                        primary=effect.register.primary.node,
+                        in_sync=[member.node for member in effect.register.in_sync],
+                    )
+                else:
+                    self._reply(route, pack(effect.message))
+
+    def _reply(self, route: bytes, payload: bytes) -> None:
+        try:
+            self._router.send_multipart([route, payload], zmq.NOBLOCK)
+        except zmq.ZMQError as error:
+            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
+                raise
+            self.undelivered += 1
+
+    def status(self) -> dict[str, Any]:
+        """The object of /status."""
+        register = self.core.register
+        assert register is not None
+        return {
+            "kind": "witness",
+            "pid": os.getpid(),
+            "endpoint": self._config.witness.endpoint,
+            "data": str(self._config.witness.data),
+            "cluster_id": register.cluster_id,
+            "epoch": register.epoch,
+            "primary": register.primary.node,
+            "in_sync": [member.node for member in register.in_sync],
+        }
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for."""
+        register = self.core.register
+        assert register is not None
+        yield GaugeMetricFamily("rsm_epoch", "Epoch of the register.", value=register.epoch)
+        yield GaugeMetricFamily("rsm_in_sync", "Nodes whose copy a commit needs.", value=len(register.in_sync))
+        yield CounterMetricFamily("rsm_register_changes", "Changes of the register.", value=self.core.changes)
+        ignored = CounterMetricFamily("rsm_ignored", "Messages and requests refused, by reason.", labels=["why"])
+        ignored.add_metric(["peer gone"], self.undelivered)
+        for why, count in list(self.core.ignored.items()):
+            ignored.add_metric([why], count)
+        yield ignored
+
+
+def run(config: ClusterConfig) -> None:
+    """Run the witness until SIGTERM or SIGINT.
+
+    Raises LogMissing, LogDamaged, LogInUse, WrongCluster, LogWriteFailed or BindFailed, each with one sentence.
+    """
+    if not config.witness.data.is_dir():
+        raise LogMissing(f"{config.witness.data} is missing: make it with `aulario init`")
+    lock = DirectoryLock(config.witness.data)
+    loop, context, registry = Loop(), sockets.context(), CollectorRegistry()
+    shell = WitnessShell(config, loop, context)
+    registry.register(shell)
+    host, port = http_address(config.witness.http)
+    exporter = Exporter(host, port, status=shell.status, registry=registry)
+    logger().info("witness started", endpoint=config.witness.endpoint, epoch=shell.status()["epoch"])
+    loop.stop_on_signals()
+    settle_memory()
+    try:
+        loop.run(shell)
+    finally:
+        exporter.close()
+        shell.close()
+        loop.close()
+        context.term()
+        lock.release()
+    logger().info("witness stopped")
