@@ -74,6 +74,7 @@ class Timing:
         _order(self, "beacon_ms", "<", "lease_ms")
         _order(self, "lease_ms", "<", "grace_ms")
         _order(self, "beacon_ms", "<", "shrink_ms")
+        _order(self, "beacon_ms", "<", "stall_ms")
         _order(self, "shrink_ms", "<=", "grace_ms")
         _order(self, "stall_ms", "<", "grace_ms")
         _order(self, "retry_ms", "<", "answer_ms")

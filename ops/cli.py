@@ -73,9 +73,8 @@ def cli() -> None:
 def main() -> None:
     """Run the command and exit; an error raised on purpose becomes one sentence on stderr."""
     try:
-        cli.main(prog_name="aulario", standalone_mode=False)
-    except click.exceptions.Exit as leaving:
-        sys.exit(leaving.exit_code)
+        left_with = cli.main(prog_name="aulario", standalone_mode=False)
+        sys.exit(left_with if isinstance(left_with, int) else 0)
     except click.Abort:
         sys.exit(130)
     except click.ClickException as error:

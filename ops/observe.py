@@ -51,13 +51,22 @@ def observe(config: ClusterConfig) -> Plain:
 
 
 def assemble(config: ClusterConfig, answers: Mapping[str, Plain | None]) -> Plain:
-    """The object described above, from the answers by process name."""
+    """The object described above, from the answers by process name. An answer that comes from another
+    process than the one meant, which has its port, is none."""
+
+    def told(process: str, keys: tuple[str, ...], **identity: object) -> Plain:
+        expected = {"cluster_id": config.cluster_id, **identity}
+        answer = answers[process]
+        if answer is not None and not expected.items() <= {"cluster_id": config.cluster_id, **answer}.items():
+            answer = None
+        return {"alive": answer is not None, **{key: None if answer is None else answer.get(key) for key in keys}}
+
     return {
         "cluster_id": config.cluster_id,
         "servers": [
             {
                 "name": server.name,
-                **_told(_own(answers[f"server-{server.name}"], "server", name=server.name), _SERVER_KEYS),
+                **told(f"server-{server.name}", _SERVER_KEYS, kind="server", name=server.name),
                 "requests": server.requests,
                 "heartbeats": server.heartbeats,
                 "data": str(server.data),
@@ -66,7 +75,7 @@ def assemble(config: ClusterConfig, answers: Mapping[str, Plain | None]) -> Plai
             for server in config.servers
         ],
         "witness": {
-            **_told(_own(answers["witness"], "witness"), _WITNESS_KEYS),
+            **told("witness", _WITNESS_KEYS, kind="witness"),
             "data": str(config.witness.data),
             "endpoint": config.witness.endpoint,
             "http": config.witness.http,
@@ -75,7 +84,7 @@ def assemble(config: ClusterConfig, answers: Mapping[str, Plain | None]) -> Plai
             {
                 "id": faculty.id,
                 "name": faculty.name,
-                **_told(_own(answers[f"faculty-{faculty.id}"], "faculty", id=faculty.id), _FACULTY_KEYS),
+                **told(f"faculty-{faculty.id}", _FACULTY_KEYS, kind="faculty", id=faculty.id),
                 "pattern": faculty.pattern,
                 "endpoint": faculty.endpoint,
                 "http": faculty.http,
@@ -88,17 +97,6 @@ def assemble(config: ClusterConfig, answers: Mapping[str, Plain | None]) -> Plai
 _SERVER_KEYS = ("pid", "role", "active", "epoch", "seq", "commit", "in_sync")
 _WITNESS_KEYS = ("pid", "epoch", "primary", "in_sync")
 _FACULTY_KEYS = ("pid", "follows", "epoch")
-
-
-def _own(answer: Plain | None, kind: str, **identity: object) -> Plain | None:
-    """The answer, if it comes from the process that was meant and not from another one on its port."""
-    expected = {"kind": kind, **identity}
-    return answer if answer is not None and expected.items() <= answer.items() else None
-
-
-def _told(answer: Plain | None, keys: tuple[str, ...]) -> Plain:
-    told = {key: None if answer is None else answer.get(key) for key in keys}
-    return {"alive": answer is not None, **told}
 
 
 def unreadiness(observed: Plain) -> str | None:

@@ -1,0 +1,147 @@
+"""Children of a supervisor: real processes, ended and brought back."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from nodes.config import http_address
+from ops.cluster_dir import config_in_force
+from ops.demo import free_base_port
+from ops.exits import Stopped
+from ops.observe import fetch_status
+from ops.supervisor import Supervisor
+from tests.unit.ops.command import REPOSITORY, aulario
+
+WITHIN_S = 30.0
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Path:
+    assert aulario("init", "--dir", tmp_path, "--base-port", free_base_port(), "--faculties", 1).returncode == 0
+    return tmp_path
+
+
+class Witnessed:
+    """A supervisor whose one child is a cluster's witness."""
+
+    def __init__(self, directory: Path) -> None:
+        self.pids: list[Mapping[str, int]] = []
+        self.http = config_in_force(directory).witness.http
+        self.supervisor = Supervisor(directory / "logs", self.pids.append)
+
+    def answers(self) -> str | None:
+        status = fetch_status(self.http)
+        return None if status is not None and status["pid"] == self.supervisor.pids()["witness"] else "no answer yet"
+
+
+@pytest.fixture
+def witnessed(cluster: Path) -> Iterator[Witnessed]:
+    made = Witnessed(cluster)
+    made.supervisor.start({"witness": ["witness", "--dir", str(cluster)]})
+    yield made
+    made.supervisor.stop()
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def test_a_child_is_started_seen_to_die_and_revived(witnessed: Witnessed) -> None:
+    supervisor = witnessed.supervisor
+    supervisor.await_ready(witnessed.answers, WITHIN_S)
+    first = supervisor.pids()["witness"]
+    os.kill(first, signal.SIGKILL)
+    supervisor.revive("witness")
+    supervisor.await_ready(witnessed.answers, WITHIN_S)
+    assert [started["witness"] for started in witnessed.pids] == [first, supervisor.pids()["witness"]]
+    assert supervisor.pids()["witness"] != first
+
+
+def test_a_dead_child_stays_dead_without_restart_and_ends_the_wait_for_readiness(witnessed: Witnessed) -> None:
+    supervisor = witnessed.supervisor
+    supervisor.await_ready(witnessed.answers, WITHIN_S)
+    os.kill(supervisor.pids()["witness"], signal.SIGKILL)
+    with pytest.raises(Stopped, match="witness was ended by SIGKILL") as stopped:
+        supervisor.await_ready(lambda: "never", WITHIN_S)
+    assert stopped.value.exit_code == 3
+    assert supervisor.turn() == []
+    assert len(witnessed.pids) == 1
+
+
+def test_with_restart_it_comes_back(witnessed: Witnessed) -> None:
+    supervisor = witnessed.supervisor
+    supervisor.await_ready(witnessed.answers, WITHIN_S)
+    os.kill(supervisor.pids()["witness"], signal.SIGKILL)
+    ended: list[str] = []
+    while len(witnessed.pids) == 1:
+        ended += supervisor.turn(restart=True)
+    assert ended == ["witness"]
+    supervisor.await_ready(witnessed.answers, WITHIN_S)
+
+
+def test_stop_ends_even_a_frozen_child(witnessed: Witnessed) -> None:
+    supervisor = witnessed.supervisor
+    supervisor.await_ready(witnessed.answers, WITHIN_S)
+    pid = supervisor.pids()["witness"]
+    os.kill(pid, signal.SIGSTOP)
+    supervisor.stop()
+    assert not alive(pid)
+
+
+def test_a_child_that_cannot_start_says_why_in_its_own_words_and_code(cluster: Path) -> None:
+    endpoint = config_in_force(cluster).witness.endpoint.removeprefix("tcp://")
+    with socket.create_server(http_address(f"http://{endpoint}")):
+        supervisor = Supervisor(cluster / "logs", lambda pids: None)
+        supervisor.start({"witness": ["witness", "--dir", str(cluster)]})
+        try:
+            with pytest.raises(Stopped, match=rf"^witness: .*{endpoint}") as stopped:
+                supervisor.await_ready(lambda: "never", WITHIN_S)
+        finally:
+            supervisor.stop()
+    assert stopped.value.exit_code == 3
+    assert "\n" not in str(stopped.value)
+
+
+def test_a_child_dies_with_its_parent(cluster: Path) -> None:
+    code = (
+        "import sys, time\n"
+        "from pathlib import Path\n"
+        "from ops.supervisor import Supervisor\n"
+        "from tests.unit.ops.test_supervisor import WITHIN_S, Witnessed\n"
+        "made = Witnessed(Path(sys.argv[1]))\n"
+        "made.supervisor.start({'witness': ['witness', '--dir', sys.argv[1]]})\n"
+        "made.supervisor.await_ready(made.answers, WITHIN_S)\n"
+        "print(made.supervisor.pids()['witness'], flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    parent = subprocess.Popen(
+        [sys.executable, "-c", code, str(cluster)],
+        cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        watched = os.pidfd_open(child)
+        parent.kill()
+        assert wait_for_end(watched)
+
+
+def wait_for_end(pidfd: int) -> bool:
+    """Whether the process ends within the time allowed."""
+    try:
+        return bool(select.select([pidfd], [], [], WITHIN_S)[0])
+    finally:
+        os.close(pidfd)
