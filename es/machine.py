@@ -34,10 +34,12 @@ class Event(NamedTuple):
 
 @dataclass(slots=True, frozen=True)
 class Accepted:
-    """The command is taken: `events` go into the log, `answer` leaves when they are committed."""
+    """The command is taken: `events` go into the log, `answer` leaves when they are committed.
+    `reports` is the index of the event that the answer reports; a repetition must name the same one."""
 
     events: Sequence[Event]
     answer: Any
+    reports: int = -1
 
 
 @dataclass(slots=True, frozen=True)

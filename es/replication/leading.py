@@ -144,7 +144,8 @@ class Leading:
         if type(decision) is Accepted:
             for event in decision.events:
                 self._record(batch, application, event)
-            self._answers.append(Answer(waiter, decision.answer, batch.last_seq))
+            reported = range(batch.last_seq + 1 - len(decision.events), batch.last_seq + 1)[decision.reports]
+            self._answers.append(Answer(waiter, decision.answer, reported))
         elif type(decision) is Refused:
             return decision.answer
         else:

@@ -257,7 +257,7 @@ def _propose(
         for code in _shortages(command, chosen)
         if code not in term.alerts
     ]
-    return Accepted(caused, reply)
+    return Accepted(caused, reply, reports=len(records) - 1)
 
 
 def _registrations(state: Inventory, command: Reserve) -> list[events.Record]:
