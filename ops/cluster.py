@@ -18,7 +18,7 @@ from nodes.config import ClusterConfig
 from nodes.config_file import render
 from ops.cluster_dir import log_directory, run_directory, write_processes, write_whole
 from ops.exits import REFUSED, Stopped
-from ops.observe import observe, process_names, unreadiness
+from ops.observe import fetch_status, observe, process_names, unreadiness
 from ops.supervisor import ERROR_PREFIX, Supervisor, spawn
 
 READY_WITHIN_S = 60.0
@@ -51,14 +51,7 @@ def running_cluster(directory: Path, config: ClusterConfig) -> Iterator[RunningC
     try:
         write_whole(in_force, render(config, directory))
         _initialise(directory)
-        supervisor.start({name: _command(name, directory) for name in process_names(config)})
-        ready: dict[str, Any] = {}
-
-        def why_not_ready() -> str | None:
-            ready.update(observe(config))
-            return unreadiness(ready)
-
-        supervisor.await_ready(why_not_ready, READY_WITHIN_S)
+        ready = _start(supervisor, config, directory)
         yield RunningCluster(config, supervisor, ready)
     finally:
         with _undisturbed():
@@ -76,6 +69,27 @@ def _undisturbed() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _start(supervisor: Supervisor, config: ClusterConfig, directory: Path) -> dict[str, Any]:
+    """Start everything and give the ready line's object. The preferred server has a head start, or on a
+    busy machine the other one would take its silence for death."""
+    commands = {name: _command(name, directory) for name in process_names(config)}
+    first = ("witness", f"server-{config.preferred}")
+    supervisor.start({name: commands.pop(name) for name in first})
+    http = [config.witness.http, config.server(config.preferred).http]
+    supervisor.await_ready(
+        lambda: None if all(map(fetch_status, http)) else f"no answer from {' and '.join(first)}", READY_WITHIN_S
+    )
+    supervisor.start(commands)
+    ready: dict[str, Any] = {}
+
+    def why_not_ready() -> str | None:
+        ready.update(observe(config))
+        return unreadiness(ready)
+
+    supervisor.await_ready(why_not_ready, READY_WITHIN_S)
+    return ready
 
 
 def _command(name: str, directory: Path) -> list[str]:
