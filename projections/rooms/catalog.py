@@ -67,7 +67,7 @@ class Catalog:
     every: int
     classrooms: int
     labs: int
-    classrooms_total: int
+    total: int
     labs_total: int
     buildings: tuple[Building, ...]
     building_at: tuple[int, ...]
@@ -91,7 +91,7 @@ class Catalog:
             every=every,
             classrooms=every ^ labs,
             labs=labs,
-            classrooms_total=(every ^ labs).bit_count(),
+            total=len(ordered),
             labs_total=labs.bit_count(),
             buildings=buildings,
             building_at=tuple(place[room.building] for room in ordered),

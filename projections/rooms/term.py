@@ -95,16 +95,18 @@ class Term:
         self._conserve()
 
     def _conserve(self) -> None:
-        """Every position is in exactly one set: their exclusive union is everything, and the counts,
-        kept from the lists of rooms and not from the sets, add up to the totals."""
+        """The three sets are a partition of all rooms (their exclusive union is everything and their sizes
+        add up), and the counts, kept from the lists of rooms, agree with them; for classrooms that
+        follows from the rest."""
         catalog = self.catalog
-        free = self.free
+        free, held, confirmed = self.free, self.held, self.confirmed
+        held_total, confirmed_total = held.bit_count(), confirmed.bit_count()
         assert (
-            free ^ self.held ^ self.confirmed == catalog.every
+            free ^ held ^ confirmed == catalog.every
+            and free.bit_count() + held_total + confirmed_total == catalog.total
+            and held_total == self.held_classrooms + self.held_labs
+            and confirmed_total == self.confirmed_classrooms + self.confirmed_labs
             and (free & catalog.labs).bit_count() + self.held_labs + self.confirmed_labs == catalog.labs_total
-            and (free & catalog.classrooms).bit_count() + self.held_classrooms + self.confirmed_classrooms
-            == catalog.classrooms_total
-            and self.held.bit_count() == self.held_classrooms + self.held_labs
         ), f"rooms of term {self.name!r} are not conserved"
 
     def classrooms(self) -> Occupancy:

@@ -14,7 +14,7 @@ from projections.rooms.checker import check_rooms
 from projections.rooms.commands import CloseTerm, Proposal, RaiseAlert, Release, Result
 from projections.rooms.limits import Bounds
 from projections.rooms.machine import Rooms
-from projections.rooms.term import Occupancy
+from projections.rooms.term import Occupancy, RoomSet
 from tests.unit.rooms.driver import Driver, request
 
 SECOND_US = 1_000_000
@@ -83,6 +83,13 @@ def test_a07_missing_labs_become_mobile_labs(driver: Driver) -> None:
     assert (len(proposal.classrooms), len(proposal.labs), len(proposal.mobile)) == (2, 1, 2)
     assert free(driver) == (376, 0)
     assert driver.machine.inventory.terms["2025-2"].classrooms() == Occupancy(376, 4, 0, 2)
+
+
+def test_a07_a_mobile_lab_given_back_is_a_classroom_again(driver: Driver) -> None:
+    driver.reserve("t1", 0, 61)
+    driver.reject("t1")
+    term = driver.machine.inventory.terms["2025-2"]
+    assert (term.classrooms(), term.labs()) == (Occupancy(380, 0, 0, 0), Occupancy(60, 0, 0, 0))
 
 
 def test_a07_exactly_all_labs_need_no_mobile_lab(driver: Driver) -> None:
@@ -197,6 +204,15 @@ def test_a10_a_repeated_request_gets_its_proposal_then_its_result(driver: Driver
     assert free(driver) == (373, 58)
 
 
+def test_a10_a_result_is_repeated_in_whatever_term_it_was_given() -> None:
+    driver = small(9, 2)
+    driver.allocate("t1", 1, 0)
+    driver.machine.settings = Rooms(default_catalog()).settings
+    result = driver.allocate("t2", 1, 0, term="2026-1")
+    assert result.classrooms == ("B01-C01",)
+    assert driver.reserve("t2", 1, 0, term="2026-1") == result == driver.accept("t2")
+
+
 def test_a10_an_answer_that_differs_from_the_first_gets_the_first_result(driver: Driver) -> None:
     driver.reserve("t1", 7, 2)
     driver.accept("t1")
@@ -305,6 +321,23 @@ def test_a10_a_bound_that_is_met_answers_busy_and_writes_nothing(
     assert driver.accept("t1").status == "ACCEPTED"
 
 
+def test_a10_a_transaction_counts_once_whether_held_or_finished() -> None:
+    driver = small(9, 9, transactions_per_term_max=3)
+    driver.allocate("t1", 1, 0)
+    driver.reserve("t2", 1, 0)
+    driver.reject("t2")
+    assert isinstance(driver.reserve("t3", 1, 0), Proposal)
+    assert driver.reserve("t4", 1, 0).code == "BUSY"
+
+
+def test_a10_holds_that_ended_are_not_kept(driver: Driver) -> None:
+    driver.reserve("a hold that stays", 1, 0)
+    for number in range(1_000):
+        driver.reserve(f"t{number}", 1, 0)
+        driver.reject(f"t{number}")
+    assert len(driver.machine.inventory.holds._heap) < 100
+
+
 def test_a11_actor_and_request_stand_in_every_event(driver: Driver) -> None:
     transaction_id = str(uuid.UUID(int=77))
     driver.allocate(transaction_id, 7, 2, faculty_id=9)
@@ -402,6 +435,28 @@ def test_a14_a_room_named_twice_in_one_event_stops_the_machine(driver: Driver) -
     wrong = (*reserved.body[:8], (100, 100), (), ())
     with pytest.raises(AssertionError, match="not conserved"):
         driver.machine.evolve(_event(reserved._replace(request_id="t2", body=wrong)), 99, 0)
+
+
+def test_a14_rooms_that_are_held_cannot_be_released(driver: Driver) -> None:
+    driver.reserve("t1", 1, 0)
+    term = driver.machine.inventory.terms["2025-2"]
+    with pytest.raises(AssertionError, match="not conserved"):
+        term.release(RoomSet(1, 1, 0, 0))
+
+
+def test_a14_a_room_in_two_states_stops_the_machine_though_the_counts_agree(driver: Driver) -> None:
+    driver.reserve("t1", 1, 0)
+    term = driver.machine.inventory.terms["2025-2"]
+    term.free ^= 0b100001
+    with pytest.raises(AssertionError, match="not conserved"):
+        driver.reserve("t2", 0, 1)
+
+
+def test_a14_rooms_that_are_confirmed_cannot_be_held(driver: Driver) -> None:
+    driver.allocate("t1", 1, 0)
+    term = driver.machine.inventory.terms["2025-2"]
+    with pytest.raises(AssertionError, match="not conserved"):
+        term.hold(RoomSet(1, 1, 0, 0))
 
 
 def test_a16_no_transaction_ends_twice(driver: Driver) -> None:

@@ -11,7 +11,7 @@ from projections.rooms.catalog import Catalog, CatalogInvalid, Room, default_cat
 
 def test_the_default_has_ten_buildings_of_38_classrooms_and_6_labs() -> None:
     catalog = default_catalog()
-    assert (catalog.classrooms_total, catalog.labs_total) == (380, 60)
+    assert (catalog.classrooms.bit_count(), catalog.labs_total, catalog.total) == (380, 60, 440)
     assert len(catalog.buildings) == 10
     assert {"B03-C12", "B03-L04"} <= set(catalog.ids)
     assert len(set(catalog.ids)) == 440
