@@ -315,12 +315,9 @@ class FacultyCore:
         return self._submit(transaction, hinted, now)
 
     def _is_untouched(self, transaction: _Transaction) -> bool:
-        """No server can have done anything about it: every attempt was refused, earlier ones too."""
-        return (
-            transaction.answer is None
-            and transaction.attempts == transaction.refusals
-            and transaction.reserve.transaction_id not in self._unsure
-        )
+        """No server can have done anything about it: every attempt was refused (a proposal is no refusal),
+        and no earlier asking with this id ended in doubt."""
+        return transaction.attempts == transaction.refusals and transaction.reserve.transaction_id not in self._unsure
 
     def _submit(self, transaction: _Transaction, server: str | None, now: Instant) -> list[Effect]:
         transaction.retry_at_us = now.boot_us + transaction.retry_after_us

@@ -43,9 +43,11 @@ E = TypeVar("E")
 class Faculty:
     """A core, its clock in ms, and shorthands that hand it messages."""
 
-    def __init__(self, in_flight_max: int = 100, programs: ProgramRegistry | None = None) -> None:
+    def __init__(
+        self, in_flight_max: int = 100, programs: ProgramRegistry | None = None, answer_ms: int = ANSWER_MS
+    ) -> None:
         settings = FacultySettings(
-            3, "Ingeniería", "2025-2", ENDPOINTS, RETRY_MS * MS, ANSWER_MS * MS, SILENCE_MS * MS, in_flight_max
+            3, "Ingeniería", "2025-2", ENDPOINTS, RETRY_MS * MS, answer_ms * MS, SILENCE_MS * MS, in_flight_max
         )
         drawn: Iterator[int] = iter(range(10**6))
         draw_id: Callable[[], str] = lambda: f"drawn-{next(drawn)}"  # noqa: E731 - shorter than a function
@@ -211,14 +213,16 @@ def test_a_beat_of_a_stranger_is_ignored_and_counted(faculty: Faculty) -> None:
 # --- retries
 
 
-def test_a_silent_server_is_asked_again_with_bounded_backoff(faculty: Faculty) -> None:
+def test_a_silent_server_is_asked_again_with_bounded_backoff() -> None:
+    faculty = Faculty(answer_ms=16_000)
+    faculty.beat()
     faculty.ask()
     times = []
-    while faculty.ms < ANSWER_MS - 50:
+    while faculty.ms < 16_000 - 50:
         if only(faculty.pass_ms(50), Submit):
             times.append(faculty.ms)
-    assert times == [1_000, 3_000, 7_000]
-    assert times[2] - times[1] == BACKOFF_MAX * RETRY_MS
+    assert times == [1_000, 3_000, 7_000, 11_000, 15_000]
+    assert times[-1] - times[-2] == BACKOFF_MAX * RETRY_MS
 
 
 def test_after_the_proposal_the_answer_is_what_is_sent_again(faculty: Faculty) -> None:
@@ -276,6 +280,13 @@ def test_not_active_with_a_hint_goes_there_at_once_and_only_once(faculty: Facult
     assert faculty.hear(NOT_ACTIVE._replace(active=ENDPOINTS["b"])) == [Submit("t1", "b", RESERVE)]
     assert faculty.hear(NOT_ACTIVE._replace(active=ENDPOINTS["a"]), "b") == []
     assert only(faculty.pass_ms(RETRY_MS), Submit) == [Submit("t1", "a", RESERVE)]
+    assert faculty.hear(NOT_ACTIVE._replace(active=ENDPOINTS["b"])) == [Submit("t1", "b", RESERVE)]
+
+
+def test_not_active_from_a_server_already_left_is_no_news(faculty: Faculty) -> None:
+    faculty.ask()
+    faculty.beat("b", epoch=2)
+    assert faculty.hear(NOT_ACTIVE._replace(active=ENDPOINTS["b"]), "a") == []
 
 
 @pytest.mark.parametrize("active", [None, ENDPOINTS["a"], "tcp://elsewhere:1"])

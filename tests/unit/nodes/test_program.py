@@ -59,9 +59,12 @@ def test_a_random_request_stays_in_the_seeds_ranges_and_reaches_their_ends() -> 
 def test_a_program_that_nobody_answers_says_how_to_ask_again(context: Context) -> None:
     silent = sockets.program_router(context, "tcp://127.0.0.1:*")
     limit = TimeLimit(min_us=1, max_us=60_000)
+    limit.observe(10_000)
+    assert limit.us < 60_000
     reply = ask(sockets.bound_endpoint(silent), ProgramRequest("Sistemas", 7, 2), limit, context=context)
     assert isinstance(reply, NoAnswer)
     assert reply.attempts == ATTEMPTS_MAX
+    assert limit.us == 60_000
     assert reply.transaction_id in reply.how_to_ask_again
     silent.close()
 

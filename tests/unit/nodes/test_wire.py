@@ -154,6 +154,7 @@ def test_a_key_that_occurs_twice_is_refused_in_both_encodings() -> None:
 def test_no_number_is_not_a_number() -> None:
     [answered] = wire.decode_requests(json.dumps(changed(SOL, nota=float("nan"))).encode()).messages
     assert isinstance(answered, Invalid)
+    assert "NaN" in answered.reason
     [invalid] = wire.decode_requests(msgpack.packb(changed(SOL, nota=float("nan")))).messages
     assert isinstance(invalid, Invalid)
     assert invalid.field == "nota"
@@ -196,6 +197,7 @@ def test_what_breaks_a_structural_limit_is_answered_if_its_id_can_be_read(write:
         (b"\x81\xa1", "not_encoded"),
         (b'{"tipo":"SOL"} x', "not_encoded"),
         (msgpack.packb(SOL | {"transaction_id": "t" * 201}) + b"\xc0", "not_encoded"),
+        (msgpack.packb([SOL]) + b"\xc0", "not_encoded"),
         (b"\xc0" * 70_000, "too_long"),
         (msgpack.packb([SOL] * (ARRAY_MESSAGES_MAX + 1)), "too_many_messages"),
         (json.dumps([{}] * (ARRAY_MESSAGES_MAX + 1)).encode(), "too_many_messages"),
