@@ -8,7 +8,9 @@ from pathlib import Path
 
 from es.errors import EsError, LogDamaged, LogMissing, WrongCluster
 from es.log.base import Identity
+from es.log.directory_lock import DirectoryLock
 from es.log.lmdb_log import LmdbLog
+from es.log.verify import verify_in_child
 from es.replication.messages import Member, Register, unpack_register
 from es.replication.messages import members as in_sync
 from nodes import register_file
@@ -49,6 +51,27 @@ def initialise(config: ClusterConfig) -> None:
         )
     else:
         register_file.create(path, _first_register(config, [member for member in members if member]).pack())
+
+
+def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:
+    """Set a server's damaged log aside and make an empty one, which its peer will fill; give the place of
+    the old one. None, and nothing is changed, if the log is sound.
+
+    The new log is a new incarnation: until it is in sync it can not lead, so that what only the damaged
+    one held is not silently given up. Raises LogInUse if the server runs, LogMissing if there is no log.
+    """
+    try:
+        verify_in_child(server.data)
+    except LogDamaged:
+        lock = DirectoryLock(server.data)
+        aside = server.data.with_name(f"{server.data.name}.damaged-{secrets.token_hex(4)}")
+        try:
+            server.data.rename(aside)
+        finally:
+            lock.release()
+        _empty_log_of(config, server)
+        return aside
+    return None
 
 
 def _empty_log_of(config: ClusterConfig, server: ServerConfig) -> Member | None:

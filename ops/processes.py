@@ -27,8 +27,9 @@ def _begin(role: str, node: str, options: dict[str, Any]) -> ClusterConfig:
 
 @click.command()
 @click.argument("name")
+@click.option("--rebuild", is_flag=True, help="If its log is damaged, set it aside and fill a new one from its peer.")
 @process_options
-def server(name: str, **options: Any) -> None:
+def server(name: str, rebuild: bool, **options: Any) -> None:
     """Run the server NAME: primary or backup, whichever the cluster needs.
 
     Its data directory must exist: see aulario init.
@@ -37,10 +38,17 @@ def server(name: str, **options: Any) -> None:
     Examples:
       aulario server a --dir cluster
       aulario server b --config /etc/aulario.toml --log-file server_all.txt
+      aulario server b --dir cluster --rebuild
     """
     config = _begin("server", name, options)
-    config.server(name)
+    own = config.server(name)
+    from nodes import datadir
     from nodes import server as process
+
+    if rebuild:
+        aside = datadir.rebuild(config, own)
+        logs.logger().warning("log rebuilt from its peer" if aside else "log is sound, nothing to rebuild",
+                              set_aside=str(aside) if aside else None)  # fmt: skip
 
     process.run(config, name)
 

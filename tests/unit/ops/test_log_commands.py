@@ -6,9 +6,18 @@ import csv
 from pathlib import Path
 
 from es.codec import Entry, encode_batch
-from es.log.base import Write
+from es.log.base import EMPTY, Write
 from es.log.lmdb_log import LmdbLog
+from nodes.datadir import rebuild
+from ops.cluster_dir import config_in_force
 from tests.unit.ops.command import aulario, json_lines
+
+
+def damage(directory: Path) -> None:
+    data = directory / "data.mdb"
+    content = bytearray(data.read_bytes())
+    content[content.rfind(b"Confirmed")] ^= 1
+    data.write_bytes(content)
 
 
 def test_export_gives_every_committed_event_and_no_other(history: Path) -> None:
@@ -41,11 +50,7 @@ def test_tail_and_show_pick_from_the_same_events(history: Path) -> None:
 
 def test_verify_says_ok_or_4(history: Path) -> None:
     assert aulario("log", "verify", history / "server-a").returncode == 0
-    data = history / "server-a" / "data.mdb"
-    content = bytearray(data.read_bytes())
-    place = content.rfind(b"Confirmed")
-    content[place] ^= 1
-    data.write_bytes(content)
+    damage(history / "server-a")
     damaged = aulario("log", "verify", history / "server-a")
     assert damaged.returncode == 4
     assert "is damaged" in damaged.stderr
@@ -94,3 +99,25 @@ def test_audit_finds_a_transaction_confirmed_twice_and_logs_that_differ(history:
     assert checked.returncode == 4
     assert "one-outcome" in checked.stdout
     assert "logs differ at seq" in checked.stdout
+
+
+def test_rebuild_sets_a_damaged_log_aside_and_begins_an_empty_one(history: Path) -> None:
+    config = config_in_force(history)
+    assert rebuild(config, config.server("a")) is None
+    damage(history / "server-a")
+    aside = rebuild(config, config.server("a"))
+    assert aside is not None
+    assert (aside / "data.mdb").exists()
+    old, new = LmdbLog.open(history / "server-b", readonly=True), LmdbLog.open(history / "server-a", readonly=True)
+    assert (new.head(), new.identity.node) == (EMPTY, "a")
+    assert new.identity.incarnation != old.identity.incarnation
+    old.close()
+    new.close()
+
+
+def test_a_server_with_a_damaged_log_says_so_and_ends_with_4(history: Path) -> None:
+    damage(history / "server-a")
+    refused = aulario("server", "a", "--dir", history)
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert refused.stderr.startswith(f"Error: the log in {history}/server-a is damaged")
+    assert "--rebuild" in refused.stderr
