@@ -17,8 +17,9 @@ import structlog
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
-def configure(*, level: str = "info", log_file: Path | None = None, **bound: object) -> None:
-    """Set up logging for this process, once, at its start. `bound` stands in every line (node="a").
+def configure(*, level: str = "info", log_file: Path | None = None, **bound: object) -> TextIO:
+    """Set up logging for this process, once, at its start; give where it goes. `bound` stands in every
+    line (node="a").
 
     Raises OSError if the file cannot be opened for appending.
     """
@@ -43,6 +44,7 @@ def configure(*, level: str = "info", log_file: Path | None = None, **bound: obj
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(**bound)
+    return stream
 
 
 def logger() -> Any:

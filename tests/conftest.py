@@ -1,0 +1,9 @@
+"""What every test of the project shares."""
+
+from __future__ import annotations
+
+from hypothesis import settings
+
+# An example that takes long on a busy machine is no failure; one that fails prints how to run it again.
+settings.register_profile("aulario", deadline=None, print_blob=True)
+settings.load_profile("aulario")
