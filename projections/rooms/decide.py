@@ -69,13 +69,13 @@ def answer(state: Inventory, command: Answer, now_us: int) -> Decision:
         if len(holds) > 1:
             return Answered(_invalid(transaction_id, commands.AMBIGUOUS, "several faculties hold under this id"))
         hold = holds[0] if holds else None
-    elif not 0 <= command.faculty_id <= ID_MAX or not is_text(transaction_id):
-        return Answered(_unknown(transaction_id))
     else:
         hold = state.holds.find(command.faculty_id, request_id)
     if hold is not None:
         return _end_hold(state, hold, transaction_id, command.accept, now_us)
-    kept = None if command.faculty_id is None else state.finished(command.faculty_id, request_id)
+    if command.faculty_id is None or not 0 <= command.faculty_id <= ID_MAX or not is_text(transaction_id):
+        return Answered(_unknown(transaction_id))
+    kept = state.finished(command.faculty_id, request_id)
     if kept is None:
         return Answered(_unknown(transaction_id))
     return Answered(_result_of(state, transaction_id, kept), kept.seq)
@@ -228,46 +228,52 @@ def _propose(
     state: Inventory, settings: Settings, command: Reserve, request_id: str | bytes, now_us: int
 ) -> Accepted:
     actor = faculty_actor(command.faculty_id)
-    records = _registrations(state, command)
+    caused = _registrations(state, command, actor, request_id)
     term = state.terms.get(command.term)
     if term is None:
         term = Term(command.term, state.terms_ever + 1, settings.catalog)
-        if settings.catalog.catalog_id not in state.catalogs:
-            records.append(events.CatalogAdopted(settings.catalog.catalog_id, settings.catalog.rooms))
-        records.append(events.TermOpened(term.name, term.number, settings.catalog.catalog_id))
-    chosen = settings.policy.choose(term.catalog, term.free, command.classrooms, command.labs, command.partial)
-    asked = (
-        command.faculty_id, command.program_id, term.number,
-        command.classrooms, command.labs, command.partial, settings.policy.number,
-    )  # fmt: skip
+        caused += _opening(state, term, actor, request_id)
+    catalog = term.catalog
+    policy = settings.policy
+    _, faculty_id, _, program_id, _, _, classrooms, labs, partial = command
+    chosen = policy.choose(catalog, term.free, classrooms, labs, partial)
+    asked = faculty_id, program_id, term.number, classrooms, labs, partial, policy.number
     reply: Proposal | Result
     if chosen is None:
-        records.append(events.Denied(*asked, commands.NOT_ENOUGH_ROOMS))
+        caused.append(event_of(events.Denied(*asked, commands.NOT_ENOUGH_ROOMS), actor, request_id))
         reply = _denied(command.transaction_id)
     else:
-        records.append(events.Reserved(*asked, settings.hold_ms, *chosen))
-        names = term.catalog.names
+        caused.append(event_of(events.Reserved(*asked, settings.hold_ms, *chosen), actor, request_id))
+        names = catalog.names
         reply = Proposal(
             command.transaction_id, names(chosen.classrooms), names(chosen.labs), names(chosen.mobile),
             now_us + settings.hold_ms * 1_000,
         )  # fmt: skip
-    caused = [event_of(record, actor, request_id) for record in records]
-    caused += [
-        event_of(events.AlertRaised(code, term.name), events.SYSTEM_ACTOR, request_id)
-        for code in _shortages(command, chosen)
-        if code not in term.alerts
-    ]
-    return Accepted(caused, reply, reports=len(records) - 1)
+    for code in _shortages(command, chosen):
+        if code not in term.alerts:
+            caused.append(event_of(events.AlertRaised(code, term.name), events.SYSTEM_ACTOR, request_id))
+    return Accepted(caused, reply)
 
 
-def _registrations(state: Inventory, command: Reserve) -> list[events.Record]:
+def _registrations(state: Inventory, command: Reserve, actor: str, request_id: str | bytes) -> list[Event]:
     """Faculty and program are registered by their first request (A21)."""
-    records: list[events.Record] = []
+    caused = []
     if command.faculty_id not in state.faculties:
-        records.append(events.FacultyRegistered(command.faculty_id, command.faculty))
+        caused.append(event_of(events.FacultyRegistered(command.faculty_id, command.faculty), actor, request_id))
     if (command.faculty_id, command.program_id) not in state.programs:
-        records.append(events.ProgramRegistered(command.faculty_id, command.program_id, command.program))
-    return records
+        registered = events.ProgramRegistered(command.faculty_id, command.program_id, command.program)
+        caused.append(event_of(registered, actor, request_id))
+    return caused
+
+
+def _opening(state: Inventory, term: Term, actor: str, request_id: str | bytes) -> list[Event]:
+    """A term is opened by the first request that names it, a catalog adopted by the first term that uses it."""
+    catalog = term.catalog
+    caused = []
+    if catalog.catalog_id not in state.catalogs:
+        caused.append(event_of(events.CatalogAdopted(catalog.catalog_id, catalog.rooms), actor, request_id))
+    caused.append(event_of(events.TermOpened(term.name, term.number, catalog.catalog_id), actor, request_id))
+    return caused
 
 
 def _shortages(command: Reserve, chosen: Selection | None) -> tuple[str, ...]:

@@ -65,7 +65,11 @@ class Holds:
         """Record a hold."""
         hold = Hold(request_id, reserved, term, rooms, seq, deadline_us - self._extended_us)
         others = self._holds.get(request_id)
-        self._holds[request_id] = (hold,) if others is None else (*others, hold)
+        if others is None:
+            self._holds[request_id] = (hold,)
+        else:
+            assert self.find(reserved.faculty_id, request_id) is None, "a transaction holds twice"
+            self._holds[request_id] = (*others, hold)
         self._live += 1
         heappush(self._heap, (hold.expiry_us, seq, hold))
 

@@ -26,6 +26,9 @@ Body = tuple[Any, ...]
 Recorder = Callable[[Event, Body, int, int], None]
 
 
+_VERSIONS = events.VERSIONS
+
+
 class Inventory:
     """The fold. `record` is its only way to change; everything else reads."""
 
@@ -71,10 +74,10 @@ class Inventory:
 
     def record(self, event: Event, seq: int, ts_us: int) -> None:
         """Record one event. Raises UnknownEvent."""
-        body = event.body
-        if event.version != events.VERSIONS.get(event.type):
-            body = UPCASTER.current(event.type, event.version, body)
-        self._recorders[event.type](event, body, seq, ts_us)
+        name, version, _, _, body = event
+        if version != _VERSIONS.get(name):
+            body = UPCASTER.current(name, version, body)
+        self._recorders[name](event, body, seq, ts_us)
 
     def _catalog_adopted(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         catalog_id, rooms = body
@@ -105,10 +108,9 @@ class Inventory:
         self.programs[faculty_id, program_id] = name
 
     def _reserved(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
-        reserved = events.Reserved._make(body)
+        reserved = body if isinstance(body, events.Reserved) else events.Reserved._make(body)
         term = self._terms_by_number[reserved.term]
         rooms = _rooms_of(term, reserved.classrooms, reserved.labs, reserved.mobile)
-        assert self.holds.find(reserved.faculty_id, event.request_id) is None, "a transaction holds twice"
         term.hold(rooms)
         self.holds.begin(event.request_id, reserved, term, rooms, seq, ts_us + reserved.hold_ms * 1_000)
 

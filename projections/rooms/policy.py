@@ -49,7 +49,9 @@ def whole_then_mobile(catalog: Catalog, free: int, classrooms: int, labs: int, p
         if not partial or classrooms + mobile + real_labs == 0:
             return None
     needed = classrooms + mobile
-    first = _first_building(catalog, free, needed, real_labs)
+    # No building before that of the lowest free room of the scarcer kind can do.
+    scarce = free_labs if real_labs else free_classrooms
+    first = catalog.building_at[(scarce & -scarce).bit_length() - 1]
     for _, base, building_classrooms, building_labs in catalog.buildings[first:]:
         window = free >> base
         here = window & building_classrooms
@@ -59,18 +61,6 @@ def whole_then_mobile(catalog: Catalog, free: int, classrooms: int, labs: int, p
             return Selection(chosen[:classrooms], _lowest(labs_here, real_labs, base), chosen[classrooms:])
     chosen = _lowest(free_classrooms, needed, 0)
     return Selection(chosen[:classrooms], _lowest(free_labs, real_labs, 0), chosen[classrooms:])
-
-
-def _first_building(catalog: Catalog, free: int, classrooms: int, labs: int) -> int:
-    """Index of the first building that has any free room of each kind asked for: none before it can do."""
-    first = 0
-    if classrooms:
-        rooms = free & catalog.classrooms
-        first = catalog.building_at[(rooms & -rooms).bit_length() - 1]
-    if labs:
-        rooms = free & catalog.labs
-        first = max(first, catalog.building_at[(rooms & -rooms).bit_length() - 1])
-    return first
 
 
 def _lowest(rooms: int, count: int, base: int) -> tuple[int, ...]:

@@ -503,5 +503,12 @@ def test_a_thousand_terms_may_be_open_at_once(driver: Driver) -> None:
         assert isinstance(driver.reserve(f"t{number}", 1, 0, term=f"term {number}"), Proposal)
 
 
+def test_a16_no_transaction_holds_twice(driver: Driver) -> None:
+    driver.reserve("t1", 1, 0)
+    [reserved] = driver.events("Reserved")
+    with pytest.raises(AssertionError, match="holds twice"):
+        driver.machine.evolve(_event(reserved._replace(body=(*reserved.body[:8], (9,), (), ()))), 99, 0)
+
+
 def _event(entry: Entry) -> Event:
     return Event(*entry[2:])
