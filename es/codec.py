@@ -28,7 +28,7 @@ GENESIS_HASH = bytes(32)
 
 HASH_BYTES = 32
 
-Plain: TypeAlias = None | bool | int | str | bytes | tuple["Plain", ...]
+Plain: TypeAlias = bool | int | str | bytes | tuple["Plain", ...] | None
 """What a body may be made of (lists are accepted on writing and read back as tuples)."""
 
 

@@ -31,6 +31,9 @@ from projections.rooms import machine
 from projections.rooms.commands import ACK_TIMEOUT, BUSY, CANCELED, UNAVAILABLE, Answer, Proposal, Reserve, Result
 from projections.rooms.identity import transaction_id_of
 
+TURN_REQUESTS_MAX: Final = 1_000
+"""Requests decoded here before the turn ends, arrays included: the loop must not fall silent (R9)."""
+
 CONNECTIONS_MAX: Final = 10_000
 """Connections whose faculty is remembered, for answers that do not name one; the oldest is forgotten first."""
 
@@ -88,9 +91,12 @@ class Frontend:
     # -- requests
 
     def on_ready(self, now: Instant) -> None:
-        """Drain the door, a bounded number of messages a turn."""
+        """Drain the door, a bounded number of messages and of requests in them a turn."""
         receive = self._router.recv
+        requests = 0
         for _ in range(DRAIN_MESSAGES_MAX):
+            if requests >= TURN_REQUESTS_MAX:
+                return
             try:
                 first = receive(zmq.NOBLOCK, copy=False)
             except zmq.Again:
@@ -105,6 +111,7 @@ class Frontend:
                 self._broker.decode(frames[1], partial(self._on_decoded, exchange))
             else:
                 decoded = wire.decode_requests(frames[1])
+                requests += len(decoded.messages)
                 self._take(exchange, decoded.encoding, decoded.is_array, decoded.messages, now)
 
     def _on_decoded(
@@ -112,9 +119,7 @@ class Frontend:
     ) -> None:
         self._take(exchange, Encoding(encoding), is_array, [untagged(plain) for plain in messages], now)
 
-    def _take(
-        self, exchange: Exchange, encoding: Encoding, is_array: bool, messages: list[Any], now: Instant
-    ) -> None:
+    def _take(self, exchange: Exchange, encoding: Encoding, is_array: bool, messages: list[Any], now: Instant) -> None:
         exchange.encoding = encoding
         exchange.is_array = is_array
         exchange.awaited = len(messages)

@@ -18,8 +18,8 @@ from es.replication.effects import WITNESS, Emit, Publish, Tell
 from es.replication.instant import Instant
 from es.replication.messages import (
     Ack,
-    BeaconAck,
     Batches,
+    BeaconAck,
     Fetch,
     Message,
     Mismatch,

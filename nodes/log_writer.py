@@ -11,6 +11,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from threading import Condition, Thread
 
@@ -60,10 +61,8 @@ class LogWriter:
 
     def finished(self) -> int:
         """Highest serial that is durable. Raises LogWriteFailed if a write failed."""
-        try:
+        with suppress(BlockingIOError):  # read before: the answer is the same
             os.eventfd_read(self.ready_fd)
-        except BlockingIOError:
-            pass  # it was read before: the answer is the same
         with self._changed:
             if self._failure is not None:
                 raise self._failure
@@ -90,7 +89,7 @@ class LogWriter:
                 self._write(group)
             except LogWriteFailed as error:
                 self._failure = error
-            except Exception as error:  # noqa: BLE001 - whatever it was, the log is not to be trusted any more
+            except Exception as error:  # noqa: BLE001 - whatever it was, the log is not to be trusted
                 self._failure = LogWriteFailed(f"the log writer failed: {error!r}")
             with self._changed:
                 self._finished_serial = group[-1].serial

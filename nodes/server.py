@@ -205,7 +205,8 @@ class ServerShell:
 
     def backup(self, lag_events: int | None) -> bool:
         """True if this node is a backup at most that far behind."""
-        return self.replica.leading is None and self.ready() and (lag_events is None or self.metrics.lag() <= lag_events)
+        near = lag_events is None or self.metrics.lag() <= lag_events
+        return self.replica.leading is None and self.ready() and near
 
     def close(self) -> None:
         """End the workers, finish what is being written, give all sockets back."""

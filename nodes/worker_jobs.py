@@ -1,7 +1,7 @@
 """What the broker and its workers say to each other: jobs and their results, msgpack arrays.
 
     broker → worker   [DECODE, job, payload]                  [ENCODE, job, encoding, [[tag, fields …] …]]
-    worker → broker   [READY, pid]      [DECODED, job, encoding, is_array, [[tag, fields …] …]]      [ENCODED, job, payload]
+    worker → broker   [READY, pid]   [DECODED, job, encoding, is_array, [[tag, fields …] …]]   [ENCODED, job, payload]
 
 A message is its tag and its fields; the decoding side trusts them, for both ends are this program.
 """

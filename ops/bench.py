@@ -20,7 +20,7 @@ import click
 
 from nodes.config import PROFILES, one_host
 from ops.cluster import running_cluster
-from ops.free_ports import free_base_port
+from ops.demo import free_base_port
 
 BUILDINGS = 10
 CLASSROOMS = 140
@@ -44,9 +44,7 @@ def bench(in_flight: str, seconds: float, runs: int, lone: bool, connections: in
         directory = Path(scratch)
         catalog = directory / "rooms.csv"
         _write_catalog(catalog)
-        base = one_host(
-            directory, cluster_id="bench", faculties=0, base_port=free_base_port(), timing=PROFILES["slow"]
-        )
+        base = one_host(directory, cluster_id="bench", faculties=0, base_port=free_base_port(), timing=PROFILES["slow"])
         with running_cluster(directory, replace(base, catalog=catalog)) as cluster:
             first = 0
             for _ in range(runs):
@@ -79,7 +77,7 @@ def _write_catalog(path: Path) -> None:
 
 def _run(settings: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "ops.bench_load"],
+        [sys.executable, "-m", "nodes.load"],
         input=json.dumps(settings),
         capture_output=True,
         text=True,

@@ -11,7 +11,6 @@ from es.replication.data_node import DataNode
 from es.replication.effects import Halt
 from es.replication.messages import Ack, Batches, Beacon, BeaconAck, Fetch, Frame, Mismatch
 
-
 FOLLOWED_BATCHES_MAX = 2 * TAIL_BATCHES_MAX
 """Batches that are not yet both durable and known to be committed here; the primary has half as many under way."""
 

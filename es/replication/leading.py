@@ -141,12 +141,12 @@ class Leading:
             return BUSY
         machine = self.node.fold.machines[application]
         decision = machine.decide(command, batch.ts_us)
-        if type(decision) is Accepted:
+        if isinstance(decision, Accepted):
             for event in decision.events:
                 self._record(batch, application, event)
             reported = range(batch.last_seq + 1 - len(decision.events), batch.last_seq + 1)[decision.reports]
             self._answers.append(Answer(waiter, decision.answer, reported))
-        elif type(decision) is Refused:
+        elif isinstance(decision, Refused):
             return decision.answer
         else:
             self.reads.append(Read(batch.last_seq, Answer(waiter, decision.answer, decision.seq)))

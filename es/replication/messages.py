@@ -42,7 +42,8 @@ class Register(NamedTuple):
 
     def pack(self) -> bytes:
         """Encoded form, for storage and for digests."""
-        return _pack(self)
+        packed: bytes = _pack(self)
+        return packed
 
 
 class Frame(NamedTuple):
@@ -261,7 +262,8 @@ _KIND = {message: kind for kind, (message, _) in _SCHEMA.items()}
 
 def pack(message: Message) -> bytes:
     """Encode a message."""
-    return _pack((_KIND[type(message)], *message))
+    packed: bytes = _pack((_KIND[type(message)], *message))
+    return packed
 
 
 def unpack(data: bytes) -> Message:

@@ -265,9 +265,12 @@ class Replica:
             self._cause, self._silence_us, self._promoting_us = "start", 0, now_us
             self._claim("the register names this node, which restarted", now)
         elif self.role is Role.FOLLOWING and following.silent_us(now_us) >= node.timing.grace_us:
-            if now_us - self._asked_us >= node.timing.beacon_us:
-                self._asked_us = now_us
-                node.tell_witness(Prevote(node.cluster_id, node.epoch, node.me))
+            self._ask(now_us)
+
+    def _ask(self, now_us: int) -> None:
+        if now_us - self._asked_us >= self.node.timing.beacon_us:
+            self._asked_us = now_us
+            self.node.tell_witness(Prevote(self.node.cluster_id, self.node.epoch, self.node.me))
 
     def _on_granted(self, granted: Granted, now: Instant) -> None:
         node, following = self.node, self.following

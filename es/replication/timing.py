@@ -20,9 +20,8 @@ class Timing:
         for lesser, greater, equal_allowed in _ORDER:
             low, high = getattr(self, lesser), getattr(self, greater)
             if not (low < high or (equal_allowed and low == high)):
-                raise ValueError(
-                    f"{_named(lesser, low)} must be {'at most' if equal_allowed else 'less than'} {_named(greater, high)}"
-                )
+                relation = "at most" if equal_allowed else "less than"
+                raise ValueError(f"{_named(lesser, low)} must be {relation} {_named(greater, high)}")
         if self.beacon_us <= 0:
             raise ValueError("beacon must be more than 0 ms")
 

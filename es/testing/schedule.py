@@ -8,8 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from es.machine import Machine
+from es.replication.effects import WITNESS
 from es.replication.timing import Timing
-from es.testing.cluster import WITNESS, Cluster, Load
+from es.testing.cluster import Cluster, Load
 from es.testing.faults import DEFAULT, FaultProfile
 
 FAULTY_US = 4_000_000

@@ -1,6 +1,6 @@
 """A load of complete transactions on one server, through a few lasting connections: SOL, PROP, ACK, RES.
 
-`python -m ops.bench_load ENDPOINT` reads one JSON object of settings from stdin and prints one with the
+`python -m nodes.load ENDPOINT` reads one JSON object of settings from stdin and prints one with the
 figures. It is a process of its own, so that its work does not share an interpreter with anything measured.
 """
 
@@ -53,14 +53,12 @@ class Generator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._context = sockets.context()
-        self._dealers = [
-            sockets.request_dealer(self._context, settings.endpoint) for _ in range(settings.connections)
-        ]
+        self._dealers = [sockets.request_dealer(self._context, settings.endpoint) for _ in range(settings.connections)]
         self._poller = zmq.Poller()
         for dealer in self._dealers:
             self._poller.register(dealer, zmq.POLLIN | zmq.POLLOUT)
         self._began: dict[str, tuple[float, float]] = {}
-        self._next = settings.first
+        self.next_number = settings.first
         self.figures = Figures()
 
     def run(self) -> Figures:
@@ -130,13 +128,13 @@ class Generator:
 
     def _request(self, index: int) -> bytes:
         faculty = index % len(self._dealers)
-        number = self._next
-        self._next += 1
+        number = self.next_number
+        self.next_number += 1
         transaction_id = f"{number:08x}-0000-4000-8000-{faculty:012x}"
         now = time.perf_counter()
         self._began[transaction_id] = (now, now)
-        return _pack({"tipo": "SOL", "transaction_id": transaction_id, "faculty_id": faculty + 1, "facultad": "Ingeniería",
-                      "program_id": number % 5 + 1, "programa": f"Programa {number % 5 + 1}",
+        return _pack({"tipo": "SOL", "transaction_id": transaction_id, "faculty_id": faculty + 1,
+                      "facultad": "Ingeniería", "program_id": number % 5 + 1, "programa": f"Programa {number % 5 + 1}",
                       "semester": f"bench-{number // self._settings.per_term}", "salones": 7,
                       "laboratorios": 2})  # fmt: skip
 
@@ -156,7 +154,9 @@ class Generator:
         self._context.term()
 
 
-_pack = msgpack.Packer().pack
+def _pack(message: dict[str, Any]) -> bytes:
+    packed: bytes = msgpack.packb(message)
+    return packed
 
 
 def percentile(ordered: list[float], share: float) -> float:
@@ -173,7 +173,7 @@ def main() -> None:
         generator.close()
     figures.transaction_ms.sort()
     figures.step_ms.sort()
-    print(
+    sys.stdout.write(
         json.dumps(
             {
                 "transactions": figures.transactions,
@@ -184,7 +184,7 @@ def main() -> None:
                 "step_p50_ms": round(percentile(figures.step_ms, 0.5), 3),
                 "step_p99_ms": round(percentile(figures.step_ms, 0.99), 3),
                 "statuses": figures.statuses,
-                "next": generator._next,  # noqa: SLF001 - the ids of the next run begin there
+                "next": generator.next_number,
             }
         )
     )
