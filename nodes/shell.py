@@ -18,6 +18,7 @@ from typing import Any, Final, Protocol
 
 import zmq
 
+from es.errors import EsError
 from es.replication.instant import Instant
 from nodes.logs import logger
 from nodes.sockets import Socket
@@ -79,6 +80,8 @@ class Loop:
         try:
             while not self._stopping:
                 self.turn(participant)
+        except EsError:
+            raise  # on purpose: its own sentence says why
         except Exception as error:
             logger().error("an unexpected error ends the process", error=repr(error), exc_info=True)
             raise
