@@ -36,7 +36,8 @@ class Witnessed:
     def __init__(self, directory: Path) -> None:
         self.pids: list[Mapping[str, int]] = []
         self.http = config_in_force(directory).witness.http
-        self.supervisor = Supervisor(directory / "logs", self.pids.append)
+        self.log = directory / "logs" / "witness.log"
+        self.supervisor = Supervisor(self.log.parent, self.pids.append)
 
     def answers(self) -> str | None:
         status = fetch_status(self.http)
@@ -99,6 +100,7 @@ def test_stop_ends_even_a_frozen_child(witnessed: Witnessed) -> None:
     os.kill(pid, signal.SIGSTOP)
     supervisor.stop()
     assert not alive(pid)
+    assert "witness stopped" in witnessed.log.read_text(), "it was asked to stop, not only killed"
 
 
 def test_a_child_that_cannot_start_says_why_in_its_own_words_and_code(cluster: Path) -> None:
