@@ -173,7 +173,7 @@ class Leading:
         jump_us = self.clock.jump_us(now)
         if jump_us:
             self._record_own(batch, ClockAnomaly(jump_us))
-        self._owe(self._stalled_for(now), now)
+        self._owe(self._stalled_for(now.boot_us), now)
         if self._owed_us:
             self._record_own(batch, OutageExtended(self._owed_us))
             self._owed_us = 0
@@ -247,7 +247,7 @@ class Leading:
         acked = self._acked()
         point = commit_point(node.me, node.chain.durable.seq, self.required, acked)
         if point > node.commit_seq:
-            self._owe(self._stalled_for(now), now)
+            self._owe(self._stalled_for(now.boot_us), now)
             node.commit_to(point)
             node.feed()
             while self.flights and self.flights[0].batch.last_seq <= point:
@@ -389,7 +389,7 @@ class Leading:
         self.peers = {}
         self.pending = None
         self._began_us = now.boot_us
-        self._owe(max(away_us, self._stalled_for(now)), now)
+        self._owe(max(away_us, self._stalled_for(now.boot_us)), now)
         in_sync = tuple(member.node for member in node.register.in_sync)
         head = node.chain.head
         batch = self.open_batch = BatchBuilder(node.epoch, head.seq + 1, head.hash, self._ts(now))
@@ -409,11 +409,11 @@ class Leading:
     def _ts(self, now: Instant) -> int:
         return max(self.node.last_ts_us + 1, self.clock.ts_us(now))
 
-    def _stalled_for(self, now: Instant) -> int:
+    def _stalled_for(self, now_us: int) -> int:
         """How long commits have stood still beyond what the disk may take, not counted before."""
         if not self.flights:
             return 0
-        stalled_us = now.boot_us - max(self.flights[0].sealed_us, self._stall_counted_us)
+        stalled_us = now_us - max(self.flights[0].sealed_us, self._stall_counted_us)
         return stalled_us if stalled_us > self.node.timing.stall_us else 0
 
     def _owe(self, extension_us: int, now: Instant) -> None:
@@ -423,26 +423,30 @@ class Leading:
             self._stall_counted_us = now.boot_us
 
     def _emit_beacon(self, now: Instant) -> None:
+        """R9: a disk that hangs passes its beacon over; the next one is due an interval later all the same."""
         node = self.node
         assert node.register is not None
+        self._next_beacon_us = now.boot_us + node.timing.beacon_us
+        if node.stalled(now.boot_us):
+            return
         head = node.chain.head
         ts_us = self._ts(now)
         node.out.append(Emit(Beacon(node.register, head.seq, head.hash, node.commit_seq, ts_us, now.boot_us)))
-        self._next_beacon_us = now.boot_us + node.timing.beacon_us
 
     def _expiry_due(self, now: Instant) -> bool:
         deadline = self.node.fold.next_deadline()
-        return (
-            deadline is not None and self.opened and self.open_batch is None
-            and deadline <= self._ts(now) and not self._stalled_for(now)
-        )  # fmt: skip
+        return deadline is not None and deadline <= self._ts(now) and self._may_expire(now.boot_us)
+
+    def _may_expire(self, now_us: int) -> bool:
+        """Nothing expires before this role serves, while a batch is open (it took what was due), or in a stall."""
+        return self.opened and self.open_batch is None and not self._stalled_for(now_us)
 
     def tick(self, now: Instant) -> None:
         """What time alone brings: expiries, beacons, changes of in_sync, reads whose lease came."""
         if self._expiry_due(now):
             self._open(now)
         self.flush(now)
-        if now.boot_us >= self._next_beacon_us and not self.node.stalled(now.boot_us):
+        if now.boot_us >= self._next_beacon_us:
             self._emit_beacon(now)
         self._change_in_sync(now.boot_us)
         self._release_reads(now.boot_us)
@@ -452,6 +456,6 @@ class Leading:
     def next_due_us(self, now_us: int) -> int:
         """Boot time at which `tick` next has something to do."""
         deadline = self.node.fold.next_deadline()
-        if deadline is None:
+        if deadline is None or not self._may_expire(now_us):
             return self._next_beacon_us
         return min(self._next_beacon_us, max(now_us, deadline - self.clock.anchor_ts_us + self.clock.anchor_boot_us))
