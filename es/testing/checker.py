@@ -7,8 +7,6 @@ its schedule is as short as it can be.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
 from es.codec import Batch
 from es.log.base import EventLog
 from es.replication.fold import Fold
@@ -31,9 +29,9 @@ class Checker:
         self.epoch_of: dict[str, int] = {}
         self.committed: dict[int, Batch] = {}
         self.born: dict[tuple[int, int], bytes] = {}
+        self.born_us: dict[bytes, int] = {}
         self.acknowledged_seq = 0
         self.promises: dict[int, bytes] = {}
-        self.first_answers: dict[Any, Any] = {}
 
     def on_epoch(self, node: str, promised: int, durable: int) -> None:
         """I3: what a node will follow never falls below what it ever made durable, not across a restart either."""
@@ -53,8 +51,9 @@ class Checker:
         """Chains are hash chains: equal at the last committed batch is equal everywhere before."""
         return [max(self.committed)] if self.committed else []
 
-    def on_batch(self, batch: Batch) -> None:
-        """I2: (epoch, seq) names one batch for ever."""
+    def on_batch(self, batch: Batch, now_us: int) -> None:
+        """I2: (epoch, seq) names one batch for ever. `born_us` keeps by its hash when it was sealed."""
+        self.born_us.setdefault(batch.hash, now_us)
         if self.born.setdefault((batch.epoch, batch.first_seq), batch.hash) != batch.hash:
             raise Violation("I2", f"two batches are (epoch {batch.epoch}, seq {batch.first_seq})")
 
@@ -65,14 +64,15 @@ class Checker:
             if known.hash != batch.hash:
                 raise Violation("I4", f"{node} commits another batch at seq {batch.last_seq}")
 
-    def on_answer(self, request: Any, answer: Any, seq: int | None, hash_: bytes | None) -> None:
-        """I5: one result per request, and it stands in the log for ever."""
-        if request is not None and self.first_answers.setdefault(request, (answer, seq)) != (answer, seq):
-            raise Violation("I5", f"{request} was answered {self.first_answers[request]}, then {(answer, seq)}")
-        if seq is not None and hash_ is not None and self.promises.setdefault(seq, hash_) != hash_:
+    def on_answer(self, seq: int | None, hash_: bytes | None) -> None:
+        """I5: what an answer reports stands in the log for ever."""
+        if seq is None:
+            return
+        if hash_ is None:
+            raise Violation("I5", f"seq {seq} was acknowledged but is not in the log")
+        if self.promises.setdefault(seq, hash_) != hash_:
             raise Violation("I5", f"seq {seq} was acknowledged with two hashes")
-        if seq is not None:
-            self.acknowledged_seq = max(self.acknowledged_seq, seq)
+        self.acknowledged_seq = max(self.acknowledged_seq, seq)
 
     def on_read(self, node: str, commit_seq: int) -> None:
         """I6: no answer from a state older than what some client has already seen."""

@@ -42,12 +42,18 @@ LINK_US = (100, 1_500)
 
 class Load(Protocol):
     """Clients. The cluster calls `start` once and `receive` for what comes back; a load sends through
-    `cluster.request` and uses `cluster.after` for its own time."""
+    `cluster.request` and uses `cluster.after` for its own time. `commands` counts what was asked, not how often."""
+
+    commands: int
 
     def start(self, cluster: Cluster) -> None: ...
 
     def stop(self) -> None:
-        """Send nothing new."""
+        """Finish what was begun, begin nothing new."""
+        ...
+
+    def idle(self) -> bool:
+        """True when everything that was begun has come to its end."""
         ...
 
     def receive(self, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
@@ -152,6 +158,10 @@ class Cluster:
         if self.trace is not None:
             self.trace.append(f"{self.now_us / 1000:10.3f} {what}")
 
+    def between(self, low: int, high: int) -> int:
+        """A whole number from `low` to `high`, both included, drawn from the seed."""
+        return low + int(self.random.random() * (high - low + 1))
+
     # -- network
 
     def send(self, sender: str, receiver: str, deliver: Callable[..., None], *arguments: Any) -> None:
@@ -163,13 +173,13 @@ class Cluster:
         if draw() < faults.loss:
             self.counts["lost"] += 1
             return
-        delay_us = self.random.randint(*LINK_US)
+        delay_us = self.between(*LINK_US)
         if draw() < faults.slow:
-            delay_us += self.random.randint(1, faults.slow_ms_max) * 1000
+            delay_us += self.between(1, faults.slow_ms_max) * 1000
         self.after(delay_us, deliver, receiver, *arguments)
         if draw() < faults.duplication:
             self.counts["duplicated"] += 1
-            self.after(delay_us + self.random.randint(0, 50_000), deliver, receiver, *arguments)
+            self.after(delay_us + self.between(0, 50_000), deliver, receiver, *arguments)
 
     def request(self, node: str, waiter: Any, application: str, command: Any) -> None:
         """A client sends a command to a node."""
@@ -185,7 +195,7 @@ class Cluster:
             self.send(name, "client", self._receive, waiter, refusal, name, None)
         if not node.flush_planned:
             node.flush_planned = True
-            self.after(self.random.randint(0, 1_000), self._flush, node, node.lives)
+            self.after(self.between(0, 1_000), self._flush, node, node.lives)
 
     def _flush(self, node: SimulatedNode, life: int) -> None:
         if node.lives != life or self._postponed(node, self._flush, node, life):
@@ -209,7 +219,7 @@ class Cluster:
         if node.replica is None:
             return True
         if node.paused_until_us > self.now_us:
-            self.after(node.paused_until_us - self.now_us + self.random.randint(0, 200), call, *arguments)
+            self.after(node.paused_until_us - self.now_us + self.between(0, 200), call, *arguments)
             return True
         return False
 
@@ -255,7 +265,8 @@ class Cluster:
                 case Persist(serial, write):
                     self._persist(node, serial, write)
                 case Publish(frame):
-                    self.checker.on_batch(replica.node.chain.recent[-1])
+                    batch = next(one for one in reversed(replica.node.chain.recent) if one.data is frame.batch)
+                    self.checker.on_batch(batch, self.now_us)
                     self.send(node.name, other, self._deliver, frame)
                 case Emit(beacon):
                     self.send(node.name, other, self._deliver, beacon)
@@ -275,10 +286,10 @@ class Cluster:
 
     def _persist(self, node: SimulatedNode, serial: int, write: Write) -> None:
         node.writes.append((serial, write))
-        delay_us = self.random.randint(*DISK_US)
+        delay_us = self.between(*DISK_US)
         if self.random.random() < self.faults.fsync_stall:
             self.counts["fsync stall"] += 1
-            delay_us += self.random.randint(1, self.faults.fsync_stall_ms_max) * 1000
+            delay_us += self.between(1, self.faults.fsync_stall_ms_max) * 1000
         node.disk_free_us = max(node.disk_free_us, self.now_us) + delay_us
         self.after(node.disk_free_us - self.now_us, self._written, node, node.lives)
 
@@ -306,7 +317,7 @@ class Cluster:
             elif seq is not None:
                 batch = replica.node.chain.batch_at(seq)
                 hash_ = batch.hash if batch is not None else None
-            self.checker.on_answer(None, answer, seq, hash_)
+            self.checker.on_answer(seq, hash_)
             self.counts["answers"] += 1
             self.send(node.name, "client", self._receive, waiter, answer, node.name, seq)
 
@@ -316,7 +327,7 @@ class Cluster:
         """kill -9 and power loss at once: of the writes not yet acknowledged any prefix may have reached the
         disk. `keep` chooses how many; by default the seed does."""
         node = self.nodes[name]
-        kept = keep(len(node.writes)) if keep is not None else self.random.randint(0, len(node.writes))
+        kept = keep(len(node.writes)) if keep is not None else self.between(0, len(node.writes))
         for _, write in node.writes[:kept]:
             node.log.write(write)
         node.lives += 1

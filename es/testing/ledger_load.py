@@ -32,7 +32,7 @@ class LedgerLoad:
         self.clients = [Client(name, self.random.choice("ab")) for name in range(clients)]
         self.stopped = False
         self.credited: dict[str, Credited] = {}
-        self.asked: dict[str, int] = {}
+        self.floors: dict[str, int] = {}
         self.commands = 0
         self.cluster: Cluster
 
@@ -43,8 +43,12 @@ class LedgerLoad:
             cluster.after(self.random.randint(0, 100_000), self._next, client)
 
     def stop(self) -> None:
-        """No new commands."""
+        """No new commands; those that wait go on until they are answered."""
         self.stopped = True
+
+    def idle(self) -> bool:
+        """True when no client waits."""
+        return all(client.command is None for client in self.clients)
 
     def _next(self, client: Client) -> None:
         if self.stopped:
@@ -53,8 +57,8 @@ class LedgerLoad:
         self.commands += 1
         if self.random.random() < 0.75:
             request_id = f"{client.name}/{client.number}"
-            self.asked[request_id] = self.random.randint(1, 9)
-            client.command = Credit(request_id, self.asked[request_id])
+            self.floors[request_id] = self.cluster.checker.acknowledged_seq
+            client.command = Credit(request_id, self.random.randint(1, 9))
         else:
             client.command = Total()
         self._send(client)
@@ -80,13 +84,15 @@ class LedgerLoad:
             known = self.credited.setdefault(answer.request_id, answer)
             if known != answer:
                 raise Violation("I5", f"{answer.request_id} was answered {known}, then {answer}")
+            if seq is None or seq <= self.floors[answer.request_id]:
+                raise Violation("I5", f"{answer.request_id} stands at {seq}, before what had ended when it was asked")
         if client.number == number and client.command is not None:
             client.command = None
             client.target = node
             self.cluster.after(self.random.randint(*THINK_US), self._next, client)
 
     def check(self, cluster: Cluster) -> None:
-        """Every credit that was answered stands in the log once, with that sum."""
+        """I5: every credit that was answered stands in the log once, with that sum."""
         total = 0
         found: dict[str, int] = {}
         for batch in cluster.nodes["a"].log.batches():

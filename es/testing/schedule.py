@@ -13,16 +13,23 @@ from es.replication.timing import Timing
 from es.testing.cluster import Cluster, Load
 from es.testing.faults import DEFAULT, FaultProfile
 
+COMMANDS_MIN = 100
+FAULTS_MIN = 3
 FAULTY_US = 4_000_000
+FAULTY_US_MAX = 40_000_000
+"""The faulty phase goes on beyond `FAULTY_US` until enough was asked and enough went wrong."""
+
 HEALING_US = 6_000_000
-CALM_US = 1_000_000
+COMMIT_US = 2_000_000
+FINISHING_US = 8_000_000
 
 
 @dataclass(slots=True, frozen=True)
 class Outcome:
-    """What a schedule met."""
+    """What a schedule met: at least COMMANDS_MIN commands and FAULTS_MIN faults, all before it was healed."""
 
     seed: int
+    commands: int
     faults: int
     counts: Counter[str]
 
@@ -119,22 +126,30 @@ def run(
     profile: FaultProfile = DEFAULT,
     trace: list[str] | None = None,
 ) -> Outcome:
-    """Run one schedule. Raises Violation (es.testing.checker) and whatever a production assertion raises."""
+    """Run one schedule. Raises Violation (es.testing.checker), and whatever a production assertion raises."""
     cluster = Cluster(seed, machines, load, timing or Timing(), profile)
     cluster.trace = trace
     injector = FaultInjector(cluster, profile, seed)
     cluster.run_for(FAULTY_US)
+    cluster.run_until(
+        lambda: load.commands >= COMMANDS_MIN and injector.faults >= FAULTS_MIN,
+        FAULTY_US_MAX - FAULTY_US,
+        f"{COMMANDS_MIN} commands under {FAULTS_MIN} faults",
+    )
     injector.stopped = True
-    cluster.heal()
-    cluster.run_until(cluster.in_sync, HEALING_US, "one active server with both in sync")
-    committed = cluster.nodes[cluster.active()[0]].replica
-    assert committed is not None
-    floor = committed.node.commit_seq
-    cluster.run_until(lambda: max(cluster.checker.committed, default=0) > floor, 2_000_000, "a commit after healing")
+    commands = load.commands
+    _heal(cluster)
     load.stop()
-    cluster.run_for(CALM_US)
-    cluster.run_until(cluster.settled, 4_000_000, "equal logs")
+    cluster.run_until(lambda: load.idle() and cluster.settled(), FINISHING_US, "the end of all that was asked, equal logs")
     replicas = {name: node.replica for name, node in cluster.nodes.items() if node.replica is not None}
     cluster.checker.on_end(cluster.logs(), replicas)
     load.check(cluster)
-    return Outcome(seed, injector.faults, cluster.counts)
+    return Outcome(seed, commands, injector.faults, cluster.counts)
+
+
+def _heal(cluster: Cluster) -> None:
+    """Liveness: without further faults both nodes come back in sync, and a commit follows (the checker's point 8)."""
+    cluster.heal()
+    cluster.run_until(cluster.in_sync, HEALING_US, "one active server with both in sync")
+    floor = max(cluster.checker.committed, default=0)
+    cluster.run_until(lambda: max(cluster.checker.committed, default=0) > floor, COMMIT_US, "a commit after healing")
