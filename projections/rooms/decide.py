@@ -249,10 +249,11 @@ def _propose(
             command.transaction_id, names(chosen.classrooms), names(chosen.labs), names(chosen.mobile),
             now_us + settings.hold_ms * 1_000,
         )  # fmt: skip
+    decided = len(caused) - 1
     for code in _shortages(command, chosen):
         if code not in term.alerts:
             caused.append(event_of(events.AlertRaised(code, term.name), events.SYSTEM_ACTOR, request_id))
-    return Accepted(caused, reply)
+    return Accepted(caused, reply, reports=decided)
 
 
 def _registrations(state: Inventory, command: Reserve, actor: str, request_id: str | bytes) -> list[Event]:
