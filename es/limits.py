@@ -12,6 +12,10 @@ ENTRY_BYTES_MAX = 64 << 10
 TAIL_BATCHES_MAX = 64
 """Batches a node may hold that are not yet durable and committed."""
 
+PIPELINED_BATCHES = 2
+"""Batches under way at once before requests gather in the next one. More gives smaller batches, whose fixed cost
+is most of their cost; only a full batch goes on its way regardless."""
+
 WAITERS_MAX = 50_000
 """Requests and reads that wait for a commit; beyond it the answer is a refusal (BUSY)."""
 

@@ -18,6 +18,7 @@ from es.limits import (
     DUE_EVENTS_PER_BATCH_MAX,
     ENTRY_BYTES_MAX,
     JOIN_WINDOW_BATCHES,
+    PIPELINED_BATCHES,
     TAIL_BATCHES_MAX,
     WAITERS_MAX,
 )
@@ -197,15 +198,15 @@ class Leading:
     # -- batches
 
     def flush(self, now: Instant) -> None:
-        """Seal the open batch unless the disk is still busy with the one before: whatever arrives
-        meanwhile joins it (group commit)."""
+        """Seal the open batch unless those before it are still on their way: whatever arrives meanwhile
+        joins it (group commit)."""
         batch = self.open_batch
         if batch is None:
             return
         if not batch.entries:
             self.open_batch = None
             self._release_reads(now.boot_us)
-        elif not self.node.writing and len(self.flights) < TAIL_BATCHES_MAX:
+        elif not self.node.writing and len(self.flights) < PIPELINED_BATCHES:
             self._seal(now)
 
     def _seal(self, now: Instant) -> None:
@@ -221,7 +222,6 @@ class Leading:
     def on_persisted(self, now: Instant) -> None:
         """The disk caught up: commit what that allows, seal what waited."""
         self._advance(now)
-        self.flush(now)
 
     # -- commitment
 
@@ -260,6 +260,7 @@ class Leading:
             if not self.opened and point >= self._opening_seq:
                 self.opened = True
         self._release_reads(now.boot_us)
+        self.flush(now)
 
     def _release_reads(self, now_us: int) -> None:
         if not self.reads or self.reads[0].needs_seq > self.node.commit_seq or not self.may_read(now_us):

@@ -107,18 +107,12 @@ class RunningCluster:
 
     def stop(self) -> int:
         """End everything; give `up`'s exit code. What the test had frozen goes on first."""
-        for process in self._own:
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
+        while self._own:
+            self.stop_process()
         assert self._up is not None and self._up.stdout is not None
         self._up.terminate()
         code = self._up.wait(WITHIN_S)
         self._up.stdout.close()
-        for process in self._own:
-            process.wait(WITHIN_S)
-            assert process.stdout is not None
-            process.stdout.close()
-        self._own.clear()
         return code
 
     # -- what it says of itself
@@ -176,6 +170,16 @@ class RunningCluster:
         )
         self._own.append(process)
         return process
+
+    def stop_process(self) -> int:
+        """End the process that was started last; give its exit code."""
+        process = self._own.pop()
+        process.send_signal(signal.SIGCONT)
+        process.terminate()
+        code = process.wait(WITHIN_S)
+        assert process.stdout is not None
+        process.stdout.close()
+        return code
 
     def wait_alive(self, http: str) -> dict[str, Any]:
         """The status of the process with that HTTP endpoint, once it answers."""

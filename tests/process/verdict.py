@@ -8,6 +8,7 @@ from typing import Any
 
 from ops.log_reader import committed, opened
 from projections.rooms.checker import Observation, check_rooms
+from projections.rooms.export import Exporter
 from tests.process.running_cluster import RunningCluster, aulario, wait_for
 from tests.process.wire_client import Message
 
@@ -71,8 +72,16 @@ def export(data: Path) -> list[dict[str, Any]]:
 
 
 def events_of(data: Path, transaction_id: str) -> list[dict[str, Any]]:
-    """A transaction's own events, in order."""
-    return [event for event in export(data) if event["body"].get("transaction_id") == transaction_id]
+    """A transaction's own committed events, in order, once nothing is under way on that server."""
+
+    def settled() -> bool:
+        with opened(data) as log:
+            return log.head().seq == log.commit_seq()
+
+    wait_for(settled, f"a commit point at the head of {data}")
+    exporter = Exporter()
+    events = [event for batch in _batches(data) for event in exporter.feed(batch)]
+    return [event for event in events if event["body"].get("transaction_id") == transaction_id]
 
 
 def check(cluster: RunningCluster, journal: Journal) -> None:
