@@ -21,6 +21,7 @@ from es.replication.instant import Instant
 from es.replication.replica import Replica
 from nodes import wire
 from nodes.broker import Broker
+from nodes.logs import logger
 from nodes.server_metrics import ServerMetrics
 from nodes.shell import DRAIN_MESSAGES_MAX
 from nodes.sockets import Socket
@@ -28,7 +29,8 @@ from nodes.wire_encoding import Encoding, join
 from nodes.wire_schema import NOT_ACTIVE, Dropped, Invalid, Receipt, Res
 from nodes.worker_jobs import tagged, untagged
 from projections.rooms import machine
-from projections.rooms.commands import ACK_TIMEOUT, BUSY, CANCELED, UNAVAILABLE, Answer, Proposal, Reserve, Result
+from projections.rooms.commands import BUSY, UNAVAILABLE, Answer, Proposal, Reserve, Result
+from projections.rooms.decide import timed_out
 from projections.rooms.identity import transaction_id_of
 
 TURN_REQUESTS_MAX: Final = 1_000
@@ -41,7 +43,6 @@ PUSHES_MAX: Final = 65_536
 """Holds whose expiry would be pushed to the connection that asked for them."""
 
 FRONTEND_WHYS: Final = (*wire.WHYS, "bad frames", "peer gone", "peer full", "bad field")
-EXPIRED_REASON: Final = "no answer came in time; the rooms are free again"
 REFUSALS: Final = {
     NOT_ACTIVE: "this server is not the active one",
     BUSY: "too many requests are under way; try again",
@@ -201,20 +202,26 @@ class Frontend:
                 self._pushes.popitem(last=False)
 
     def on_committed(self, batches: Iterable[Batch]) -> None:
-        """Push the expiries among what has committed to those who wait on a lasting connection."""
+        """Push the expiries among what has committed to those who wait on a lasting connection, and say the
+        alerts aloud (A13)."""
         for batch in batches:
             for entry in batch.entries:
-                if entry.type == "Expired" and entry.application == machine.NAME:
+                if entry.application != machine.NAME:
+                    continue
+                if entry.type == "Expired":
                     self._metrics.holds_expired += 1
                     self._push_expiry(batch, batch.first_seq + entry.offset, entry.request_id, entry.body[0])
+                elif entry.type == "AlertRaised":
+                    code, term = entry.body
+                    self._metrics.alerts[code] += 1
+                    logger().warning("alert", code=code, term=term, seq=batch.first_seq + entry.offset)
 
     def _push_expiry(self, batch: Batch, seq: int, request_id: str | bytes, faculty_id: int) -> None:
         transaction_id = transaction_id_of(request_id)
         exchange = self._pushes.pop((faculty_id, transaction_id), None)
         if exchange is not None:
             receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
-            result = Result(transaction_id, CANCELED, ACK_TIMEOUT, EXPIRED_REASON)
-            self._put(exchange, wire.encode(wire.res_of(result, receipt), exchange.encoding))
+            self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))
 
     def _answer(self, exchange: Exchange, answer: Proposal | Res) -> None:
         if exchange.pattern == "async" and not self._workers_for_all:

@@ -37,7 +37,7 @@ from nodes.links import Links
 from nodes.log_writer import LogWriter
 from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
-from nodes.server_metrics import ServerMetrics
+from nodes.server_metrics import OVERLOAD, ServerMetrics
 from nodes.shell import Loop, read_clock, settle_memory
 from nodes.wire_beats import Beat, encode_alive_beat, encode_node_beat
 from projections.rooms import machine
@@ -179,7 +179,7 @@ class ServerShell:
         if refusals >= OVERLOAD_REFUSALS and now.boot_us >= self._overload_quiet_us:
             self._overload_quiet_us = now.boot_us + OVERLOAD_QUIET_US
             logger().warning("overloaded", refused_in_a_second=refusals)
-            self.replica.submit(None, machine.NAME, RaiseAlert("OVERLOAD", None), now)
+            self.replica.submit(None, machine.NAME, RaiseAlert(OVERLOAD, None), now)
 
     # -- what others see
 

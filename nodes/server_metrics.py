@@ -14,11 +14,14 @@ from es.replication.effects import RoleChanged
 from es.replication.replica import Replica
 from es.replication.transitions import Role
 from nodes.faculty_metrics import LegTimes
-from projections.rooms.commands import ACCEPTED, CANCELED, DENIED, INVALID
+from projections.rooms.commands import LABS_EXHAUSTED, NOT_ENOUGH_ROOMS
+
+OVERLOAD: Final = "OVERLOAD"
+"""Code of the alert that this server raises when it refuses too much."""
 
 LEGS: Final = ("sol_prop", "ack_res")
 PATTERNS: Final = ("async", "lbb")
-STATUSES: Final = (ACCEPTED, DENIED, CANCELED, INVALID)
+ALERTS: Final = (NOT_ENOUGH_ROOMS, LABS_EXHAUSTED, OVERLOAD)
 
 
 class ServerMetrics(Collector):
@@ -33,6 +36,7 @@ class ServerMetrics(Collector):
         self._results: Counter[tuple[str, str, str]] = Counter()
         self._failovers: Counter[str] = Counter({"failover": 0, "switchover": 0})
         self.holds_expired = 0
+        self.alerts: Counter[str] = Counter(dict.fromkeys(ALERTS, 0))
         self.duplicates = 0
         self.ignored_by: list[Callable[[], dict[str, int]]] = []
 
@@ -127,6 +131,10 @@ class ServerMetrics(Collector):
             ignored.add_metric([why], count)
         yield ignored
         yield CounterMetricFamily("aulario_holds_expired", "Holds that expired (A9).", value=self.holds_expired)
+        alerts = CounterMetricFamily("aulario_alerts", "Alerts in the log (A13).", labels=["code"])
+        for code, count in list(self.alerts.items()):
+            alerts.add_metric([code], count)
+        yield alerts
         yield CounterMetricFamily("aulario_duplicates", "Requests answered again (A10).", value=self.duplicates)
 
     def _collect_requests(self) -> Iterator[Metric]:
