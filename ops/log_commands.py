@@ -13,6 +13,7 @@ import click
 from es.codec import Batch
 from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
+from ops import event_lines
 from ops.exits import USAGE, Stopped
 from ops.log_reader import committed, opened, survive_damage
 from ops.output import CSV, JSON, TABLE, output_option, print_json, print_rows, print_table
@@ -21,7 +22,6 @@ from projections.rooms.export import Exporter
 COLUMNS = ("seq", "epoch", "ts", "actor", "type", "hash", "body")
 TAIL_EVENTS_MAX = 100_000
 FOLLOW_POLL_S = 0.2
-HASH_CHARS = 12
 
 data_dir_argument = click.argument("data_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
 
@@ -64,8 +64,7 @@ def tail(data_dir: Path, lines: int, follow: bool, output: str) -> None:
         while follow:
             time.sleep(FOLLOW_POLL_S)
             for batch in committed(node_log, next_seq):
-                for event in exporter.feed(batch):
-                    print_json(event)
+                _print(exporter.feed(batch), output)
                 next_seq = batch.last_seq + 1
 
 
@@ -152,6 +151,6 @@ def _between(node_log: LmdbLog, first_seq: int, last_seq: int) -> Iterator[dict[
 
 def _print(events: Iterable[dict[str, Any]], output: str) -> None:
     if output == TABLE:
-        print_table(({**event, "hash": event["hash"][:HASH_CHARS]} for event in events), COLUMNS)
+        print_table(map(event_lines.row, events), event_lines.COLUMNS)
     else:
         print_rows(events, COLUMNS, output)

@@ -17,6 +17,8 @@ CSV = "csv"
 Command = TypeVar("Command", bound=Callable[..., Any])
 PIPE_WIDTH = 200
 """Columns of a table that goes to a file or a pipe."""
+COLUMN_CHARS_MAX = 44
+"""A column other than the last is shown whole up to this width."""
 
 
 def output_option(*formats: str) -> Callable[[Command], Command]:
@@ -45,17 +47,20 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str | None = None) -> None:
-    """A table at most as wide as the terminal: what does not fit ends in an ellipsis."""
+    """A table at most as wide as the terminal: if it does not fit, the last column is cut short."""
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE, title=title, title_justify="left")
-    for column in columns:
-        table.add_column(column, no_wrap=True)
-    for row in rows:
-        table.add_row(*(escape(_cell(row.get(column))) for column in columns))
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    for index, column in enumerate(columns):
+        widest = max((len(row[index]) for row in cells), default=0)
+        last = index == len(columns) - 1
+        table.add_column(column, no_wrap=True, min_width=None if last else min(widest, COLUMN_CHARS_MAX))
+    for row in cells:
+        table.add_row(*map(escape, row))
     console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
     console.print(table)
 
