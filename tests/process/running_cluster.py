@@ -32,7 +32,7 @@ LOG_TAIL_LINES = 15
 Fact = TypeVar("Fact")
 
 
-def wait_for(fact: Callable[[], Fact], what: str, within_s: float = WITHIN_S) -> Fact:
+def wait_for(fact: Callable[[], Fact | None], what: str, within_s: float = WITHIN_S) -> Fact:
     """The fact, once it is true; the test fails if it does not come true in time."""
     deadline_s = time.monotonic() + within_s
     while not (found := fact()):
