@@ -193,7 +193,8 @@ def _read(path: Path) -> str:
 
 def _environment_layers(environ: Mapping[str, str]) -> Iterable[_Layer]:
     known = {ENVIRONMENT_PREFIX + key.replace(".", "_").upper(): key for key in SCALARS}
-    for variable in sorted(environ):
+    profile = ENVIRONMENT_PREFIX + "TIMING_PROFILE"  # goes first: single values refine it
+    for variable in sorted(environ, key=lambda variable: (variable != profile, variable)):
         if not variable.startswith(ENVIRONMENT_PREFIX) or variable in ENVIRONMENT_OPTIONS:
             continue
         if variable not in known:
