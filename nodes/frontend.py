@@ -102,7 +102,7 @@ class Frontend:
                 first = receive(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            pattern = "lbb" if first.get("Socket-Type") == "REQ" else "async"
+            pattern = _pattern_of(first)
             frames = self._router.recv_multipart(zmq.NOBLOCK)
             if len(frames) != 2 or frames[0]:
                 self.ignored["bad frames"] += 1
@@ -272,6 +272,14 @@ class Frontend:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
             self.ignored["peer gone"] += 1
+
+
+def _pattern_of(frame: zmq.Frame) -> str:
+    """Which pattern its sender speaks, by its socket's type. A peer of an old ZMTP version does not tell it."""
+    try:
+        return "lbb" if frame.get("Socket-Type") == "REQ" else "async"
+    except zmq.ZMQError:
+        return "async"
 
 
 def _repeats(effect: Answers, answer: Released) -> bool:

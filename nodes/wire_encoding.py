@@ -276,16 +276,17 @@ def join(messages: Sequence[bytes], encoding: Encoding) -> list[bytes]:
     for message in messages:
         # 8 bytes hold any array header; every message after the first costs JSON a comma.
         if group and (len(group) == ARRAY_MESSAGES_MAX or group_bytes + len(message) + 9 > ARRAY_BYTES_MAX):
-            payloads.append(_join_group(group, encoding))
+            payloads.append(whole(group, encoding))
             group, group_bytes = [], 0
         group.append(message)
         group_bytes += len(message) + 1
     if group:
-        payloads.append(_join_group(group, encoding))
+        payloads.append(whole(group, encoding))
     return payloads
 
 
-def _join_group(group: list[bytes], encoding: Encoding) -> bytes:
+def whole(group: Sequence[bytes], encoding: Encoding) -> bytes:
+    """Encoded messages as one payload, whatever its size: a REQ peer takes a single answer."""
     if len(group) == 1:
         return group[0]
     if encoding is Encoding.JSON:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgpack
 
 from nodes import wire
-from nodes.wire_encoding import Encoding, join
+from nodes.wire_encoding import Encoding, whole
 from nodes.wire_schema import Dropped, Invalid, Receipt, Res
 from projections.rooms.commands import Answer, Proposal, Reserve
 
@@ -64,6 +64,4 @@ def decode_job(payload: bytes) -> tuple[str, bool, list[tuple[Any, ...]]]:
 def encode_job(encoding: str, answers: tuple[tuple[Any, ...], ...]) -> bytes:
     """A worker's part of answering one request: all its answers in one payload."""
     kind = Encoding(encoding)
-    payloads = join([wire.encode(untagged(answer), kind) for answer in answers], kind)
-    assert len(payloads) == 1, "an array's answers fit one payload"
-    return payloads[0]
+    return whole([wire.encode(untagged(answer), kind) for answer in answers], kind)
