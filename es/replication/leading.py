@@ -286,7 +286,7 @@ class Leading:
     def on_ack(self, ack: Ack, now: Instant) -> None:
         """R2: count it only if our own chain has that hash there."""
         if self._count(ack.member, ack.durable_seq, ack.hash):
-            self._consider_pending(ack.member)
+            self._consider_pending(ack.member, now.boot_us)
             self._advance(now)
 
     def on_beacon_ack(self, ack: BeaconAck, now: Instant) -> None:
@@ -301,7 +301,7 @@ class Leading:
         self._count(ack.member, ack.durable_seq, ack.hash)
         peer.beacon_us = max(peer.beacon_us, ack.sent_us)
         peer.applied_seq = max(peer.applied_seq, ack.applied_seq)
-        self._consider_pending(ack.member)
+        self._consider_pending(ack.member, now.boot_us)
         self._advance(now)
 
     def _count(self, member: Member, durable_seq: int, hash_: bytes) -> bool:
@@ -330,15 +330,15 @@ class Leading:
 
     # -- who is in sync
 
-    def _consider_pending(self, member: Member) -> None:
-        """R4: a member near the head becomes required, once it is, up to the head of that moment."""
+    def _consider_pending(self, member: Member, now_us: int) -> None:
+        """R4: a member that is heard and near the head becomes required, up to the head of that moment."""
         node = self.node
         assert node.register is not None
         if self.pending is not None or not self.opened or member in node.register.in_sync:
             return
         durable_seq = self.peers[member].durable_seq
         behind = sum(1 for flight in self.flights if flight.batch.last_seq > durable_seq)
-        if durable_seq < node.commit_seq or behind > JOIN_WINDOW_BATCHES:
+        if durable_seq < node.commit_seq or behind > JOIN_WINDOW_BATCHES or self._late(member, now_us):
             return
         self.pending = member
         self._joined_at_seq = node.chain.head.seq

@@ -28,6 +28,7 @@ class Checker:
         self.primary_of: dict[int, str] = {}
         self.epoch_of: dict[str, int] = {}
         self.committed: dict[int, Batch] = {}
+        self._committed_from: dict[int, bytes] = {}
         self.born: dict[tuple[int, int], bytes] = {}
         self.born_us: dict[bytes, int] = {}
         self.acknowledged_seq = 0
@@ -60,9 +61,9 @@ class Checker:
     def on_committed(self, node: str, batches: Iterable[Batch]) -> None:
         """I2, I4: one history is committed, whoever says so."""
         for batch in batches:
-            known = self.committed.setdefault(batch.last_seq, batch)
-            if known.hash != batch.hash:
-                raise Violation("I4", f"{node} commits another batch at seq {batch.last_seq}")
+            self.committed.setdefault(batch.last_seq, batch)
+            if self._committed_from.setdefault(batch.first_seq, batch.hash) != batch.hash:
+                raise Violation("I4", f"{node} commits another batch at seq {batch.first_seq}")
 
     def on_answer(self, seq: int | None, hash_: bytes | None) -> None:
         """I5: what an answer reports stands in the log for ever."""

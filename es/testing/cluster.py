@@ -230,7 +230,9 @@ class Cluster:
             if isinstance(effect, Save):
                 self.register = effect.register
                 self.counts["register changes"] += 1
-                self.note(f"w register {effect.register}")
+                primary, in_sync = effect.register.primary, effect.register.in_sync
+                counted = ", ".join(member.node for member in in_sync)
+                self.note(f"w register {effect.register.epoch}: primary {primary.node}, in sync {counted}")
             else:
                 self.send(WITNESS, effect.node, self._deliver, effect.message)
 
@@ -354,11 +356,17 @@ class Cluster:
         self.nodes[name].paused_until_us = self.now_us + duration_us
         self.note(f"{name} paused for {duration_us // 1000} ms")
 
+    def stall(self, name: str, duration_us: int) -> None:
+        """The disk hangs: no write is through before `duration_us` have passed."""
+        node = self.nodes[name]
+        node.disk_free_us = max(node.disk_free_us, self.now_us) + duration_us
+        self.note(f"{name}'s disk hangs for {duration_us // 1000} ms")
+
     def cut(self, links: Sequence[tuple[str, str]], duration_us: int) -> None:
         """Cut directed links for a while."""
         for link in links:
             self.cuts[link] += 1
-        self.note(f"cut {links}")
+        self.note("cut " + ", ".join(f"{sender} -> {receiver}" for sender, receiver in links).replace(WITNESS, "w"))
         self.after(duration_us, self._mend, links)
 
     def _mend(self, links: Sequence[tuple[str, str]]) -> None:
@@ -371,9 +379,10 @@ class Cluster:
         """Stop the witness; its register is on disk."""
         self.witness = None
         self.note("w crashed")
-        self.after(down_us, self._restart_witness)
+        self.after(down_us, self.restart_witness)
 
-    def _restart_witness(self) -> None:
+    def restart_witness(self) -> None:
+        """Start the witness again on its register."""
         if self.witness is None:
             self.witness = Witness(self.register, self.timing, self.now_us)
             self.note("w restarted")
@@ -387,7 +396,7 @@ class Cluster:
         """No faults from now on: links whole, every process running."""
         self.faults = CALM
         self.cuts.clear()
-        self._restart_witness()
+        self.restart_witness()
         for name, node in self.nodes.items():
             node.paused_until_us = 0
             self.restart(name)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import random
+from dataclasses import dataclass, replace
 
 
 @dataclass(slots=True, frozen=True)
@@ -25,10 +26,28 @@ class FaultProfile:
         ("cut", 4),
         ("one-way cut", 3),
         ("isolate", 3),
+        ("power cut", 3),
         ("witness crash", 1),
         ("clock jump", 1),
         ("wipe", 1),
     )
+
+    @staticmethod
+    def drawn(seed: int) -> FaultProfile:
+        """A profile of this seed's own: what is rare in one schedule is frequent in another, so that combinations
+        occur that one average profile would hardly ever meet (swarm testing, Groce et al., ISSTA 2012)."""
+        draw = random.Random(f"profile {seed}")
+        return replace(
+            DEFAULT,
+            loss=draw.choice((0.0, 0.02, 0.1)),
+            duplication=draw.choice((0.0, 0.02, 0.1)),
+            slow=draw.choice((0.0, 0.04, 0.15)),
+            fsync_stall=draw.choice((0.0, 0.004, 0.02)),
+            fault_every_ms=draw.choice((250, 500)),
+            pause_ms_max=draw.choice((700, 2_000)),
+            down_ms_max=draw.choice((100, 500, 1_500)),
+            cut_ms_max=draw.choice((700, 1_500)),
+        )
 
 
 DEFAULT = FaultProfile()

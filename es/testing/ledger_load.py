@@ -25,10 +25,12 @@ class Client:
 
 
 class LedgerLoad:
-    """`clients` of them; three in four commands are credits, one in four a read."""
+    """A few clients or more, that mostly write or mostly read: the seed says."""
 
-    def __init__(self, seed: int, clients: int = 10) -> None:
+    def __init__(self, seed: int) -> None:
         self.random = random.Random(f"load {seed}")
+        self.reads = self.random.choice((0.25, 0.25, 0.9))
+        clients = self.random.choice((4, 10))
         self.clients = [Client(name, self.random.choice("ab")) for name in range(clients)]
         self.stopped = False
         self.credited: dict[str, Credited] = {}
@@ -55,7 +57,7 @@ class LedgerLoad:
             return
         client.number += 1
         self.commands += 1
-        if self.random.random() < 0.75:
+        if self.random.random() >= self.reads:
             request_id = f"{client.name}/{client.number}"
             self.floors[request_id] = self.cluster.checker.acknowledged_seq
             client.command = Credit(request_id, self.random.randint(1, 9))

@@ -11,7 +11,7 @@ from es.machine import Machine
 from es.replication.effects import WITNESS
 from es.replication.timing import Timing
 from es.testing.cluster import Cluster, Load
-from es.testing.faults import DEFAULT, FaultProfile
+from es.testing.faults import FaultProfile
 
 COMMANDS_MIN = 100
 FAULTS_MIN = 3
@@ -76,6 +76,14 @@ class FaultInjector:
         self.cluster.after(self._ms(self.profile.down_ms_max), self.cluster.restart, name)
         return True
 
+    def _power_cut(self) -> bool:
+        """Both servers lose power in the same instant and come back in any order."""
+        for name, node in self.cluster.nodes.items():
+            if node.replica is not None:
+                self.cluster.crash(name)
+                self.cluster.after(self._ms(self.profile.down_ms_max), self.cluster.restart, name)
+        return True
+
     def _wipe(self) -> bool:
         cluster = self.cluster
         outside = [name for name, node in cluster.nodes.items() if node.member not in cluster.register.in_sync]
@@ -123,10 +131,11 @@ def run(
     machines: Callable[[], Sequence[Machine]],
     load: Load,
     timing: Timing | None = None,
-    profile: FaultProfile = DEFAULT,
+    profile: FaultProfile | None = None,
     trace: list[str] | None = None,
 ) -> Outcome:
     """Run one schedule. Raises Violation (es.testing.checker), and whatever a production assertion raises."""
+    profile = profile or FaultProfile.drawn(seed)
     cluster = Cluster(seed, machines, load, timing or Timing(), profile)
     cluster.trace = trace
     injector = FaultInjector(cluster, profile, seed)
