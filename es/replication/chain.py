@@ -75,7 +75,7 @@ class Chain:
 
     def batch_at(self, seq: int) -> Batch | None:
         """The batch that holds `seq`, durable or not."""
-        if self.recent and seq >= self.recent[0].first_seq:
+        if self._in_memory(seq):
             return next((batch for batch in reversed(self.recent) if batch.first_seq <= seq <= batch.last_seq), None)
         return self.log.batch_at(seq)
 
@@ -101,9 +101,11 @@ class Chain:
         return tuple(found)
 
     def _batch_ending_at(self, seq: int) -> Batch | None:
-        batch = self._ends.get(seq)
-        if batch is None and seq > 0:
-            batch = self.log.batch_at(seq)
-            if batch is not None and batch.last_seq != seq:
-                batch = None
-        return batch
+        if self._in_memory(seq):
+            return self._ends.get(seq)
+        batch = self.log.batch_at(seq) if seq > 0 else None
+        return batch if batch is not None and batch.last_seq == seq else None
+
+    def _in_memory(self, seq: int) -> bool:
+        """True where the log must not be asked: it still holds what was cut off until the cut is written."""
+        return seq > self.head.seq or (bool(self.recent) and seq >= self.recent[0].first_seq)

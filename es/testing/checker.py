@@ -7,6 +7,7 @@ its schedule is as short as it can be.
 from __future__ import annotations
 
 from collections.abc import Iterable
+
 from es.codec import Batch
 from es.log.base import EventLog
 from es.replication.fold import Fold

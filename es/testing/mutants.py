@@ -133,7 +133,7 @@ def _nameless_life(self: DataNode, *arguments: Any) -> None:
 _leads = Replica._leads
 
 
-def _follow_any_epoch(self: Replica, epoch: int) -> Following | None:
+def _follow_any_epoch(self: Replica, epoch: int) -> Following | None:  # noqa: ARG001 - it takes a method's place
     return self.following if self.following is not None and self.following.primary is not None else None
 
 
@@ -143,7 +143,7 @@ def _hear_any_beacon(self: Replica, beacon: Beacon, now: Instant) -> None:
         following.on_beacon(beacon, now.boot_us)
 
 
-def _count_any_epoch(self: Replica, epoch: int) -> Leading | None:
+def _count_any_epoch(self: Replica, epoch: int) -> Leading | None:  # noqa: ARG001 - it takes a method's place
     return self.leading
 
 
@@ -196,7 +196,9 @@ def _answer_when_durable(self: Leading, now: Instant) -> None:
     _advance(self, now)
 
 
-def _commit_point_elsewhere(me: Member, durable_seq: int, required: Collection[Member], acked: Mapping[Member, int]) -> int:
+def _commit_point_elsewhere(
+    me: Member, durable_seq: int, required: Collection[Member], acked: Mapping[Member, int]
+) -> int:
     return min((acked.get(member, 0) for member in required if member != me), default=durable_seq)
 
 
@@ -208,7 +210,7 @@ def _answer_reads_at_once(self: Leading, waiter: Any, application: str, command:
     return refused
 
 
-def _read_without_lease(self: Leading, now_us: int) -> bool:
+def _read_without_lease(self: Leading, now_us: int) -> bool:  # noqa: ARG001 - it takes a method's place
     return self.opened
 
 
@@ -233,13 +235,13 @@ def _go_alone(self: Leading, now_us: int) -> None:
     self.on_register(_own_register(self.node, [self.node.me]), Instant(now_us, now_us + self.clock.wall_offset_us))
 
 
-def _pend_at_once(self: Leading, member: Member, now_us: int) -> None:
+def _pend_at_once(self: Leading, member: Member, now_us: int) -> None:  # noqa: ARG001 - it takes a method's place
     assert self.node.register is not None
     if self.pending is None and self.opened and member not in self.node.register.in_sync:
         self.pending = member
 
 
-def _always_caught_up(self: Leading, member: Member) -> bool:
+def _always_caught_up(self: Leading, member: Member) -> bool:  # noqa: ARG001 - it takes a method's place
     return True
 
 

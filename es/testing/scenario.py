@@ -114,7 +114,7 @@ def _obey(cluster: ScriptedCluster, words: list[str]) -> None:
         case ["crash", "w"]:
             cluster.crash_witness(FOREVER_US)
         case ["crash", node]:
-            cluster.crash(node, keep=lambda under_way: 0)
+            cluster.crash(node, keep=lambda _: 0)
         case ["crash", node, "keep", number]:
             cluster.crash(node, keep=lambda under_way: min(under_way, int(number)))
         case ["restart", "w"]:

@@ -149,7 +149,7 @@ def run(
     commands = load.commands
     _heal(cluster)
     load.stop()
-    cluster.run_until(lambda: load.idle() and cluster.settled(), FINISHING_US, "the end of all that was asked, equal logs")
+    cluster.run_until(lambda: load.idle() and cluster.settled(), FINISHING_US, "all that was asked ends, equal logs")
     replicas = {name: node.replica for name, node in cluster.nodes.items() if node.replica is not None}
     cluster.checker.on_end(cluster.logs(), replicas)
     load.check(cluster)

@@ -45,11 +45,8 @@ def sim(
         return _show_traces(names, span, mutant)
     began = time.monotonic()
     failure = run_directed(mutant)
-    tally = NOTHING
-    if failure is None:
-        for tally in run_parallel(names, span, mutant, jobs):
-            pass
-        failure = tally.failure
+    tally = NOTHING if failure is not None else run_parallel(names, span, mutant, jobs)
+    failure = failure or tally.failure
     seconds = time.monotonic() - began
     click.echo(f"{tally.schedules} schedules in {seconds:.1f} s ({tally.schedules / max(seconds, 0.001):.1f}/s)")
     click.echo(f"{tally.commands} commands before healing, {tally.faults} faults")

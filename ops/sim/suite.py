@@ -4,7 +4,7 @@ each with the ledger and with the rooms application."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import NamedTuple
 
@@ -104,17 +104,17 @@ def _sentence(error: Exception) -> str:
     return str(error) if type(error).__name__ == "Violation" else f"{type(error).__name__}: {error}"
 
 
-def run_parallel(names: Sequence[str], seeds: range, mutant: str | None, jobs: int) -> Iterator[Tally]:
-    """As `run_seeds`, a growing tally at a time, on `jobs` processes; ends after the first failure."""
+def run_parallel(names: Sequence[str], seeds: range, mutant: str | None, jobs: int) -> Tally:
+    """As `run_seeds`, on `jobs` processes; ends soon after the first failure."""
     tasks = [seeds[at : at + SEEDS_PER_TASK] for at in range(0, len(seeds), SEEDS_PER_TASK)]
     tally = NOTHING
     with ProcessPoolExecutor(jobs) as pool:
         for part in pool.map(run_seeds, [names] * len(tasks), tasks, [mutant] * len(tasks)):
             tally += part
-            yield tally
             if tally.failure is not None:
                 pool.shutdown(cancel_futures=True)
-                return
+                break
+    return tally
 
 
 def find(mutant: str, seeds: range) -> Failure | None:
