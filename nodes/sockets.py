@@ -1,9 +1,9 @@
 """Every socket of the project, one function per role, with the options each role was measured to need.
 
 No call on a socket made here blocks: sending and receiving give up at once (zmq.Again), waiting is the
-poll loop's business. A peer that vanished without a word is noticed by ZeroMQ's own heartbeats. A
-ROUTER refuses to send to a peer it does not know (EHOSTUNREACH) instead of losing the message unseen,
-and assigns the routing ids itself, so that nobody can take over another's.
+poll loop's business. A peer that vanished without a word is noticed by ZeroMQ's own heartbeats, by a
+subscriber through TCP's. A ROUTER refuses to send to a peer it does not know (EHOSTUNREACH) instead of
+losing the message unseen, and assigns the routing ids itself, so that nobody can take over another's.
 
 Security is switched on in `_socket`, and only there.
 """
@@ -40,6 +40,10 @@ SOCKETS_MAX: Final = 4_096
 
 HEARTBEAT_IVL_MS: Final = 100
 HEARTBEAT_TIMEOUT_MS: Final = 300
+KEEPALIVE_S: Final = 1
+"""TCP's own probes on a subscriber: idle time before the first, and between two."""
+
+KEEPALIVE_PROBES: Final = 3
 RECONNECT_IVL_MS: Final = 50
 RECONNECT_IVL_MAX_MS: Final = 1_000
 HANDSHAKE_IVL_MS: Final = 1_000
@@ -210,7 +214,15 @@ def _router(context: Context, security: Security, frame_bytes_max: int, messages
 def _subscribed(
     context: Context, endpoint: str, topic: bytes, security: Security, messages_max: int, frame_bytes_max: int
 ) -> Socket:
+    """A publisher can fill a subscriber's queue whose loop is busy. ZeroMQ's heartbeat then takes the
+    connection it does not read for dead, replaces it, and aborts the process once the queue has room
+    (libzmq 4.3.5: `_input_stopped`). So a subscriber leaves dead peers to TCP, which the kernel probes."""
     sub = _socket(context, zmq.SUB, security, messages_max, frame_bytes_max)
+    sub.set(zmq.HEARTBEAT_IVL, 0)
+    sub.set(zmq.TCP_KEEPALIVE, 1)
+    sub.set(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_S)
+    sub.set(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_S)
+    sub.set(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES)
     sub.set(zmq.SUBSCRIBE, topic)
     return _connected(sub, endpoint)
 
