@@ -150,5 +150,29 @@ def decode_batch(data: bytes) -> Batch:
 
 
 def is_canonical(batch: Batch) -> bool:
-    """True if the batch's bytes are the one encoding of its content."""
+    """True if the batch holds plain data only and its bytes are the one encoding of that. `decode_batch`
+    leaves this to those who verify a log: a batch that a primary has made is canonical."""
+    if not all(_is_plain(entry) for entry in batch.entries):
+        return False
     return encode_batch(batch.epoch, batch.first_seq, batch.prev_hash, batch.ts_us, batch.entries).data == batch.data
+
+
+def _is_plain(entry: Entry) -> bool:
+    """True if an entry's fields have their types and nothing in its body is a float, a map or an extension."""
+    _, application, type_, version, actor, request_id, body = entry
+    if not (
+        type(application) is str and type(type_) is str and type(version) is int and type(actor) is str
+        and type(request_id) in (str, bytes)
+    ):  # fmt: skip
+        return False
+    waiting = [body]  # a list of its own, not recursion: what is checked here may be nested as deep as msgpack reads
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, tuple | list) and not isinstance(value, msgpack.ExtType):
+            waiting.extend(value)
+        elif type(value) not in _SCALARS:
+            return False
+    return True
+
+
+_SCALARS = (type(None), bool, int, str, bytes)
