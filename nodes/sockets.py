@@ -1,9 +1,13 @@
 """Every socket of the project, one function per role, with the options each role was measured to need.
 
 No call on a socket made here blocks: sending and receiving give up at once (zmq.Again), waiting is the
-poll loop's business. A peer that vanished without a word is noticed by ZeroMQ's own heartbeats, by a
-subscriber through TCP's. A ROUTER refuses to send to a peer it does not know (EHOSTUNREACH) instead of
-losing the message unseen, and assigns the routing ids itself, so that nobody can take over another's.
+poll loop's business. A peer that vanished without a word is noticed by the
+kernel's probes. A ROUTER refuses to send to a peer it does not know (EHOSTUNREACH) instead of losing the
+message unseen, and assigns the routing ids itself, so that nobody can take over another's.
+
+ZeroMQ's own heartbeats are off. Where a socket's queue is full because its loop is busy, they take the
+connection that is not read for dead, and the process aborts once the queue has room or the peer resets
+(libzmq 4.3.5, assertions `_input_stopped` and `!_io_error`).
 
 Security is switched on in `_socket`, and only there.
 """
@@ -38,12 +42,13 @@ BEAT_FRAME_BYTES_MAX: Final = 64 << 10
 SOCKETS_MAX: Final = 4_096
 """Sockets of one process (a request-reply faculty opens one per transaction)."""
 
-HEARTBEAT_IVL_MS: Final = 100
-HEARTBEAT_TIMEOUT_MS: Final = 300
 KEEPALIVE_S: Final = 1
-"""TCP's own probes on a subscriber: idle time before the first, and between two."""
+"""The kernel probes a connection that has been idle for so long, and again after as long."""
 
 KEEPALIVE_PROBES: Final = 3
+UNACKNOWLEDGED_MS: Final = 1_000
+"""A peer whose kernel acknowledges nothing for so long is gone."""
+
 RECONNECT_IVL_MS: Final = 50
 RECONNECT_IVL_MAX_MS: Final = 1_000
 HANDSHAKE_IVL_MS: Final = 1_000
@@ -197,8 +202,11 @@ def _socket(context: Context, kind: int, security: Security, messages_max: int, 
     made.set(zmq.SNDHWM, messages_max)
     made.set(zmq.RCVHWM, messages_max)
     made.set(zmq.MAXMSGSIZE, frame_bytes_max)
-    made.set(zmq.HEARTBEAT_IVL, HEARTBEAT_IVL_MS)
-    made.set(zmq.HEARTBEAT_TIMEOUT, HEARTBEAT_TIMEOUT_MS)
+    made.set(zmq.TCP_KEEPALIVE, 1)
+    made.set(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_S)
+    made.set(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_S)
+    made.set(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES)
+    made.set(zmq.TCP_MAXRT, UNACKNOWLEDGED_MS)
     made.set(zmq.RECONNECT_IVL, RECONNECT_IVL_MS)
     made.set(zmq.RECONNECT_IVL_MAX, RECONNECT_IVL_MAX_MS)
     made.set(zmq.HANDSHAKE_IVL, HANDSHAKE_IVL_MS)
@@ -214,15 +222,7 @@ def _router(context: Context, security: Security, frame_bytes_max: int, messages
 def _subscribed(
     context: Context, endpoint: str, topic: bytes, security: Security, messages_max: int, frame_bytes_max: int
 ) -> Socket:
-    """A publisher can fill a subscriber's queue whose loop is busy. ZeroMQ's heartbeat then takes the
-    connection it does not read for dead, replaces it, and aborts the process once the queue has room
-    (libzmq 4.3.5: `_input_stopped`). So a subscriber leaves dead peers to TCP, which the kernel probes."""
     sub = _socket(context, zmq.SUB, security, messages_max, frame_bytes_max)
-    sub.set(zmq.HEARTBEAT_IVL, 0)
-    sub.set(zmq.TCP_KEEPALIVE, 1)
-    sub.set(zmq.TCP_KEEPALIVE_IDLE, KEEPALIVE_S)
-    sub.set(zmq.TCP_KEEPALIVE_INTVL, KEEPALIVE_S)
-    sub.set(zmq.TCP_KEEPALIVE_CNT, KEEPALIVE_PROBES)
     sub.set(zmq.SUBSCRIBE, topic)
     return _connected(sub, endpoint)
 
