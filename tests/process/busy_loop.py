@@ -77,6 +77,7 @@ def _flood_and_reset(port: int) -> None:
         client.settimeout(BUSY_S / 2)
         with contextlib.suppress(TimeoutError):  # it takes no more
             client.sendall(MESSAGE * FLOOD)
+        time.sleep(BUSY_S / 4)  # the queue is full by then: what comes now is the reset alone
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
 
