@@ -274,7 +274,7 @@ class LmdbLog(EventLog):
         size = 0
         with self._reading() as txn, txn.cursor(self._batches) as cursor:
             if after is None:
-                more = _seek(cursor, from_seq) and self._decode(*cursor.item()).last_seq >= from_seq
+                more = self._seek_holder(cursor, from_seq)
             else:
                 more = cursor.set_key(_key.pack(after.first_seq))
                 more = more and cursor.value()[:HASH_BYTES] == after.hash and cursor.next()
@@ -283,6 +283,14 @@ class LmdbLog(EventLog):
                 size += len(chunk[-1][1])
                 more = cursor.next()
         return chunk
+
+    def _seek_holder(self, cursor: lmdb.Cursor[bytes], seq: int) -> bool:
+        """Go to the batch that holds `seq`; False if `seq` is past all of them. A chain has no holes."""
+        if _seek(cursor, seq) and self._decode(*cursor.item()).last_seq >= seq:
+            return True
+        if cursor.last() and _first_seq(cursor.key()) > seq:
+            raise self._damage(f"no batch holds seq {seq}")
+        return False
 
     def _decode(self, key: bytes, value: bytes) -> Batch:
         try:

@@ -192,6 +192,14 @@ def test_a_missing_batch_is_found(path: Path) -> None:
     assert damage is not None and damage.seq == 81 and "seq 85 follows seq 80" in damage.what
 
 
+@pytest.mark.parametrize("index", [0, 20])
+def test_a_hole_is_not_taken_for_the_end_of_the_chain(path: Path, index: int) -> None:
+    first_seq = BATCHES[index].first_seq
+    edit(path, lambda txn, batches: txn.delete(first_seq.to_bytes(8, "big"), db=batches))
+    with closing(LmdbLog.open(path)) as log, pytest.raises(LogDamaged, match=f"no batch holds seq {first_seq}"):
+        next(log.batches(first_seq))
+
+
 @pytest.mark.parametrize("index", [0, 39])
 def test_a_missing_end_is_found(path: Path, index: int) -> None:
     key = BATCHES[index].first_seq.to_bytes(8, "big")
