@@ -60,6 +60,13 @@ def running_cluster(directory: Path, config: ClusterConfig) -> Iterator[RunningC
             lock.release()
 
 
+def interrupt_on_signals() -> None:
+    """SIGTERM and SIGINT end the present command through KeyboardInterrupt, also where a shell started it in the
+    background and therefore had SIGINT ignored."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
+
+
 @contextmanager
 def _undisturbed() -> Iterator[None]:
     """No second Ctrl-C may leave processes behind; stopping them has an end of its own."""

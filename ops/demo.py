@@ -21,7 +21,7 @@ import click
 from es.log.base import Head
 from nodes.config import BASE_PORTS, ClusterConfig
 from ops.audit import first_difference
-from ops.cluster import RunningCluster, running_cluster
+from ops.cluster import RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare
 from ops.exits import INTEGRITY, UNREACHABLE, Stopped
 from ops.load import Outcome, Share, draw_shares, observations, run_load
@@ -60,6 +60,7 @@ def demo(seed: int | None, directory: Path | None, output: str) -> None:
     """
     began_s = time.monotonic()
     seed = secrets.randbits(32) if seed is None else seed
+    interrupt_on_signals()
     _tell(f"seed {seed}")
     with _directory(directory) as place:
         config = prepare(place, base_port=free_base_port(), overrides={})
@@ -96,6 +97,9 @@ def _directory(wanted: Path | None) -> Iterator[Path]:
         yield scratch
     except Exception:
         _tell(f"the cluster's directory is kept: {scratch}")
+        raise
+    except KeyboardInterrupt:
+        shutil.rmtree(scratch)
         raise
     shutil.rmtree(scratch)
 

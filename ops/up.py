@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import click
 
 from nodes.config import PATTERNS, PROFILES, SECURITY
-from ops.cluster import RunningCluster, running_cluster
+from ops.cluster import RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare
 from ops.options import directory_option
 from ops.output import JSON, TABLE, output_option, print_json
@@ -55,7 +54,7 @@ def up(
         pattern=pattern,
         overrides={key: value for key, value in overrides.items() if value is not None},
     )
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_on_signals()
     try:
         with running_cluster(directory, config) as cluster:
             _say_ready(cluster.ready, output)
