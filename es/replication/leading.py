@@ -120,7 +120,7 @@ class Leading:
         self._answers: list[Answer] = []
         self._waiting = 0
         self._joined_at_seq = 0
-        self._began_us = now.boot_us
+        self._judged_from_us = now.boot_us
         self._cas_us = -(1 << 62)
         self._next_beacon_us = now.boot_us
         self._stall_counted_us = now.boot_us
@@ -361,10 +361,10 @@ class Leading:
 
     def _late(self, member: Member, now_us: int) -> bool:
         peer = self.peers.get(member)
-        heard_us = max(self._began_us, peer.beacon_us if peer is not None else 0)
+        heard_us = max(self._judged_from_us, peer.beacon_us if peer is not None else 0)
         durable_seq = peer.durable_seq if peer is not None else 0
         waiting = next((flight for flight in self.flights if flight.batch.last_seq > durable_seq), None)
-        oldest_us = heard_us if waiting is None else min(heard_us, max(waiting.sealed_us, self._began_us))
+        oldest_us = heard_us if waiting is None else min(heard_us, max(waiting.sealed_us, self._judged_from_us))
         return now_us - oldest_us > self.node.timing.shrink_us
 
     def _caught_up(self, member: Member) -> bool:
@@ -389,7 +389,7 @@ class Leading:
         assert node.register is not None and self.open_batch is None
         self.peers = {}
         self.pending = None
-        self._began_us = now.boot_us
+        self._judged_from_us = now.boot_us
         self._owe(max(away_us, self._stalled_for(now.boot_us)), now)
         in_sync = tuple(member.node for member in node.register.in_sync)
         head = node.chain.head
@@ -424,11 +424,13 @@ class Leading:
             self._stall_counted_us = now.boot_us
 
     def _emit_beacon(self, now: Instant) -> None:
-        """R9: a disk that hangs passes its beacon over; the next one is due an interval later all the same."""
+        """R9: a disk that hangs passes its beacon over. Who hears nothing cannot answer: members are judged by
+        what they do after it, or a primary whose disk hangs would drop the backup that is to take over (R3)."""
         node = self.node
         assert node.register is not None
         self._next_beacon_us = now.boot_us + node.timing.beacon_us
         if node.stalled(now.boot_us):
+            self._judged_from_us = now.boot_us
             return
         head = node.chain.head
         ts_us = self._ts(now)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from es.codec import Batch
 from es.replication import leading as leading_module
+from es.replication.chain import Chain
 from es.replication.data_node import DataNode
 from es.replication.effects import Answers, RoleChanged
 from es.replication.fold import Fold
@@ -164,6 +165,11 @@ def _count_by_number(self: Leading, member: Member, durable_seq: int, hash_: byt
 
 def _take_late_mismatch(self: Following, answer: Mismatch, now_us: int) -> None:
     _on_mismatch(self, answer._replace(asked_hash=self._asked.hash), now_us)
+
+
+def _ending_at_as_logged(self: Chain, seq: int) -> Batch | None:
+    batch = self._ends.get(seq) or self.log.batch_at(seq)
+    return batch if batch is not None and batch.last_seq == seq else None
 
 
 def _acknowledge_early(self: Following, batches: list[Batch], now_us: int, truncate_after: int | None = None) -> None:
@@ -358,6 +364,10 @@ MUTANTS: dict[str, Mutant] = {
     "late repair answer": Mutant(
         "R8", "an answer to an earlier question counts for the present one",
         ((Following, "on_mismatch", _take_late_mismatch),),
+    ),
+    "cut batch read from the log": Mutant(
+        "R8", "what a chain has cut off still counts until the cut is durable",
+        ((Chain, "_batch_ending_at", _ending_at_as_logged),),
     ),
     "partial batch applied": Mutant(
         "R2", "the last event of a batch is not folded", ((Fold, "apply", _apply_part),)

@@ -8,7 +8,7 @@
     > pause a 800           SIGSTOP for 800 ms
     > stall a 800           the next write takes 800 ms
     > cut a b               both ways; `cut a -> b` one way; `mend` ends every cut
-    > hold Frame a -> b     keep messages of one kind back; `release Frame` lets them go
+    > hold Frame a -> b     keep messages of one kind back; `release Frame` lets them go, `drop Frame` loses them
     > jump 3600000          the wall clock jumps by an hour
 
 Links are whole and quick unless a script says otherwise, and every invariant of the checker is in force.
@@ -28,6 +28,10 @@ from es.testing.ledger import Credit, Credited, Ledger, Total
 SEED = 1
 FOREVER_US = 1 << 50
 PROMPT = "> "
+
+
+Kept = tuple[str, Callable[..., None], tuple[Any, ...]]
+"""A message on its way: receiver, how it is delivered, what."""
 
 
 class ScriptedClient:
@@ -61,7 +65,7 @@ class ScriptedCluster(Cluster):
     """A calm cluster whose messages can be held back."""
 
     def __init__(self) -> None:
-        self.held: list[tuple[str, Callable[..., None], tuple[Any, ...]]] = []
+        self.held: list[Kept] = []
         self.holding: set[tuple[str, str, str]] = set()
         self.lines: list[str] = []
         super().__init__(SEED, lambda: [Ledger()], ScriptedClient(), Timing(), CALM)
@@ -71,11 +75,15 @@ class ScriptedCluster(Cluster):
 
     def release(self, kind: str) -> None:
         """Let messages of one kind go on their way, in the order in which they were sent."""
-        self.holding = {one for one in self.holding if one[0] != kind}
-        going = [one for one in self.held if type(one[2][0]).__name__ == kind]
-        self.held = [one for one in self.held if one not in going]
-        for place, (receiver, deliver, arguments) in enumerate(going):
+        for place, (receiver, deliver, arguments) in enumerate(self.kept_of(kind)):
             self.after(place + 1, deliver, receiver, *arguments)
+
+    def kept_of(self, kind: str) -> list[Kept]:
+        """Take out what was kept of one kind, and keep no more of it."""
+        self.holding = {one for one in self.holding if one[0] != kind}
+        taken = [one for one in self.held if type(one[2][0]).__name__ == kind]
+        self.held = [one for one in self.held if type(one[2][0]).__name__ != kind]
+        return taken
 
     def send(self, sender: str, receiver: str, deliver: Callable[..., None], *arguments: Any) -> None:
         kind = type(arguments[0]).__name__
@@ -137,6 +145,8 @@ def _obey(cluster: ScriptedCluster, words: list[str]) -> None:
             cluster.holding.add((kind, _address(sender), _address(receiver)))
         case ["release", kind]:
             cluster.release(kind)
+        case ["drop", kind]:
+            cluster.kept_of(kind)
         case ["jump", ms]:
             cluster.jump_clock(int(ms) * 1_000)
         case _:

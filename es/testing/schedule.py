@@ -17,7 +17,7 @@ COMMANDS_MIN = 100
 FAULTS_MIN = 3
 FAULTY_US = 4_000_000
 FAULTY_US_MAX = 40_000_000
-"""The faulty phase goes on beyond `FAULTY_US` until enough was asked and enough went wrong."""
+"""The faulty phase goes on beyond `FAULTY_US`, ever calmer, until enough was asked and enough went wrong."""
 
 HEALING_US = 6_000_000
 COMMIT_US = 2_000_000
@@ -35,8 +35,8 @@ class Outcome:
 
 
 class FaultInjector:
-    """Draws faults from a profile. Keeps to what the design promises to survive: a disk is wiped only while the
-    other node alone is in sync."""
+    """Draws faults from a profile, ever rarer once `FAULTY_US` is over. Keeps to what the design promises to
+    survive: a disk is wiped only while the other node alone is in sync."""
 
     def __init__(self, cluster: Cluster, profile: FaultProfile, seed: int) -> None:
         self.cluster = cluster
@@ -48,7 +48,7 @@ class FaultInjector:
         self._next()
 
     def _next(self) -> None:
-        mean = self.profile.fault_every_ms
+        mean = self.profile.fault_every_ms * (1 + self.cluster.now_us // FAULTY_US)
         self.cluster.after(self.random.randint(mean // 4, 2 * mean) * 1000, self._strike)
 
     def _strike(self) -> None:

@@ -532,3 +532,16 @@ def test_r9_who_is_halted_says_nothing(backup: Driver) -> None:
     assert backup.effects == []
     assert not backup.replica.speaks(backup.now)
     assert refused(backup.ask("w", Total())) == "NOT_ACTIVE"
+
+
+def test_r9_a_primary_whose_disk_hangs_does_not_drop_its_backup(pair: Driver) -> None:
+    pair.ask("w", Credit("x", 5))
+    pair.ack()
+    for _ in range(40):
+        pair.tick(BEACON_MS)
+    pair.fsync()
+    assert credited(pair) == {"w": Credited("x", 5)}
+    pair.tick(SHRINK_MS)
+    assert pair.asked_witness() is None
+    pair.tick(1)
+    assert pair.asked_witness() is not None
