@@ -1,8 +1,9 @@
 """The durable event log on LMDB. The only module that imports lmdb.
 
     <path>/data.mdb     batches   big-endian first_seq -> sealed batch bytes
-                        meta      name -> sealed value: format, identity, head, commit_seq, records
+                        meta      name -> sealed value: format, identity, head, commit_seq, writes, records
     <path>/lock.mdb     LMDB's own table of readers
+    <path>/last_write   how many writes were durable (es.log.last_write)
     <path>/holder.lock  who writes here (es.log.directory_lock)
 
 LMDB keeps no checksums: most flipped bits would be silent. So every stored value is sealed, that is
@@ -32,6 +33,7 @@ from es.errors import LogDamaged, LogError, LogMissing, LogWriteFailed, RemotePr
 from es.log.base import EMPTY, EventLog, Head, Identity, Write
 from es.log.chain import Durable, broken_link, head_of
 from es.log.directory_lock import DirectoryLock
+from es.log.last_write import LAST_WRITE_FILE, LastWrite, last_write
 
 FORMAT = b"1"
 DATA_FILE = "data.mdb"
@@ -44,6 +46,7 @@ CHUNK_BYTES_MAX = 1 << 20
 """What an iteration copies in one read transaction; a transaction pins the pages it sees."""
 
 _RECORD = b"record/"
+_WRITES = b"writes"
 _key = struct.Struct(">Q")
 
 
@@ -79,7 +82,7 @@ class LmdbLog(EventLog):
         """Open the log in `path`, to write as its only holder or to read beside one.
 
         LogMissing if there is none, LogInUse if another holder writes, LogError if this program does
-        not know its format, LogDamaged if its first values contradict their seals.
+        not know its format, LogDamaged if its first values contradict their seals or it has lost writes.
         """
         path = Path(path)
         data = path / DATA_FILE
@@ -107,9 +110,14 @@ class LmdbLog(EventLog):
         self._failure: str | None = None
         # No read transaction may be live while the map moves. Readers are short; a commit does not take it.
         self._map_lock = threading.Lock()
+        durable_writes = last_write(path)  # read first: a writer beside this reader goes on
         try:
             self._open_databases()
             self._durable = self._load()
+            self._writes = self._stored_writes()
+            if self._writes < durable_writes:
+                raise self._damage(f"it has {self._writes} writes, of which {durable_writes} were durable")
+            self._last_write = None if lock is None else LastWrite(path)
         except BaseException:
             environment.close()
             raise
@@ -142,6 +150,9 @@ class LmdbLog(EventLog):
                 raise self._fail(error) from error
             else:
                 self._durable = durable
+                self._writes += 1
+                if self._last_write is not None:
+                    self._last_write.note(self._writes)
                 return durable.head
 
     def batch_at(self, seq: int) -> Batch | None:
@@ -174,6 +185,8 @@ class LmdbLog(EventLog):
             if not self._closed:
                 self._closed = True
                 self._environment.close()
+                if self._last_write is not None:
+                    self._last_write.close()
                 if self._lock is not None:
                     self._lock.release()
 
@@ -211,6 +224,12 @@ class LmdbLog(EventLog):
             raise self._damage(f"its commit point {commit_seq} is past its head {head.seq}")
         return Durable(head, commit_seq, records)
 
+    def _stored_writes(self) -> int:
+        with self._reading() as txn:
+            if txn.get(_WRITES, db=self._meta) is None:
+                return 0  # a log that nobody has written to since writes are counted
+            return int(self._meta_value(txn, _WRITES))
+
     def _head_at(self, truncate_after: int | None) -> Head:
         """The head that a truncation to `truncate_after` leaves; AssertionError inside a batch."""
         if truncate_after is None or truncate_after >= self._durable.head.seq:
@@ -231,7 +250,7 @@ class LmdbLog(EventLog):
                 # Out of order, put answers False and stores nothing: then the file is not what we know of it.
                 if not txn.put(_key.pack(batch.first_seq), batch.hash + batch.data, append=True, db=self._batches):
                     raise self._damage(f"something is stored past its head, seq {kept.seq}")
-            _put_meta(txn, self._meta, _progress(durable))
+            _put_meta(txn, self._meta, _progress(durable, self._writes + 1))
             _put_meta(txn, self._meta, [(_RECORD + name.encode(), value) for name, value in write.records])
 
     def _grow(self, full: lmdb.MapFullError) -> None:
@@ -347,10 +366,11 @@ def _build(path: Path, identity: Identity, map_bytes: int) -> None:
             (b"cluster_id", identity.cluster_id.encode()),
             (b"node", identity.node.encode()),
             (b"incarnation", identity.incarnation.encode()),
-            *_progress(Durable()),
+            *_progress(Durable(), 0),
         )
         with environment.begin(write=True) as txn:
             _put_meta(txn, meta, values)
+    (path / LAST_WRITE_FILE).unlink(missing_ok=True)  # it spoke of another log
     os.rename(building / DATA_FILE, path / DATA_FILE)
     shutil.rmtree(building)
 
@@ -394,8 +414,9 @@ def _first_seq(key: bytes) -> int:
     return int.from_bytes(key, "big")
 
 
-def _progress(durable: Durable) -> Sequence[tuple[bytes, bytes]]:
-    return (b"head", msgpack.packb(durable.head)), (b"commit_seq", b"%d" % durable.commit_seq)
+def _progress(durable: Durable, writes: int) -> Sequence[tuple[bytes, bytes]]:
+    head, commit_seq = msgpack.packb(durable.head), b"%d" % durable.commit_seq
+    return (b"head", head), (b"commit_seq", commit_seq), (_WRITES, b"%d" % writes)
 
 
 def _put_meta(txn: lmdb.Transaction[bytes], meta: lmdb._Database, values: Sequence[tuple[bytes, bytes]]) -> None:

@@ -24,12 +24,14 @@ class Pending(NamedTuple):
 
 
 class CrashPoint(NamedTuple):
-    """A moment between two calls or within one: what is durable, what is pending (in the order written), and
-    the number of the write acknowledged last."""
+    """A moment between two calls or within one: what is durable, what is pending (in the order written), the
+    number of the write acknowledged last, and the newest content of the file last_write (es.log.last_write), which
+    nothing flushes."""
 
     durable: bytes
     pending: tuple[Pending, ...]
     acknowledged: int
+    noted: bytes
 
 
 def crash_points(calls: Sequence[Call], *, flushes_lie: bool = False) -> Iterator[CrashPoint]:
@@ -37,6 +39,7 @@ def crash_points(calls: Sequence[Call], *, flushes_lie: bool = False) -> Iterato
     durable = bytearray()
     pending: list[Pending] = []
     acknowledged: int | None = None
+    noted = b""
     for call in calls:
         match call.kind:
             case Kind.WRITE:
@@ -48,8 +51,10 @@ def crash_points(calls: Sequence[Call], *, flushes_lie: bool = False) -> Iterato
                 raise AssertionError("the log resizes its file, and the model does not say what a crash leaves of that")
             case Kind.ACKNOWLEDGED:
                 acknowledged = int(call.data)
+            case Kind.NOTED:
+                noted = call.data
         if acknowledged is not None:
-            yield CrashPoint(bytes(durable), tuple(pending), acknowledged)
+            yield CrashPoint(bytes(durable), tuple(pending), acknowledged, noted)
         if call.kind is Kind.WRITE and call.synchronous:
             _write(durable, [pending.pop()])
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from es.errors import LogDamaged
+from es.log.last_write import LAST_WRITE_FILE
 from es.log.lmdb_log import DATA_FILE
 from es.log.verify import verify
 from ops.prove.crash_model import CrashPoint, crash_points, image
@@ -34,6 +35,10 @@ WRITES_AN_EPISODE = 12
 STATES_AN_EPISODE = 1_000
 VERIFIED_SHARE = 16
 """One state in so many is walked by es.log.verify too, page by page; all are opened and read to their end."""
+
+NOTED_SHARE = 0.7
+"""How often the newest number noted beside the log survives the crash, which is the case that could accuse a
+sound log; else none does, and the log must be whole on its own."""
 
 CONTROL_STATES = 1_000
 """A control that has not been convicted by then is a failure of the instrument."""
@@ -116,7 +121,9 @@ def _examine(
     while state.value < states:
         number = state.value
         point = points[number % len(points)]
-        (path / DATA_FILE).write_bytes(image(point, random.Random(f"{seed} {number}")))
+        drawn = random.Random(f"{seed} {number}")
+        (path / DATA_FILE).write_bytes(image(point, drawn))
+        (path / LAST_WRITE_FILE).write_bytes(point.noted if drawn.random() < NOTED_SHARE else b"")
         begun = min(point.acknowledged + 1, WRITES_AN_EPISODE)
         fault = fault_at(path, history, point.acknowledged, begun)
         doubtful = fault is not None and fault.kind == "altered"  # would it be served? A server verifies first

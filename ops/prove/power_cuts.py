@@ -32,7 +32,7 @@ WRITES_MAX = 1_000_000
 ENDS_WITHIN_S = 20.0
 WRITE_S, START_S = 0.002, 0.3
 """About what a write and the start of the process take: the moment of the cut is drawn from it."""
-CONTROLS = {"no-metasync": 60, "no-sync": 10}
+CONTROLS = {"no-metasync": 60, "no-sync": 40}
 """Weakened logs, and within how many cuts each must have lost something."""
 
 

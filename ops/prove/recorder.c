@@ -3,7 +3,7 @@
  *
  *     uint32 kind   uint32 synchronous   int64 offset   uint64 length   length bytes
  *
- * Only files called data.mdb and acknowledgements are of interest. `synchronous` says that the descriptor was
+ * Only files called data.mdb, last_write and acknowledgements are of interest. `synchronous` says that the descriptor was
  * opened with O_DSYNC: such a write is durable when it returns. A recording that fails ends the process. */
 
 #define _GNU_SOURCE
@@ -18,7 +18,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-enum kind { OTHER, WRITE, FLUSH, RESIZE, ACKNOWLEDGED };
+enum kind { OTHER, WRITE, FLUSH, RESIZE, ACKNOWLEDGED, NOTED };
 
 struct header {
     uint32_t kind, synchronous;
@@ -45,6 +45,8 @@ static enum kind kind_of(int fd) {
     path[length] = 0;
     if (called(path, "data.mdb"))
         return WRITE;
+    if (called(path, "last_write"))
+        return NOTED;
     return called(path, "acknowledgements") ? ACKNOWLEDGED : OTHER;
 }
 

@@ -27,6 +27,7 @@ class Kind(IntEnum):
     FLUSH = 2
     RESIZE = 3
     ACKNOWLEDGED = 4
+    NOTED = 5
 
 
 class Call(NamedTuple):

@@ -20,6 +20,7 @@ from es.errors import LogDamaged, LogError, LogInUse, LogMissing, LogWriteFailed
 from es.log.base import Write
 from es.log.chain import head_of
 from es.log.directory_lock import LOCK_FILE
+from es.log.last_write import LAST_WRITE_FILE
 from es.log.lmdb_log import DATA_FILE, LmdbLog
 from es.log.verify import verify
 from tests.contract.chains import IDENTITY, chain
@@ -295,7 +296,7 @@ def test_an_interrupted_creation_is_no_log_and_can_be_repeated(tmp_path: Path, m
         LmdbLog.open(path)
     with closing(LmdbLog.create(path, IDENTITY)) as log:
         assert log.identity == IDENTITY
-    assert sorted(file.name for file in path.iterdir()) == [DATA_FILE, LOCK_FILE, "lock.mdb"]
+    assert sorted(file.name for file in path.iterdir()) == [DATA_FILE, LOCK_FILE, LAST_WRITE_FILE, "lock.mdb"]
 
 
 def test_nobody_but_its_owner_may_look_into_a_log(path: Path) -> None:

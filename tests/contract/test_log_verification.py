@@ -18,6 +18,7 @@ from es.codec import Batch, decode_batch, is_canonical
 from es.errors import LogDamaged, LogError, LogMissing
 from es.log.base import EMPTY, Write
 from es.log.chain import head_of
+from es.log.last_write import LAST_WRITE_FILE, last_write
 from es.log.lmdb_log import DATA_FILE, LmdbLog
 from es.log.verify import Damage, verify, verify_in_child
 from tests.contract.chains import IDENTITY, chain
@@ -184,6 +185,57 @@ def test_the_death_of_the_process_that_read_is_damage(tmp_path: Path, harm: str,
         with pytest.raises(LogDamaged, match=what):
             verify_in_child(path)
         holder.communicate("\n", timeout=60)
+
+
+META_TXNID = 16 + 8 + 16 + 48 + 48 + 8  # page header, then MDB_meta up to mm_txnid
+
+
+@pytest.mark.parametrize("readonly", [False, True])
+def test_an_old_meta_page_that_comes_back_is_found(path: Path, readonly: bool) -> None:
+    """LMDB serves the root before the last write, and every page of that is sound."""
+    before = (path / DATA_FILE).read_bytes()[: 2 * PAGE_BYTES]
+    with closing(LmdbLog.open(path)) as log:
+        log.write(Write(chain(1, log.head())))
+    change(path, 0, lambda _: before, 2 * PAGE_BYTES)
+    with pytest.raises(LogDamaged, match="it has 2 writes, of which 3 were durable"):
+        verify_in_child(path)
+    with pytest.raises(LogDamaged):
+        LmdbLog.open(path, readonly=readonly)
+
+
+@pytest.mark.parametrize(("page", "txnid"), [(0, 6), (1, 1)], ids=["the older is newer", "the newer is older"])
+def test_a_flipped_bit_that_makes_the_older_root_the_newer_one_is_found(path: Path, page: int, txnid: int) -> None:
+    def renumber(old: bytes) -> bytes:
+        assert old == bytes([4 + page]), "LMDB numbers the two roots so after four commits"
+        return bytes([txnid])
+
+    change(path, page * PAGE_BYTES + META_TXNID, renumber)
+    with pytest.raises(LogDamaged, match="it has 1 writes, of which 2 were durable"):
+        verify_in_child(path)
+
+
+@pytest.mark.parametrize("noted", [b"", b"\0" * 40, b"torn"])
+def test_a_last_write_that_was_not_noted_accuses_nobody(path: Path, noted: bytes) -> None:
+    """After a power cut the file holds an older number or none."""
+    (path / LAST_WRITE_FILE).write_bytes(noted)
+    assert verify_in_child(path).head == head_of(BATCHES[-1])
+    with closing(LmdbLog.open(path)) as log:
+        log.write(Write(commit_seq=log.head().seq))
+    assert last_write(path) == 3
+
+
+def test_a_new_log_owes_nothing_to_the_one_before_it(path: Path) -> None:
+    (path / DATA_FILE).unlink()
+    LmdbLog.create(path, IDENTITY).close()
+    assert verify_in_child(path).head == EMPTY
+
+
+def test_a_log_from_before_writes_were_counted_is_sound(path: Path) -> None:
+    edit(path, lambda txn, meta: txn.delete(b"writes", db=meta), b"meta")
+    (path / LAST_WRITE_FILE).unlink()
+    with closing(LmdbLog.open(path)) as log:
+        log.write(Write(commit_seq=log.head().seq))
+    assert verify_in_child(path).head == head_of(BATCHES[-1])
 
 
 def test_a_missing_batch_is_found(path: Path) -> None:
