@@ -18,6 +18,7 @@ from uuid import uuid4
 import zmq
 
 from es.replication.instant import Instant
+from es.testing.real_time import Span
 from nodes import sockets, wire
 from nodes.config import ClusterConfig, FacultyConfig
 from nodes.shell import Loop, drain, read_clock
@@ -74,7 +75,9 @@ class Journal:
 
     def __init__(self) -> None:
         self.statuses: Counter[str] = Counter()
+        self.begun = 0
         self.accepted: list[Observation] = []
+        self.spans: list[Span] = []
         self.contradictions: list[str] = []
         self.new_result: NewResult | None = None
         self._awaited_epoch: int | None = None
@@ -84,19 +87,21 @@ class Journal:
         self.new_result = None
         self._awaited_epoch = epoch
 
-    def saw(self, faculty_id: int, res: Res, now_us: int) -> None:
-        """A definite result came, for the first time."""
+    def saw(self, faculty_id: int, res: Res, began_us: int) -> None:
+        """A definite result has come, for the first time; what asked for it was first sent at `began_us`."""
+        ended_us = read_clock().boot_us  # not the turn's: it may have come later than that
         self.statuses[res.status] += 1
         receipt = res.receipt
         if res.status == INVALID:
             self.contradict(faculty_id, res, "nothing invalid was asked")
         if receipt is None:
             return
+        self.spans.append(Span(began_us, ended_us, receipt.seq))
         if res.status == ACCEPTED:
             rooms = res.classrooms, res.labs, res.mobile
             self.accepted.append(Observation(res.transaction_id, faculty_id, receipt.seq, receipt.hash, *rooms))
         if self._awaited_epoch is not None and receipt.epoch > self._awaited_epoch and self.new_result is None:
-            self.new_result = NewResult(receipt.epoch, now_us)
+            self.new_result = NewResult(receipt.epoch, ended_us)
 
     def contradict(self, faculty_id: int, res: Res, why: str) -> None:
         """A client was told what it must not be told."""
@@ -139,10 +144,12 @@ class SustainedLoad:
     """The clients of one load; a `Participant` of its loop. `start`, then `drain`, then `close`.
 
     programs   at each faculty, one transaction of each under way
-    clients    at the servers, WINDOW transactions of each under way; they follow the heartbeats
+    clients    at the servers, `window` transactions of each under way; they follow the heartbeats
     """
 
-    def __init__(self, config: ClusterConfig, *, programs: int, clients: int, seed: int) -> None:
+    def __init__(
+        self, config: ClusterConfig, *, programs: int, clients: int, seed: int, window: int = WINDOW
+    ) -> None:
         self._loop = Loop()
         self._context = sockets.context()
         self.journal = Journal()
@@ -156,7 +163,7 @@ class SustainedLoad:
             for number in range(programs)
         ]
         self._clients += [
-            _ServerClient(shared, config, FIRST_CLIENT_ID + number, list(Encoding)[number % 2])
+            _ServerClient(shared, config, FIRST_CLIENT_ID + number, list(Encoding)[number % 2], window)
             for number in range(clients)
         ]
         self._failure: Exception | None = None
@@ -215,6 +222,7 @@ class _Program:
         self._name = name
         self._encoding = encoding
         self._asked: ProgramRequest | None = None
+        self._began_us = 0
         self._first: Res | None = None
         self._socket: Socket | None = None
         self._again_us = 0
@@ -227,7 +235,8 @@ class _Program:
     def on_turn(self, now: Instant) -> None:
         if self._asked is None and self.wants_more:
             self._asked = ProgramRequest(self._name, 1, 0, self._shared.terms.current(), str(uuid4()))
-            self._again_us = 0
+            self._began_us, self._again_us = now.boot_us, 0
+            self._shared.journal.begun += 1
         if self._asked is not None and now.boot_us >= self._again_us:
             self._ask(self._asked, now)
 
@@ -261,7 +270,7 @@ class _Program:
         if res.status in (UNAVAILABLE, UNKNOWN):
             self._again_us = now.boot_us + PAUSE_US
         elif self._first is None:
-            self._shared.journal.saw(self._faculty.id, res, now.boot_us)
+            self._shared.journal.saw(self._faculty.id, res, self._began_us)
             self._first, self._again_us = res, now.boot_us
             if self._shared.drawn.random() >= REPEAT_SHARE:
                 self._asked = self._first = None
@@ -274,6 +283,7 @@ class _Program:
 @dataclass(slots=True)
 class _UnderWay:
     reserve: Reserve
+    began_us: int
     answer: Answer | None = None
     first: Res | None = None
     sent_us: int = 0
@@ -282,8 +292,11 @@ class _UnderWay:
 class _ServerClient:
     """A client at the servers: a DEALER to each, arrays of messages to the one that says it is active."""
 
-    def __init__(self, shared: _Shared, config: ClusterConfig, faculty_id: int, encoding: Encoding) -> None:
+    def __init__(
+        self, shared: _Shared, config: ClusterConfig, faculty_id: int, encoding: Encoding, window: int
+    ) -> None:
         self._shared = shared
+        self._window = window
         self._faculty_id = faculty_id
         self._encoding = encoding
         self._under_way: dict[str, _UnderWay] = {}
@@ -304,11 +317,12 @@ class _ServerClient:
         return len(self._under_way)
 
     def on_turn(self, now: Instant) -> None:
-        while self.wants_more and len(self._under_way) < WINDOW:
+        while self.wants_more and len(self._under_way) < self._window:
             reserve = Reserve(
                 str(uuid4()), self._faculty_id, "Load", 1, "Load", self._shared.terms.current(), CLASSROOMS, LABS
             )
-            self._under_way[reserve.transaction_id] = _UnderWay(reserve)
+            self._under_way[reserve.transaction_id] = _UnderWay(reserve, now.boot_us)
+            self._shared.journal.begun += 1
         due = [one for one in self._under_way.values() if now.boot_us - one.sent_us >= PATIENCE_US]
         if not due:
             return
@@ -349,7 +363,7 @@ class _ServerClient:
         elif message.status == UNAVAILABLE:
             return  # asked again when patience ends, or of the next active server at once
         elif one.first is None:
-            self._shared.journal.saw(self._faculty_id, message, now.boot_us)
+            self._shared.journal.saw(self._faculty_id, message, one.began_us)
             one.first, one.sent_us = message, 0
             if self._shared.drawn.random() >= REPEAT_SHARE:
                 del self._under_way[message.transaction_id]

@@ -19,7 +19,7 @@ from nodes.config_file import render
 from ops.cluster_dir import log_directory, run_directory, write_processes, write_whole
 from ops.exits import REFUSED, Stopped
 from ops.observe import fetch_status, observe, process_names, unreadiness
-from ops.supervisor import ERROR_PREFIX, Supervisor, spawn
+from ops.supervisor import ERROR_PREFIX, Supervisor, Surround, plainly, spawn
 
 READY_WITHIN_S = 60.0
 INITIALISED_WITHIN_S = 30.0
@@ -34,8 +34,11 @@ class RunningCluster(NamedTuple):
 
 
 @contextmanager
-def running_cluster(directory: Path, config: ClusterConfig) -> Iterator[RunningCluster]:
-    """A cluster that is ready; on leaving, every process is stopped, whatever happened.
+def running_cluster(
+    directory: Path, config: ClusterConfig, surroundings: Surround = plainly
+) -> Iterator[RunningCluster]:
+    """A cluster that is ready; on leaving, every process is stopped, whatever happened. `surroundings`
+    says by its name what each process is started in.
 
     Raises Stopped with the sentence and exit code of whatever could not start.
     """
@@ -47,7 +50,7 @@ def running_cluster(directory: Path, config: ClusterConfig) -> Iterator[RunningC
     except LogInUse:
         raise Stopped(f"a cluster is already running in {directory}", REFUSED) from None
     in_force = run / "cluster.toml"
-    supervisor = Supervisor(log_directory(directory), lambda pids: write_processes(directory, pids))
+    supervisor = Supervisor(log_directory(directory), lambda pids: write_processes(directory, pids), surroundings)
     try:
         write_whole(in_force, render(config, directory))
         _initialise(directory)

@@ -15,7 +15,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
 import ops
 from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
@@ -25,6 +26,24 @@ STOP_WITHIN_S = 10.0
 READY_POLL_S = 0.05
 SENTENCE_BYTES_MAX = 65_536
 ERROR_PREFIX = "Error: "
+
+
+class Surroundings(NamedTuple):
+    """What a process is started in: `prefix` is a command line that runs another's (`ip netns exec …`),
+    `environ` has variables that are its alone."""
+
+    prefix: Sequence[str] = ()
+    environ: Mapping[str, str] = MappingProxyType({})
+
+
+PLAIN = Surroundings()
+Surround = Callable[[str], Surroundings]
+"""What to start the process of that name in."""
+
+
+def plainly(_process: str) -> Surroundings:
+    """Every process as this one is."""
+    return PLAIN
 
 
 @dataclass(slots=True)
@@ -37,12 +56,19 @@ class _Child:
 
 
 class Supervisor:
-    """The children of one cluster. `on_change` is given name -> pid whenever a process started."""
+    """The children of one cluster. `on_change` is given name -> pid whenever a process started,
+    `surroundings` says for each name what to start it in."""
 
-    def __init__(self, log_directory: Path, on_change: Callable[[Mapping[str, int]], None]) -> None:
+    def __init__(
+        self,
+        log_directory: Path,
+        on_change: Callable[[Mapping[str, int]], None],
+        surroundings: Surround = plainly,
+    ) -> None:
         log_directory.mkdir(parents=True, exist_ok=True)
         self._log_directory = log_directory
         self._on_change = on_change
+        self._surroundings = surroundings
         self._children: dict[str, _Child] = {}
 
     def start(self, commands: Mapping[str, Sequence[str]]) -> None:
@@ -115,7 +141,7 @@ class Supervisor:
     def _spawn(self, name: str, arguments: Sequence[str]) -> _Child:
         path = self._log_directory / f"{name}.log"
         with path.open("ab") as log:
-            process = spawn([*arguments, "--parent", str(os.getpid())], log)
+            process = spawn([*arguments, "--parent", str(os.getpid())], log, self._surroundings(name))
             return _Child(name, arguments, process, log.tell())
 
     def _last_sentence(self, child: _Child) -> str | None:
@@ -126,7 +152,9 @@ class Supervisor:
         return said[-1] if said else None
 
 
-def spawn(arguments: Sequence[str], log: BinaryIO) -> subprocess.Popen[bytes]:
+def spawn(
+    arguments: Sequence[str], log: BinaryIO, surroundings: Surroundings = PLAIN
+) -> subprocess.Popen[bytes]:
     """Start `aulario` with `arguments` in a process group of its own; what it says goes to `log`.
 
     It runs this very code, wherever the current directory is, and reads its configuration from the
@@ -135,8 +163,9 @@ def spawn(arguments: Sequence[str], log: BinaryIO) -> subprocess.Popen[bytes]:
     root = str(Path(ops.__file__).resolve().parents[1])
     environ = {key: value for key, value in os.environ.items() if not key.startswith("AULARIO_")}
     environ["PYTHONPATH"] = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+    environ |= surroundings.environ
     return subprocess.Popen(
-        [sys.executable, "-P", "-m", "ops.cli", *arguments],
+        [*surroundings.prefix, sys.executable, "-P", "-m", "ops.cli", *arguments],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,

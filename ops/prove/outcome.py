@@ -58,7 +58,7 @@ def command(name: str, instrument: Callable[[int, int], Outcome], *, count: int,
         except Stopped as stopped:
             click.echo(f"Error: {stopped}", err=True)
             raise click.exceptions.Exit(stopped.exit_code) from None
-        _show(outcome, output)
+        show(outcome, output)
         if outcome.failures:
             raise click.exceptions.Exit(INTEGRITY)
 
@@ -75,7 +75,8 @@ def kept(evidence: Path) -> Path:
     return Path(shutil.copy(evidence, tempfile.mkdtemp(prefix="aulario-evidence-")))
 
 
-def _show(outcome: Outcome, output: str) -> None:
+def show(outcome: Outcome, output: str) -> None:
+    """Print an outcome for a person, or as one JSON object."""
     if output == JSON:
         print_json(asdict(outcome))
         return

@@ -1,0 +1,79 @@
+"""`python -m ops.prove.links`: every way in which links, processes and clocks fail, on three hosts.
+
+Each topology has a cluster of its own, which goes through it again and again. Where namespaces are not
+permitted the same is done through relays on this host; what cannot be done there is skipped, and why is said.
+"""
+
+from __future__ import annotations
+
+import secrets
+import sys
+import time
+from statistics import median
+from typing import Any, Final
+
+import click
+
+from nodes.config import PROFILES
+from ops.exits import INTEGRITY
+from ops.output import JSON, TABLE, output_option, print_table
+from ops.prove.outcome import show
+from ops.prove.series import Series, run_series, summed_up
+from ops.prove.topologies import TOPOLOGIES
+
+COLUMNS: Final = ("topology", "runs", "failures", "unavailable ms", "results", "expected")
+"""Unavailability as median / maximum of the trials."""
+
+
+@click.command()
+@click.option("--topology", "names", multiple=True, type=click.Choice(list(TOPOLOGIES)), help="Only these.")
+@click.option("--repeat", type=click.IntRange(1), default=20, show_default=True, help="Trials of each.")
+@click.option("--profile", type=click.Choice(list(PROFILES)), default="slow", show_default=True, help="Timings.")
+@click.option("--seed", type=click.IntRange(0), help="Draw the same again (default: a new seed, printed).")
+@click.option("--loopback", is_flag=True, help="Relays on this host, even where namespaces are permitted.")
+@output_option(TABLE, JSON)
+def links(
+    names: tuple[str, ...], repeat: int, profile: str, seed: int | None, loopback: bool, output: str
+) -> None:
+    """Cut, impair, pause, kill and mislead a cluster under load; nothing may be lost, double or stale.
+
+    Exit code 4 if anything was, or a cluster did not do what it should.
+
+    \b
+    Examples:
+      python -m ops.prove.links --repeat 3
+      python -m ops.prove.links --topology primary-cut-off --topology loss -o json
+    """
+    seed = secrets.randbits(32) if seed is None else seed
+    click.echo(f"seed {seed}", err=True)
+    chosen = [TOPOLOGIES[name] for name in names or TOPOLOGIES]
+    began_s = time.monotonic()
+    series = []
+    for topology in chosen:
+        series.append(run_series(topology, repeat, profile, seed, loopback=loopback))
+        row = _row(series[-1])
+        click.echo(", ".join(f"{key} {row[key]}" for key in COLUMNS), err=True)
+        for failure in series[-1].failures:
+            click.echo(f"FAILURE {failure.what}\n  replay: {failure.replay}", err=True)
+    outcome = summed_up(series, time.monotonic() - began_s)
+    if output == TABLE:
+        print_table((_row(one) for one in series), COLUMNS)
+    show(outcome, output)
+    if outcome.failures:
+        sys.exit(INTEGRITY)
+
+
+def _row(series: Series) -> dict[str, Any]:
+    unavailable_ms = [round(trial.unavailable_ms) for trial in series.trials]
+    return {
+        "topology": series.topology.name,
+        "runs": len(series.trials),
+        "failures": len(series.failures),
+        "unavailable ms": f"{median(unavailable_ms):.0f} / {max(unavailable_ms)}" if unavailable_ms else None,
+        "results": sum(trial.verdict.results for trial in series.trials),
+        "expected": f"skipped: {series.skipped}" if series.skipped else series.topology.expected.value,
+    }
+
+
+if __name__ == "__main__":
+    links()
