@@ -108,11 +108,14 @@ class Replica:
         self.node.persisted(serial)
         if self.role is Role.PROMISING and serial >= self._promise_serial:
             self._claim("the promise is durable", now)
-        if self.leading is not None:
-            self.leading.on_persisted(now)
-            self._serve()
-        elif self.following is not None:
-            self.following.on_persisted(now.boot_us)
+        try:
+            if self.leading is not None:
+                self.leading.on_persisted(now)
+                self._serve()
+            elif self.following is not None:
+                self.following.on_persisted(now.boot_us)
+        except UnknownEvent as error:
+            self._halt_at(error)
         return self._effects()
 
     def step(self, message: Message, now: Instant) -> list[Effect]:
@@ -124,7 +127,7 @@ class Replica:
         except RemoteProtocolError:
             self.node.ignore("malformed")
         except UnknownEvent as error:
-            self.node.out.append(Halt("UNKNOWN_EVENT", f"the log holds an event this program does not know: {error}"))
+            self._halt_at(error)
         return self._effects()
 
     def tick(self, now: Instant) -> list[Effect]:
@@ -146,7 +149,7 @@ class Replica:
                 self.following.tick(now_us)
                 self._seek(now)
         except UnknownEvent as error:
-            self.node.out.append(Halt("UNKNOWN_EVENT", f"the log holds an event this program does not know: {error}"))
+            self._halt_at(error)
         return self._effects()
 
     # -- messages
@@ -317,6 +320,9 @@ class Replica:
 
     def _halt(self, code: str, sentence: str) -> None:
         self.node.out.append(Halt(code, sentence))
+
+    def _halt_at(self, event: UnknownEvent) -> None:
+        self._halt("UNKNOWN_EVENT", f"the log holds an event this program does not know: {event}")
 
     def _effects(self) -> list[Effect]:
         effects, self.node.out = self.node.out, []

@@ -27,7 +27,7 @@ CATALOG = Catalog.of(
 )
 """Few rooms, so that labs run out, classrooms are lent and requests are denied."""
 
-BOUNDS = Bounds(open_terms_max=3, holds_max=7)
+BOUNDS = Bounds(holds_max=7)
 """Tight, so that BUSY is met too."""
 
 OPEN_TERMS = 2
@@ -45,7 +45,7 @@ def machine() -> Rooms:
 
 @dataclass(slots=True)
 class Client:
-    """`steps` are the commands still to come; `command` is the one that waits for its answer."""
+    """`command` is the one that waits for its answer, `plan` what will be said to a proposal."""
 
     name: int
     faculty_id: int
@@ -146,7 +146,9 @@ class RoomsLoad:
         if isinstance(answer, Proposal) and client.plan == "never":
             return  # asked again by `_repeat` until the hold has expired
         client.command = None
-        if client is self.registrar:
+        if isinstance(command, CloseTerm):
+            if answer.code == commands.UNKNOWN_TERM:  # a request under way may open it yet: use and close it later
+                self.terms.insert(0, command.term)
             return
         step = self._next_step(client, command, answer)
         delay_us = self.random.randint(*THINK_US)
@@ -160,10 +162,10 @@ class RoomsLoad:
         match command, answer:
             case Reserve(), Proposal():
                 return Answer(command.transaction_id, client.faculty_id, client.plan == "accept")
-            case (Reserve() | Answer()), Result(status=commands.ACCEPTED) if draw < 0.5:
+            case ((Reserve() | Answer()), Result(status=commands.ACCEPTED)) if draw < 0.5:
                 actor = f"faculty:{client.faculty_id}" if draw < 0.4 else "registrar"
                 return Release(command.transaction_id, client.faculty_id, actor, "the roof leaks")
-            case (Reserve() | Answer() | Release()), Result() if draw < 0.7:
+            case ((Reserve() | Answer() | Release()), Result()) if draw < 0.7:
                 return self._repetition(command.transaction_id, client.faculty_id)
         return None
 
@@ -185,6 +187,7 @@ class RoomsLoad:
         self.cluster.after(self.random.randint(*TERM_US), self._close_term)
         if self.registrar.command is None:
             term = self.terms.pop(0)
-            self.terms.append(f"term-{self.terms_ever}")
-            self.terms_ever += 1
+            if len(self.terms) < OPEN_TERMS:
+                self.terms.append(f"term-{self.terms_ever}")
+                self.terms_ever += 1
             self._ask(self.registrar, CloseTerm(term, "registrar"))

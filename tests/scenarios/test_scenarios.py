@@ -1,4 +1,5 @@
-"""Each script plays as its file says, line by line. A changed trace is reviewed as a diff: `pytest tests/scenarios --rewrite`."""
+"""Each script plays as its file says, line by line. `pytest tests/scenarios --rewrite` writes the traces anew: review
+them as a diff."""
 
 from __future__ import annotations
 

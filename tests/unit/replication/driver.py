@@ -12,7 +12,17 @@ from es.log.memory import MemoryLog
 from es.machine import Machine
 from es.replication.effects import WITNESS, Answer, Answers, Effect, Emit, Persist, Publish, Refusal, Tell
 from es.replication.instant import Instant
-from es.replication.messages import Ack, Beacon, BeaconAck, CompareAndSwap, Member, Message, Register, Registered, members
+from es.replication.messages import (
+    Ack,
+    Beacon,
+    BeaconAck,
+    CompareAndSwap,
+    Member,
+    Message,
+    Register,
+    Registered,
+    members,
+)
 from es.replication.replica import Replica
 from es.replication.timing import Timing
 from es.testing.ledger import Credit, Ledger, Total
@@ -126,7 +136,9 @@ class Driver:
         assert self.replica.active
         self.clear()
 
-    def ack(self, member: Member = B, seq: int | None = None, epoch: int | None = None, hash_: bytes | None = None) -> None:
+    def ack(
+        self, member: Member = B, seq: int | None = None, epoch: int | None = None, hash_: bytes | None = None
+    ) -> None:
         """`member` has made everything up to `seq` durable."""
         seq = self.head_seq if seq is None else seq
         found = self.replica.node.chain.hash_at(seq) or bytes(32)
@@ -136,9 +148,7 @@ class Driver:
         """`member` answers a beacon sent at `sent_us`, with everything durable and folded up to `seq`."""
         seq = self.head_seq if seq is None else seq
         hash_ = self.replica.node.chain.hash_at(seq) or bytes(32)
-        self.give(
-            BeaconAck(CLUSTER, self.epoch, member, self.now_us if sent_us is None else sent_us, seq, hash_, seq)
-        )
+        self.give(BeaconAck(CLUSTER, self.epoch, member, self.now_us if sent_us is None else sent_us, seq, hash_, seq))
 
     def join(self) -> None:
         """`b` is heard, becomes pending, is counted in; the next epoch opens with both."""

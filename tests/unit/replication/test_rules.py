@@ -18,6 +18,7 @@ from es.replication.messages import (
     Frame,
     Granted,
     Heartbeat,
+    Member,
     Mismatch,
     Outdated,
     Prevote,
@@ -26,7 +27,7 @@ from es.replication.messages import (
 )
 from es.replication.transitions import Role
 from es.testing.ledger import Credit, Credited, Total
-from tests.unit.replication.driver import CLUSTER, TIMING, A, B, Driver, Member, credited, refused, register
+from tests.unit.replication.driver import CLUSTER, TIMING, A, B, Driver, credited, refused, register
 
 GRACE_MS = TIMING.grace_us / 1_000
 SHRINK_MS = TIMING.shrink_us / 1_000
@@ -342,7 +343,7 @@ def test_r5_nothing_is_served_before_the_epochs_first_batch_has_committed(backup
     backup.tick(2 * BEACON_MS)
     backup.grant_swap()
     backup.ask("read", Total())
-    assert not backup.replica.active
+    assert backup.replica.role is Role.OPENING
     assert backup.answers() == []
     backup.fsync()
     assert backup.replica.active
@@ -398,8 +399,8 @@ def test_r6_a_wiped_disk_is_another_member() -> None:
 def test_r6b_those_who_wait_survive_the_own_epochs(pair: Driver) -> None:
     pair.ask("w", Credit("x", 5))
     pair.fsync()
-    pair.ask("late", Credit("y", 1))
     pair.tick(SHRINK_MS + 1)
+    pair.ask("late", Credit("y", 1))
     pair.grant_swap()
     pair.fsync()
     assert credited(pair) == {"w": Credited("x", 5), "late": Credited("y", 6)}

@@ -1,0 +1,126 @@
+"""The witness: who may change the register, and every refusal by its name."""
+
+from __future__ import annotations
+
+import pytest
+
+from es.replication.messages import (
+    Ack,
+    CompareAndSwap,
+    Granted,
+    Heartbeat,
+    Member,
+    Message,
+    Prevote,
+    Register,
+    Registered,
+)
+from es.replication.timing import Timing
+from es.replication.witness import Reply, Save, Witness, WitnessEffect
+
+TIMING = Timing()
+A, B, STRANGER = Member("a", "a1"), Member("b", "b1"), Member("c", "c1")
+REGISTER = Register("c", 7, A, (A, B), 4, "a-life")
+LATER_US = 10 * TIMING.grace_us
+
+
+def witness(silent_us: int = TIMING.grace_us) -> Witness:
+    """It started long ago and last heard the primary `silent_us` before LATER_US."""
+    keeper = Witness(REGISTER, TIMING, 0)
+    keeper.step(Heartbeat("c", 7, A), LATER_US - silent_us)
+    return keeper
+
+
+def prevote(epoch: int = 7, member: Member = B) -> Prevote:
+    return Prevote("c", epoch, member)
+
+
+def swap(epoch: int = 7, member: Member = B, primary: Member = B, in_sync: tuple[Member, ...] = (B,)) -> CompareAndSwap:
+    return CompareAndSwap("c", epoch, member, primary, in_sync, "b-life")
+
+
+def granted(effects: list[WitnessEffect]) -> list[Granted]:
+    return [one.message for one in effects if isinstance(one, Reply) and isinstance(one.message, Granted)]
+
+
+def test_a_backup_in_sync_gets_its_prevote_when_the_primary_is_silent_here_too() -> None:
+    effects = witness().step(prevote(), LATER_US)
+    assert granted(effects) == [Granted("c", 7, B)]
+    assert effects[-1] == Reply("b", Registered(REGISTER))
+
+
+@pytest.mark.parametrize(
+    ("silent_us", "message", "why"),
+    [
+        (TIMING.grace_us, prevote(epoch=6), "prevote for another epoch"),
+        (TIMING.grace_us, prevote(epoch=8), "prevote for another epoch"),
+        (TIMING.grace_us, prevote(member=STRANGER), "prevote of a node not in sync"),
+        (TIMING.grace_us, prevote(member=Member("b", "b2")), "prevote of a node not in sync"),
+        (TIMING.grace_us, prevote(member=A), "prevote of the primary"),
+        (TIMING.grace_us - 1, prevote(), "prevote while the primary lives"),
+        (TIMING.grace_us, swap(epoch=6), "swap of another epoch"),
+        (TIMING.grace_us, swap(epoch=8), "swap of another epoch"),
+        (TIMING.grace_us, swap(member=STRANGER, primary=STRANGER, in_sync=(STRANGER,)), "swap of a node not in sync"),
+        (TIMING.grace_us, swap(primary=A, in_sync=(B,)), "swap without its primary in sync"),
+        (TIMING.grace_us, swap(primary=A, in_sync=(A,)), "swap without its author"),
+        (TIMING.grace_us, Heartbeat("another", 7, A), "another cluster"),
+        (TIMING.grace_us, Ack("c", 7, B, 1, bytes(32)), "not for a witness"),
+    ],
+)
+def test_a_refusal_is_named_and_changes_nothing(silent_us: int, message: Message, why: str) -> None:
+    keeper = witness(silent_us)
+    effects = keeper.step(message, LATER_US)
+    assert keeper.ignored == {why: 1}
+    assert keeper.register == REGISTER
+    assert granted(effects) == []
+    assert not any(isinstance(effect, Save) for effect in effects)
+
+
+def test_an_empty_witness_grants_nothing() -> None:
+    keeper = Witness(None, TIMING, 0)
+    for message in (Heartbeat("c", 7, A), prevote(), swap()):
+        assert keeper.step(message, LATER_US) == []
+    assert keeper.ignored == {"empty witness": 3}
+
+
+def test_a_witness_grants_no_prevote_for_grace_after_its_start() -> None:
+    keeper = Witness(REGISTER, TIMING, LATER_US)
+    assert granted(keeper.step(prevote(), LATER_US + TIMING.grace_us - 1)) == []
+    assert granted(keeper.step(prevote(), LATER_US + TIMING.grace_us)) == [Granted("c", 7, B)]
+
+
+def test_a_witness_that_started_later_than_it_heard_grants_none_either() -> None:
+    keeper = Witness(REGISTER, TIMING, LATER_US)
+    keeper.heard_us[A] = 0
+    keeper.step(prevote(), LATER_US + 1)
+    assert keeper.ignored == {"prevote just after the start": 1}
+
+
+def test_a_swap_is_saved_before_it_is_answered_and_names_its_author() -> None:
+    keeper = witness()
+    save, reply = keeper.step(swap(), LATER_US)
+    changed = Register("c", 8, B, (B,), 4, "b-life")
+    assert (save, reply) == (Save(changed), Reply("b", Registered(changed)))
+    assert keeper.register == changed
+
+
+def test_of_two_swaps_of_one_epoch_the_first_wins() -> None:
+    keeper = witness()
+    keeper.step(swap(), LATER_US)
+    effects = keeper.step(swap(member=A, primary=A, in_sync=(A,)), LATER_US)
+    assert effects == [Reply("a", Registered(Register("c", 8, B, (B,), 4, "b-life")))]
+    assert keeper.changes == 1
+
+
+def test_strangers_do_not_fill_its_memory() -> None:
+    keeper = witness()
+    for number in range(1_000):
+        keeper.step(Heartbeat("c", 7, Member(f"n{number}", "1")), LATER_US)
+    assert set(keeper.heard_us) == {A}
+
+
+def test_every_message_of_a_primary_proves_that_it_lives() -> None:
+    keeper = witness(silent_us=5 * TIMING.grace_us)
+    keeper.step(swap(member=A, primary=B, in_sync=(B,)), LATER_US)
+    assert granted(keeper.step(prevote(), LATER_US)) == []
+    assert keeper.ignored == {"swap without its author": 1, "prevote while the primary lives": 1}
