@@ -18,7 +18,10 @@ EXT4_IOC_SHUTDOWN = 0x8004587D
 EXT4_GOING_FLAGS_NOLOGFLUSH = 2
 """Stop at once: neither cached pages nor the journal reach the disk any more."""
 
-LOOP_DISK_BYTES = 48 << 20
+FSCK_REPAIRED = 1
+"""e2fsck's exit status up to which the file system is sound afterwards."""
+
+LOOP_DISK_BYTES = 32 << 20
 
 
 @contextmanager
@@ -34,7 +37,8 @@ def scratch() -> Iterator[Path]:
 
 class LoopDisk:
     """An ext4 on a loop device. Unmounting after `cut_power` forgets whatever had not reached the device;
-    mounting again replays the journal, as a host does that comes back."""
+    mounting again replays the journal, as a host does that comes back. What is mounted again is a copy of the
+    image: a process that has a mount namespace of its own may keep the first one, shut down, in the kernel."""
 
     def __init__(self, directory: Path) -> None:
         """Make it in `directory`; not mounted yet. NotPermitted if its tools are missing."""
@@ -53,7 +57,11 @@ class LoopDisk:
 
     def unmount(self) -> None:
         """Nobody may have a file open there."""
+        subprocess.run(["sync", "-f", self.path], check=False, stderr=subprocess.DEVNULL)  # a disk without power cannot
         subprocess.run(["umount", self.path], check=True)
+        used = self.image.rename(self.image.with_suffix(".used"))
+        shutil.copyfile(used, self.image)
+        used.unlink()
 
     def cut_power(self) -> None:
         """From now on nothing reaches the device; every call that wants to fails."""
@@ -62,6 +70,11 @@ class LoopDisk:
             fcntl.ioctl(fd, EXT4_IOC_SHUTDOWN, struct.pack("I", EXT4_GOING_FLAGS_NOLOGFLUSH))
         finally:
             os.close(fd)
+
+    def repair(self) -> None:
+        """Clear the mark of an error, as an operator does before mounting again. Not while mounted."""
+        done = subprocess.run(["e2fsck", "-fy", self.image], capture_output=True, text=True, check=False)
+        assert done.returncode <= FSCK_REPAIRED, done.stdout
 
     def turn_read_only(self) -> None:
         """What ext4 does when it meets an error: nobody may write any more, files open to be written included."""

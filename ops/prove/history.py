@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from es.codec import Batch, Entry, encode_batch
-from es.errors import LogError
+from es.errors import LogDamaged, LogError, LogMissing
 from es.log.base import EMPTY, EventLog, Head, Identity, Write
 from es.log.chain import Durable, head_of
 from es.log.lmdb_log import LmdbLog
+from es.log.verify import verify_in_child
 
 IDENTITY = Identity(cluster_id="proof", node="a", incarnation="5eed")
 WRITES_RECORD = "writes"
@@ -122,3 +123,15 @@ def fault_at(path: Path, history: History, acknowledged: int, begun: int) -> Fau
             return fault(log, history, acknowledged, begun)
     except LogError as error:
         return Fault(error.code, str(error))
+
+
+def fault_on_start(path: Path, history: History, acknowledged: int) -> Fault | None:
+    """`fault_at`, for a log that a single writer left, and verified first as a server does. With `acknowledged`
+    -1 not even its creation was: then there may be none."""
+    try:
+        verify_in_child(path)
+    except LogMissing as missing:
+        return None if acknowledged < 0 else Fault("lost", str(missing))
+    except LogDamaged as damage:
+        return Fault(damage.code, str(damage))
+    return fault_at(path, history, max(acknowledged, 0), max(acknowledged, 0) + 1)

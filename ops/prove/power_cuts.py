@@ -17,10 +17,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from es.errors import LogDamaged, LogMissing
-from es.log.verify import verify_in_child
 from ops.prove.disks import LoopDisk, mounted, scratch
-from ops.prove.history import Fault, History, fault_at
+from ops.prove.history import Fault, History, fault_on_start
 from ops.prove.outcome import Failure, Outcome, command, kept, replay
 
 NAME = "power_cuts"
@@ -80,7 +78,7 @@ def _cuts(disk: LoopDisk, count: int, seed: int, *weaknesses: str) -> Iterator[C
             wanted = drawn.randint(0, ACKNOWLEDGED_MAX) if acknowledged >= 0 else 0
             acknowledged = max(acknowledged, _written_until_cut(disk, log, history_seed, wanted, drawn, weaknesses))
         with mounted(disk):
-            yield Cut(acknowledged, _fault(log, History(history_seed), acknowledged))
+            yield Cut(acknowledged, fault_on_start(log, History(history_seed), acknowledged))
 
 
 def _written_until_cut(
@@ -100,16 +98,6 @@ def _written_until_cut(
         writer.kill()
         writer.wait()
     return max((int(line) for line in said if line.strip().isdigit()), default=-1)
-
-
-def _fault(log: Path, history: History, acknowledged: int) -> Fault | None:
-    try:
-        verify_in_child(log)
-    except LogMissing as missing:
-        return None if acknowledged < 0 else Fault("lost", str(missing))
-    except LogDamaged as damage:
-        return Fault(damage.code, str(damage))
-    return fault_at(log, history, max(acknowledged, 0), max(acknowledged, 0) + 1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,87 @@
+"""`python -m ops.prove.failing_calls`: one call of a log's writer fails, stalls or is the last.
+
+Each run starts a writer on a new log and lets one call meet a fault, wherever in its life. A failing call must
+end the writing with a LogWriteFailed (or the creation with a LogError), a stall must change nothing, and whatever
+happens the log must be sound afterwards and hold every acknowledged write.
+"""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from es.errors import LogError, LogWriteFailed
+from ops.prove.disks import scratch
+from ops.prove.history import Fault, History, fault_on_start
+from ops.prove.injection import Injection, check_permitted
+from ops.prove.outcome import Failure, Outcome, command, replay
+
+NAME = "failing_calls"
+WRITES = 25
+CALLS_MAX = 32
+"""The fault strikes one of so many first calls of its kind."""
+ENDS_WITHIN_S = 60.0
+
+FAULTS = ("error=EIO", "error=ENOSPC", "error=EROFS", "delay_exit=100000", "signal=KILL")
+CALLS = ("fdatasync", "pwrite64", "writev", "fsync")
+MET_EVERY_WRITE = ("fdatasync", "pwrite64")
+
+
+def failing_calls(count: int, seed: int) -> Outcome:
+    """`count` writers, each kind of fault on each kind of call in turn."""
+    check_permitted()
+    began_s = time.monotonic()
+    drawn = random.Random(f"failing calls {seed}")
+    endings: Counter[str] = Counter()
+    failures: list[Failure] = []
+    with scratch() as directory:
+        for number in range(count):
+            fault = FAULTS[number % len(FAULTS)]
+            call = drawn.choice(CALLS)
+            when = drawn.randint(1, CALLS_MAX) if call in MET_EVERY_WRITE else drawn.randint(1, 3)
+            injection = Injection(call, fault, str(when))
+            ending, wrong = _struck(directory / f"{number}", seed + number, injection)
+            endings[f"{fault}: {ending}"] += 1
+            if wrong is not None:
+                what = f"run {number}, {injection}: {ending}: {wrong.kind}: {wrong.what}"
+                failures.append(Failure(what, replay(NAME, number + 1, seed)))
+    details = {"seed": seed, **dict(sorted(endings.items()))}
+    return Outcome(NAME, count, tuple(failures), round(time.monotonic() - began_s, 1), details)
+
+
+def _struck(path: Path, seed: int, injection: Injection) -> tuple[str, Fault | None]:
+    """How a writer ended that met the fault, and what is wrong with that or with the log it left."""
+    injecting = ["strace", "-o", "/dev/null", "-qq", *injection.options()]
+    writing = [sys.executable, "-m", "ops.prove.writer", str(path), str(seed), str(WRITES), "/dev/stdout"]
+    done = subprocess.run(
+        [*injecting, *writing], stdout=subprocess.PIPE, text=True, timeout=ENDS_WITHIN_S, check=False
+    )
+    said = done.stdout.splitlines()
+    acknowledged = max((int(line) for line in said if line.isdigit()), default=-1)
+    refused = said[-1].split()[1] if said and said[-1].startswith("failed") else None
+    if refused is not None:
+        ending = refused
+    elif done.returncode:
+        ending = "killed"
+    else:
+        ending = "finished" if acknowledged == WRITES else "stopped silently"
+    return ending, _wrong_ending(ending, injection) or fault_on_start(path, History(seed), acknowledged)
+
+
+def _wrong_ending(ending: str, injection: Injection) -> Fault | None:
+    """A fault that the writer met may end it in one way only; one that it did not meet, in none."""
+    failing = injection.fault.startswith("error")
+    allowed = {"finished"}
+    if failing:
+        allowed |= {LogWriteFailed.code, LogError.code}
+    elif injection.fault == "signal=KILL":
+        allowed.add("killed")
+    return None if ending in allowed else Fault("ending", f"not one of {sorted(allowed)}")
+
+
+if __name__ == "__main__":
+    sys.exit(command(NAME, failing_calls, count=100, what="Let one call of a log's writer fail, stall or kill.")())
