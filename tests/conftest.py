@@ -2,8 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 
 # An example that takes long on a busy machine is no failure; one that fails prints how to run it again.
 settings.register_profile("aulario", deadline=None, print_blob=True)
 settings.load_profile("aulario")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--rewrite", action="store_true", help="Write the traces of scenarios anew instead of comparing them."
+    )

@@ -71,9 +71,10 @@ class Driver:
         self.now_us += int(after_ms * 1_000)
         self.take(self.replica.tick(self.now))
 
-    def fsync(self) -> None:
-        """Everything asked for is written, also what that leads to."""
-        while self.writes:
+    def fsync(self, writes_max: int = 1_000) -> None:
+        """What was asked for is written, also what that leads to."""
+        while self.writes and writes_max:
+            writes_max -= 1
             persist = self.writes.popleft()
             self.log.write(persist.write)
             self.take(self.replica.persisted(persist.serial, self.now))

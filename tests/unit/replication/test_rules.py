@@ -26,7 +26,7 @@ from es.replication.messages import (
     RolledBack,
 )
 from es.replication.transitions import Role
-from es.testing.ledger import Credit, Credited, Total
+from es.testing.ledger import Credit, Credited, Ledger, Total
 from tests.unit.replication.driver import CLUSTER, TIMING, A, B, Driver, credited, refused, register
 
 GRACE_MS = TIMING.grace_us / 1_000
@@ -245,6 +245,10 @@ def test_r4_a_member_below_the_commit_point_is_not_counted_in(alone: Driver) -> 
     alone.ack_beacon(seq=behind)
     alone.tick(1)
     assert alone.asked_witness() is None
+    alone.clear()
+    alone.ask("not kept waiting", Credit("y", 1))
+    alone.fsync()
+    assert credited(alone) == {"not kept waiting": Credited("y", 6)}
     alone.ack_beacon(sent_us=alone.now_us + 1)
     alone.tick(1)
     assert alone.asked_witness() is not None
@@ -293,6 +297,28 @@ def test_r5_promise_is_durable_before_the_claim(backup: Driver) -> None:
     swap = backup.asked_witness()
     assert swap is not None
     assert (swap.epoch, swap.primary, swap.in_sync) == (3, B, (B,))
+
+
+def test_r5_an_earlier_write_is_not_the_promise_and_is_not_acknowledged_after_it(backup: Driver) -> None:
+    backup.give(frame(batch_after(backup, 5)))
+    backup.tick(GRACE_MS)
+    backup.give(Granted(CLUSTER, 3, B))
+    backup.fsync(writes_max=1)
+    assert backup.log.head().seq == 1
+    assert backup.asked_witness() is None
+    backup.fsync()
+    assert backup.asked_witness() is not None
+    assert backup.told(Ack) == []
+
+
+def test_r5_a_promise_outlives_a_restart(backup: Driver) -> None:
+    backup.tick(GRACE_MS)
+    backup.give(Granted(CLUSTER, 3, B))
+    backup.fsync()
+    again = Driver(B, backup.log, now_us=backup.now_us + 1_000)
+    again.give(frame(batch_after(again, 5)))
+    assert again.head_seq == 0
+    assert again.replica.node.ignored["stale epoch"] == 1
 
 
 def test_r5_nobody_is_asked_while_the_primary_speaks(backup: Driver) -> None:
@@ -518,11 +544,24 @@ def test_r9_a_primary_whose_disk_hangs_falls_silent_and_speaks_again(pair: Drive
     assert len(pair.told(Heartbeat, WITNESS)) == 1
 
 
-def test_r9_a_hanging_disk_does_not_make_the_loop_spin(pair: Driver) -> None:
-    pair.ask("w", Credit("x", 5))
-    pair.now_us += TIMING.stall_us + 1
-    pair.tick(BEACON_MS)
-    assert pair.replica.deadline(pair.now) == pair.now_us + TIMING.beacon_us
+class AlwaysDue(Ledger):
+    """A ledger with a deadline that has passed."""
+
+    def fresh(self) -> AlwaysDue:
+        return AlwaysDue()
+
+    def next_deadline(self) -> int | None:
+        return 1
+
+
+@pytest.mark.parametrize("machine", [Ledger(), AlwaysDue()], ids=["nothing due", "something due"])
+def test_r9_a_hanging_disk_does_not_make_the_loop_spin(machine: Ledger) -> None:
+    driver = Driver(machines=[machine])
+    driver.become_primary()
+    driver.ask("w", Credit("x", 5))
+    driver.now_us += TIMING.stall_us + 1
+    driver.tick(BEACON_MS)
+    assert driver.replica.deadline(driver.now) == driver.now_us + TIMING.beacon_us
 
 
 def test_r9_who_is_halted_says_nothing(backup: Driver) -> None:
