@@ -52,22 +52,22 @@ FOUND_AT: dict[str, Place] = {
 
 
 class Regression(NamedTuple):
-    """A schedule that failed before the fault was mended. `mutant` has the same fault and is found there still,
-    unless the harness has drawn other faults since; FOUND_AT says where it is found then."""
+    """A schedule that failed before the fault was mended. The harness has drawn otherwise since for the older ones;
+    `mutant` has the same fault again, and FOUND_AT says where that is found now."""
 
     place: Place
     mutant: str
     sentence: str
 
 
+_LATE_ANSWER = "a late answer of the repair channel was taken for the answer to the present question"
+_EARLIER_LIFE = "a restarted primary took an earlier life's swap for its own and resumed an epoch: a register names its life"
+
 REGRESSIONS: tuple[Regression, ...] = (
-    Regression(Place(LEDGER, 5), "late repair answer", "a late Mismatch was taken for the answer to the present Fetch"),
-    Regression(Place(LEDGER, 1102), "late repair answer", "the same, with a history cut below its commit point"),
-    Regression(
-        Place(LEDGER, 133), "swap of an earlier life",
-        "a restarted primary took its earlier life's swap for its own and resumed an epoch: a register names its life",
-    ),
-    Regression(Place(LEDGER, 532), "swap of an earlier life", "the same, after a crash between claim and answer"),
+    Regression(Place(LEDGER, 5), "late repair answer", _LATE_ANSWER),
+    Regression(Place(LEDGER, 1102), "late repair answer", _LATE_ANSWER),
+    Regression(Place(LEDGER, 133), "swap of an earlier life", _EARLIER_LIFE),
+    Regression(Place(LEDGER, 532), "swap of an earlier life", _EARLIER_LIFE),
     Regression(
         Place(ROOMS, 400), "cut batch read from the log",
         "a batch already cut off but still on disk answered for the chain, and a late Mismatch was believed",
