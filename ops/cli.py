@@ -24,6 +24,7 @@ VERBS = {
     "audit": _Verb("ops.audit", "audit", "Check what the logs say."),
     "config": _Verb("ops.config_commands", "config", "Show or validate a configuration."),
     "demo": _Verb("ops.demo", "demo", "Run a whole cluster and the reference load, then sum up."),
+    "drill": _Verb("ops.drill", "drill", "Kill, freeze or cut off a primary under load; measure."),
     "faculty": _Verb("ops.processes", "faculty", "Run one faculty."),
     "init": _Verb("ops.config_commands", "init", "Write a configuration and make the data directories."),
     "log": _Verb("ops.log_commands", "log", "Read a node's event log."),

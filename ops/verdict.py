@@ -34,6 +34,7 @@ class Verdict:
     contradictions      results told again otherwise, or refused as invalid
     violations          everything the checker objects to, in sentences
     epochs, expired     epochs begun and holds expired since the load began
+    clock_anomalies     jumps of the primary's wall clock that it noted since then
     """
 
     requests: int
@@ -47,6 +48,7 @@ class Verdict:
     logs_equal: bool
     epochs: Sequence[kernel.EpochStarted]
     expired: int
+    clock_anomalies: int
     events: int
 
     @property
@@ -69,15 +71,16 @@ class Verdict:
 def judge(config: ClusterConfig, loads: Sequence[SustainedLoad], began_seq: int) -> Verdict:
     """Hold the journals of drained loads against the logs of a cluster at rest."""
     journals = [load.journal for load in loads]
-    epochs, expired = [], 0
+    epochs: list[kernel.EpochStarted] = []
+    others: Counter[str] = Counter()
     with opened(config.servers[0].data) as log:
         for batch in committed(log, began_seq + 1):
             for entry in batch.entries:
-                if entry.application == kernel.APPLICATION and entry.type == "EpochStarted":
-                    started = kernel.read(entry)
-                    assert isinstance(started, kernel.EpochStarted)
-                    epochs.append(started)
-                expired += entry.type == "Expired"
+                others[entry.type] += 1
+                if entry.application == kernel.APPLICATION:
+                    event = kernel.read(entry)
+                    if isinstance(event, kernel.EpochStarted):
+                        epochs.append(event)
         violations = check_rooms(committed(log), chain.from_iterable(journal.accepted for journal in journals))
         events = log.commit_seq()
     broken = Counter(violation.rule for violation in violations)
@@ -92,7 +95,8 @@ def judge(config: ClusterConfig, loads: Sequence[SustainedLoad], began_seq: int)
         violations=[f"seq {seq}: {rule}: {sentence}" for seq, rule, sentence in violations],
         logs_equal=first_difference(tuple(server.data for server in config.servers)) is None and at_rest(config),
         epochs=epochs,
-        expired=expired,
+        expired=others["Expired"],
+        clock_anomalies=others["ClockAnomaly"],
         events=events,
     )
 

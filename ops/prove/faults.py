@@ -42,13 +42,14 @@ class Role(StrEnum):
 
 @dataclass(slots=True, frozen=True)
 class Scene:
-    """A cluster in its lab, who leads it, and what chance decides in this trial."""
+    """A cluster in its lab, who leads it in which epoch, and what chance decides in this trial."""
 
     lab: Lab
     cluster: RunningCluster
     clocks: WallClocks | None
     primary: str
     backup: str
+    epoch: int
     drawn: random.Random
 
     def points(self, role: Role) -> tuple[str, ...]:
@@ -150,8 +151,15 @@ class Pause:
         lasts_s = math.exp(scene.drawn.uniform(math.log(self.least_ms), math.log(self.most_ms))) / 1_000
         os.killpg(group, signal.SIGSTOP)
         until_s = time.monotonic() + lasts_s
+
+        def turn() -> bool:
+            over = time.monotonic() >= until_s
+            if over:
+                os.killpg(group, signal.SIGCONT)
+            return over
+
         try:
-            yield lambda: time.monotonic() >= until_s
+            yield turn
         finally:
             os.killpg(group, signal.SIGCONT)
 

@@ -27,6 +27,11 @@ class Expected(Enum):
     WAITS = "no result, no epoch: nobody may decide"
     SAFE = "whatever is safe"
 
+    @property
+    def serves(self) -> bool:
+        """Whether clients must get results of what they ask for while the fault lasts."""
+        return self not in (Expected.WAITS, Expected.SAFE)
+
 
 @dataclass(slots=True, frozen=True)
 class Topology:

@@ -8,18 +8,18 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Any, Final
 
 from es.testing.real_time import Span
 from nodes.shell import read_clock
 from nodes.sustained_load import SustainedLoad
 from ops.cluster import RunningCluster
 from ops.observe import observe, unreadiness
-from ops.prove.faults import ClockJump, Scene
+from ops.prove.faults import ClockJump, Role, Scene
 from ops.prove.labs import Lab
 from ops.prove.topologies import Expected, Topology
 from ops.prove.wall_clock import WallClocks
-from ops.verdict import Verdict, drain, head_seq, judge, until
+from ops.verdict import Verdict, at_rest, drain, head_seq, judge, until
 
 FIRST_RESULTS_WITHIN_S: Final = 20.0
 SEEN_WITHIN_S: Final = 45.0
@@ -42,10 +42,11 @@ class Clients:
 
 @dataclass(slots=True, frozen=True)
 class Trial:
-    """What was seen. Times are in ms; those of a takeover are None where none was expected.
+    """What was seen. Times are in ms.
 
-    detect_ms, promote_ms   from the log: silence when the backup acted, and from then to its first batch
-    first_reply_ms          from the fault to the first result of the next epoch, at the clients
+    detect_ms, promote_ms   from the log: silence when a backup acted, and from then to its first batch;
+                            None if none did
+    first_reply_ms          from the fault to the first result of a later epoch, at the clients of host c
     unavailable_ms          longest time without a result at the clients of host c, from the fault to the end
     packets_lost            taken away by the lab; None where it does not see packets
     """
@@ -61,13 +62,16 @@ class Trial:
 
 
 @dataclass(slots=True)
-class _Course:
-    """Boot times in µs: the fault was there, and was about to be undone."""
+class Course:
+    """How a fault went. Boot times in µs: it was there, and was about to be undone; `epoch` is the highest
+    that a server knew then; `was_seen` says whether what is expected was."""
 
-    began_us: int = 0
-    ended_us: int = 0
-    was_seen: bool = False
-    packets_lost: int | None = None
+    began_us: int
+    ended_us: int
+    epoch: int
+    was_seen: bool
+    first_reply_ms: float | None
+    packets_lost: int | None
 
 
 def run_trial(
@@ -77,39 +81,40 @@ def run_trial(
 
     Raises Stopped if a process ends that should not, or the cluster does not heal; NotPermitted.
     """
-    drawn = random.Random(f"{topology.name} {seed}")
-    before = _await_ready(cluster)
-    active = next(server for server in before["servers"] if server["active"])
-    backup = next(server["name"] for server in before["servers"] if not server["active"])
-    scene = Scene(lab, cluster, clocks, active["name"], backup, drawn)
+    scene = set_scene(lab, cluster, clocks, random.Random(f"{topology.name} {seed}"))
+    until(lambda: at_rest(lab.config), HEALED_WITHIN_S, ())  # the epoch in which both are in sync stands in the log
     began_seq = head_seq(lab.config)
-    with _loads(lab, clients, seed) as loads:
-        ours = loads[0]
-        until(lambda: ours.journal.statuses.total() > 0, FIRST_RESULTS_WITHIN_S, loads)
-        ours.journal.await_epoch_after(active["epoch"])
-        course = _strike(scene, topology, loads)
+    with under_load(lab, clients, seed) as loads:
+        course = strike(scene, topology, loads, lab.config.timing.grace_ms + HELD_BEYOND_GRACE_MS)
         healing_s = time.monotonic()
-        _await_ready(cluster)
+        await_ready(cluster)
         heal_ms = (time.monotonic() - healing_s) * 1_000
         drain(lab.config, loads)
     verdict = judge(lab.config, loads, began_seq)
-    first, takeover = ours.journal.new_result, topology.expected is Expected.TAKEOVER
-    promoted = next((epoch for epoch in verdict.epochs if epoch.cause == "failover"), None) if takeover else None
+    promoted = next((epoch for epoch in verdict.epochs if epoch.cause == "failover"), None)
     return Trial(
         verdict=verdict,
         detect_ms=promoted.silence_ms if promoted else None,
         promote_ms=promoted.promote_ms if promoted else None,
-        first_reply_ms=(first.boot_us - course.began_us) / 1_000 if first and takeover else None,
-        unavailable_ms=_longest_gap_us(ours.journal.spans, course.began_us) / 1_000,
+        first_reply_ms=course.first_reply_ms,
+        unavailable_ms=_longest_gap_us(loads[0].journal.spans, course.began_us) / 1_000,
         heal_ms=heal_ms,
         packets_lost=course.packets_lost,
         failures=[*verdict.broken(), *_unexpected(scene, topology, course, verdict, loads)],
     )
 
 
-def _await_ready(cluster: RunningCluster) -> dict[str, object]:
-    """The cluster's own account of itself once it has nothing to wait for."""
-    ready: dict[str, object] = {}
+def set_scene(lab: Lab, cluster: RunningCluster, clocks: WallClocks | None, drawn: random.Random) -> Scene:
+    """The scene of a fault, once the cluster has nothing to wait for. Raises Stopped."""
+    servers = await_ready(cluster)["servers"]
+    active = next(server for server in servers if server["active"])
+    backup = next(server["name"] for server in servers if not server["active"])
+    return Scene(lab, cluster, clocks, active["name"], backup, active["epoch"], drawn)
+
+
+def await_ready(cluster: RunningCluster) -> dict[str, Any]:
+    """The cluster's own account of itself once it has nothing to wait for. Raises Stopped."""
+    ready: dict[str, Any] = {}
 
     def why_not() -> str | None:
         ready.update(observe(cluster.config))
@@ -120,7 +125,7 @@ def _await_ready(cluster: RunningCluster) -> dict[str, object]:
 
 
 @contextmanager
-def _loads(lab: Lab, clients: Clients, seed: int) -> Iterator[list[SustainedLoad]]:
+def under_load(lab: Lab, clients: Clients, seed: int) -> Iterator[list[SustainedLoad]]:
     """The load of host c first, then that of every server's host; all under way, closed in the end."""
     loads: list[SustainedLoad] = []
     with ExitStack() as stack:
@@ -137,33 +142,39 @@ def _loads(lab: Lab, clients: Clients, seed: int) -> Iterator[list[SustainedLoad
                 load.start()
             stack.callback(load.close)
             loads.append(load)
+        until(lambda: loads[0].journal.statuses.total() > 0, FIRST_RESULTS_WITHIN_S, loads)
         yield loads
 
 
-def _strike(scene: Scene, topology: Topology, loads: Sequence[SustainedLoad]) -> _Course:
-    """Do the faults, keep them up until what is expected was seen, undo them."""
-    course, journal = _Course(), loads[0].journal
-    timing = scene.lab.config.timing
+def strike(scene: Scene, topology: Topology, loads: Sequence[SustainedLoad], hold_ms: float) -> Course:
+    """Do the faults, keep them up for `hold_ms` at least and until what is expected was seen, undo them."""
+    journal, expected = loads[0].journal, topology.expected
+    journal.await_epoch_after(scene.epoch)
     lost_before = scene.lab.lost()
     with ExitStack() as stack:
+        began_us = read_clock().boot_us
         turns = [stack.enter_context(fault.applied(scene)) for fault in topology.faults]
-        course.began_us = read_clock().boot_us
-        quiet_until_s = time.monotonic() + (timing.grace_ms + HELD_BEYOND_GRACE_MS) / 1_000
-        waits_for_epoch = topology.expected in (Expected.ALONE, Expected.TAKEOVER)
-        serves = topology.expected not in (Expected.WAITS, Expected.SAFE)
+        there_us = read_clock().boot_us
 
         def is_seen() -> bool:
             over = [turn() for turn in turns]
-            epoch = journal.new_result is not None or not waits_for_epoch
-            served = not serves or (bool(journal.spans) and journal.spans[-1].began_us > course.began_us)
-            return all(over) and epoch and served and time.monotonic() >= quiet_until_s
+            epoch = journal.new_result is not None or expected not in (Expected.ALONE, Expected.TAKEOVER)
+            served = not expected.serves or (bool(journal.spans) and journal.spans[-1].began_us > there_us)
+            return all(over) and epoch and served and read_clock().boot_us >= there_us + hold_ms * 1_000
 
-        course.was_seen = until(is_seen, SEEN_WITHIN_S, loads)
-        course.ended_us = read_clock().boot_us
+        was_seen = until(is_seen, SEEN_WITHIN_S, loads)
+        ended_us = read_clock().boot_us
+        epoch = max(server["epoch"] or 0 for server in observe(scene.lab.config)["servers"])
         lost = scene.lab.lost()
-        if lost is not None and lost_before is not None:
-            course.packets_lost = lost - lost_before
-    return course
+    first = journal.new_result
+    return Course(
+        began_us=there_us,
+        ended_us=ended_us,
+        epoch=epoch,
+        was_seen=was_seen,
+        first_reply_ms=None if first is None else (first.boot_us - began_us) / 1_000,
+        packets_lost=None if lost is None or lost_before is None else lost - lost_before,
+    )
 
 
 def _longest_gap_us(spans: Sequence[Span], from_us: int) -> int:
@@ -172,38 +183,43 @@ def _longest_gap_us(spans: Sequence[Span], from_us: int) -> int:
 
 
 def _unexpected(
-    scene: Scene, topology: Topology, course: _Course, verdict: Verdict, loads: Sequence[SustainedLoad]
+    scene: Scene, topology: Topology, course: Course, verdict: Verdict, loads: Sequence[SustainedLoad]
 ) -> Iterator[str]:
     """What a fault should have brought about and did not, or should not have and did."""
     expected, epochs = topology.expected, verdict.epochs
     told = [(epoch.cause, epoch.primary) for epoch in epochs]
     if not course.was_seen:
         yield f"not seen within {SEEN_WITHIN_S:g} s: {expected.value}"
-    if expected in (Expected.UNDISTURBED, Expected.WAITS) and epochs:
+    if (expected is Expected.UNDISTURBED and epochs) or (expected is Expected.WAITS and course.epoch > scene.epoch):
         yield f"epochs began: {told}"
     if expected is Expected.ALONE and told[:1] != [("shrink", scene.primary)]:
         yield f"{scene.primary} did not shrink first: {told}"
     if expected is Expected.TAKEOVER and told[:1] != [("failover", scene.backup)]:
         yield f"{scene.backup} did not take over first: {told}"
     during = _asked_and_answered(loads[0].journal.spans, course)
-    if expected in (Expected.UNDISTURBED, Expected.ALONE, Expected.TAKEOVER) and not during:
+    if expected.serves and not during:
         yield "no result while the fault lasted"
     if expected is Expected.WAITS and during:
         yield f"{during} results while nobody may decide"
-    if topology.minority is not None and (refused := _at(scene.points(topology.minority)[0], scene, loads)):
-        answered = _asked_and_answered(refused.journal.spans, course)
-        if answered:
-            yield f"{answered} results on the side of the {topology.minority}, a minority"
-    if any(isinstance(fault, ClockJump) for fault in topology.faults) and verdict.expired:
+    minority = minority_results(scene, topology, course, loads)
+    if minority:
+        yield f"{minority} results on the side of the {topology.minority}, a minority"
+    jumps = [fault.role for fault in topology.faults if isinstance(fault, ClockJump)]
+    if jumps and verdict.expired:
         yield f"{verdict.expired} holds expired as a clock jumped"
+    if Role.PRIMARY in jumps and not verdict.clock_anomalies:
+        yield "no ClockAnomaly says that the primary's clock jumped"
 
 
-def _asked_and_answered(spans: Sequence[Span], course: _Course) -> int:
+def _asked_and_answered(spans: Sequence[Span], course: Course) -> int:
     """Results of what was first asked, and answered, while the fault was there."""
     return sum(course.began_us < span.began_us and span.ended_us < course.ended_us for span in spans)
 
 
-def _at(host: str, scene: Scene, loads: Sequence[SustainedLoad]) -> SustainedLoad | None:
-    """The load of that server's host, if it has one."""
+def minority_results(scene: Scene, topology: Topology, course: Course, loads: Sequence[SustainedLoad]) -> int:
+    """Results that clients beside the minority's server asked for and got while the fault was there."""
+    if topology.minority is None or len(loads) == 1:
+        return 0
     hosts = [server.name for server in scene.lab.config.servers]
-    return loads[1 + hosts.index(host)] if len(loads) > 1 else None
+    beside = loads[1 + hosts.index(scene.points(topology.minority)[0])]
+    return _asked_and_answered(beside.journal.spans, course)

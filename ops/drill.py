@@ -1,0 +1,186 @@
+"""`aulario drill`: a fault done on purpose to a cluster of its own under load, and what it was like for the clients."""
+
+from __future__ import annotations
+
+import math
+import random
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, TypeVar
+
+import click
+
+from nodes.sustained_load import WINDOW
+from ops.cluster import running_cluster
+from ops.exits import INTEGRITY, UNREACHABLE, Stopped
+from ops.output import JSON, TABLE, output_option, print_json, print_table
+from ops.prove.faults import Cut, Kill, Pause, Role, both
+from ops.prove.labs import Lab, OpenLab, loopback_lab, plain_lab
+from ops.prove.topologies import Expected, Topology
+from ops.prove.trial import Clients, Course, await_ready, minority_results, set_scene, strike, under_load
+from ops.verdict import Verdict, drain, head_seq, judge
+
+FACULTIES: Final = 4
+"""Two speak async, two lbb."""
+
+PROGRAMS: Final = 4
+CLIENTS: Final = 4
+STRIKE_AFTER_S: Final = (0.3, 1.5)
+"""Between a cluster in sync and the fault; drawn evenly."""
+
+PARTITION_MS: Final = 2_000
+FREEZE_MS: Final = 3_000
+
+COLUMNS: Final = (
+    "requests", "results", "lost", "duplicates", "unknown", "detect_ms", "promote_ms", "first_reply_ms",
+    "stale_results",
+)  # fmt: skip
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def _drill_options(command: Command) -> Command:
+    for option in (
+        output_option(TABLE, JSON),
+        click.option("--seed", type=click.IntRange(0), help="Draw the same moments again (default: new, printed)."),
+        click.option("--cycles", type=click.IntRange(1), default=1, show_default=True, help="How often."),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group()
+def drill() -> None:
+    """Practise a failure on a scratch cluster under load and measure it at the clients.
+
+    One table: requests, results, what was lost, duplicated, never answered or stale, and in ms the median of
+    what detecting, promoting and the first reply of the next primary took. With -o json one object.
+    Exit code 4 if a promise was broken, 3 if nobody took over.
+
+    \b
+    Example:
+      aulario drill kill-primary
+    """
+
+
+@drill.command("kill-primary")
+@_drill_options
+def kill_primary(cycles: int, seed: int | None, output: str) -> None:
+    """Kill the primary with SIGKILL under load; the backup must take over.
+
+    \b
+    Examples:
+      aulario drill kill-primary
+      aulario drill kill-primary --cycles 300 -o json
+    """
+    topology = Topology("kill-primary", (Kill(Role.PRIMARY),), Expected.TAKEOVER)
+    _run(topology, plain_lab, hold_ms=0, cycles=cycles, seed=seed, output=output)
+
+
+@drill.command()
+@click.option("--for", "freeze_ms", type=click.IntRange(1), default=FREEZE_MS, show_default=True,
+              help="How long, in ms.")  # fmt: skip
+@_drill_options
+def freeze(freeze_ms: int, cycles: int, seed: int | None, output: str) -> None:
+    """Freeze the primary under load (SIGSTOP) and let it go on; nothing it says late may count.
+
+    \b
+    Examples:
+      aulario drill freeze
+      aulario drill freeze --for 10000 --cycles 3
+    """
+    topology = Topology("freeze", (Pause(Role.PRIMARY, freeze_ms, freeze_ms),), Expected.TAKEOVER)
+    _run(topology, plain_lab, hold_ms=0, cycles=cycles, seed=seed, output=output)
+
+
+@drill.command()
+@_drill_options
+def partition(cycles: int, seed: int | None, output: str) -> None:
+    """Cut the primary off from everybody but the clients beside it, which must get no result.
+
+    \b
+    Examples:
+      aulario drill partition
+      aulario drill partition --cycles 5 -o json
+    """
+    cut = Cut(both(Role.PRIMARY, Role.EVERYONE))
+    topology = Topology("partition", (cut,), Expected.TAKEOVER, minority=Role.PRIMARY)
+    _run(topology, loopback_lab, hold_ms=PARTITION_MS, cycles=cycles, seed=seed, output=output)
+
+
+def _run(
+    topology: Topology, open_lab: OpenLab, *, hold_ms: int, cycles: int, seed: int | None, output: str
+) -> None:
+    seed = secrets.randbits(32) if seed is None else seed
+    click.echo(f"seed {seed}", err=True)
+    directory = Path(tempfile.mkdtemp(prefix="aulario-drill-"))
+    with open_lab(directory, "default", FACULTIES) as lab:
+        summary, broken = _drilled(lab, directory, topology, hold_ms, cycles, seed)
+    if output == JSON:
+        print_json(summary)
+    else:
+        print_table([summary], COLUMNS, title=f"{topology.name} x {cycles}")
+    if broken:
+        raise Stopped(f"{'; '.join(broken)}; the cluster is kept in {directory}", INTEGRITY)
+    shutil.rmtree(directory)
+
+
+def _drilled(
+    lab: Lab, directory: Path, topology: Topology, hold_ms: int, cycles: int, seed: int
+) -> tuple[dict[str, Any], list[str]]:
+    """The object that describes the drill, and a sentence for each broken promise."""
+    clients = Clients(PROGRAMS, CLIENTS, beside_servers=int(topology.minority is not None), window=WINDOW)
+    drawn = random.Random(seed)
+    courses: list[Course] = []
+    minority = 0
+    with running_cluster(directory, lab.config, lab.surroundings) as cluster:
+        began_s, began_seq = time.monotonic(), head_seq(lab.config)
+        with under_load(lab, clients, seed) as loads:
+            for cycle in range(cycles):
+                scene = set_scene(lab, cluster, None, drawn)
+                time.sleep(drawn.uniform(*STRIKE_AFTER_S))
+                course = strike(scene, topology, loads, hold_ms)
+                if not course.was_seen or course.first_reply_ms is None:
+                    raise Stopped(f"nobody took over from {scene.primary}; see {directory}", UNREACHABLE)
+                courses.append(course)
+                minority += minority_results(scene, topology, course, loads)
+                click.echo(f"cycle {cycle + 1}: {course.first_reply_ms:.0f} ms", err=True)
+                await_ready(cluster)
+            drain(lab.config, loads)
+        verdict = judge(lab.config, loads, began_seq)
+    broken = verdict.broken() + ([f"{minority} results beside a primary that was cut off"] if minority else [])
+    seconds = round(time.monotonic() - began_s, 1)
+    return {"drill": topology.name, "cycles": cycles, **_figures(courses, verdict), "seconds": seconds,
+            "seed": seed}, broken  # fmt: skip
+
+
+def _figures(courses: Sequence[Course], verdict: Verdict) -> dict[str, Any]:
+    """Times are medians; those of detecting and promoting come from the log (R5)."""
+    takeovers = [epoch for epoch in verdict.epochs if epoch.cause == "failover"]
+    replies = sorted(course.first_reply_ms for course in courses if course.first_reply_ms is not None)
+    return {
+        "requests": verdict.requests,
+        "results": verdict.results,
+        "lost": verdict.lost,
+        "duplicates": verdict.duplicates,
+        "unknown": verdict.unknown,
+        "detect_ms": _median([epoch.silence_ms for epoch in takeovers]),
+        "promote_ms": _median([epoch.promote_ms for epoch in takeovers]),
+        "first_reply_ms": _median(replies),
+        "first_reply_p99_ms": round(replies[math.ceil(0.99 * len(replies)) - 1]),
+        "first_reply_max_ms": round(replies[-1]),
+        "stale_results": verdict.stale_results,
+        "contradictions": len(verdict.contradictions),
+        "violations": len(verdict.violations),
+        "logs_equal": verdict.logs_equal,
+        "events": verdict.events,
+    }
+
+
+def _median(figures: Sequence[float]) -> int | None:
+    return round(median(figures)) if figures else None
