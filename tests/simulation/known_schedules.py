@@ -61,7 +61,7 @@ class Regression(NamedTuple):
 
 
 _LATE_ANSWER = "a late answer of the repair channel was taken for the answer to the present question"
-_EARLIER_LIFE = "a restarted primary took an earlier life's swap for its own and resumed an epoch: a register names its life"
+_EARLIER_LIFE = "a restarted primary took an earlier life's swap for its own; registers now name the life"
 
 REGRESSIONS: tuple[Regression, ...] = (
     Regression(Place(LEDGER, 5), "late repair answer", _LATE_ANSWER),
