@@ -62,7 +62,9 @@ class Relay:
         self._is_cut = False
 
     def close(self) -> None:
-        """Break everything and end every thread."""
+        """Break everything and end every thread; idempotent."""
+        if self._listener.fileno() < 0:
+            return
         self.cut()
         self.hold()
         self._listener.shutdown(socket.SHUT_RDWR)
