@@ -8,7 +8,7 @@ happens the log must be sound afterwards and hold every acknowledged write.
 from __future__ import annotations
 
 import random
-import subprocess
+import signal
 import sys
 import time
 from collections import Counter
@@ -19,12 +19,13 @@ from ops.prove.disks import scratch
 from ops.prove.history import Fault, History, fault_on_start
 from ops.prove.injection import Injection, check_permitted
 from ops.prove.outcome import Failure, Outcome, command, replay
+from ops.prove.writer_process import WriterProcess
 
 NAME = "failing_calls"
 WRITES = 25
 CALLS_MAX = 32
 """The fault strikes one of so many first calls of its kind."""
-ENDS_WITHIN_S = 60.0
+FINISHED, KILLED = "finished", f"status {-signal.SIGKILL}"
 
 FAULTS = ("error=EIO", "error=ENOSPC", "error=EROFS", "delay_exit=100000", "signal=KILL")
 CALLS = ("fdatasync", "pwrite64", "writev", "fsync")
@@ -55,31 +56,27 @@ def failing_calls(count: int, seed: int) -> Outcome:
 
 def _struck(path: Path, seed: int, injection: Injection) -> tuple[str, Fault | None]:
     """How a writer ended that met the fault, and what is wrong with that or with the log it left."""
-    injecting = ["strace", "-o", "/dev/null", "-qq", *injection.options()]
-    writing = [sys.executable, "-m", "ops.prove.writer", str(path), str(seed), str(WRITES), "/dev/stdout"]
-    done = subprocess.run(
-        [*injecting, *writing], stdout=subprocess.PIPE, text=True, timeout=ENDS_WITHIN_S, check=False
-    )
-    said = done.stdout.splitlines()
-    acknowledged = max((int(line) for line in said if line.isdigit()), default=-1)
-    refused = said[-1].split()[1] if said and said[-1].startswith("failed") else None
-    if refused is not None:
-        ending = refused
-    elif done.returncode:
-        ending = "killed"
+    prefix = ["strace", "-o", "/dev/null", "-qq", *injection.options()]
+    with WriterProcess(path, seed, WRITES, prefix=prefix) as writer:
+        status = writer.hear_to_the_end()
+    if writer.refusal is not None:
+        ending = writer.refusal
+    elif writer.acknowledged == WRITES:
+        ending = FINISHED
     else:
-        ending = "finished" if acknowledged == WRITES else "stopped silently"
-    return ending, _wrong_ending(ending, injection) or fault_on_start(path, History(seed), acknowledged)
+        ending = "hangs" if status is None else f"status {status}"
+    wrong = _wrong_ending(ending, injection)
+    return ending, wrong or fault_on_start(path, History(seed), writer.acknowledged)
 
 
 def _wrong_ending(ending: str, injection: Injection) -> Fault | None:
     """A fault that the writer met may end it in one way only; one that it did not meet, in none."""
     failing = injection.fault.startswith("error")
-    allowed = {"finished"}
+    allowed = {FINISHED}
     if failing:
         allowed |= {LogWriteFailed.code, LogError.code}
     elif injection.fault == "signal=KILL":
-        allowed.add("killed")
+        allowed.add(KILLED)
     return None if ending in allowed else Fault("ending", f"not one of {sorted(allowed)}")
 
 

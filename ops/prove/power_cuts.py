@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -20,14 +19,13 @@ from typing import NamedTuple
 from ops.prove.disks import LoopDisk, mounted, scratch
 from ops.prove.history import Fault, History, fault_on_start
 from ops.prove.outcome import Failure, Outcome, command, kept, replay
+from ops.prove.writer_process import WRITES_MAX, WriterProcess
 
 NAME = "power_cuts"
 CUTS_A_LOG = 10
 """Then a new log is begun, so that its creation is struck too."""
 ACKNOWLEDGED_MAX = 40
 """The cut comes after up to so many acknowledgements of one process."""
-WRITES_MAX = 1_000_000
-ENDS_WITHIN_S = 20.0
 WRITE_S, START_S = 0.002, 0.3
 """About what a write and the start of the process take: the moment of the cut is drawn from it."""
 CONTROLS = {"no-metasync": 60, "no-sync": 40}
@@ -86,18 +84,12 @@ def _written_until_cut(
 ) -> int:
     """Let a process write and cut the power a moment after `wanted` acknowledgements, or while it starts if
     none is wanted. The number of the write that it acknowledged last, -1 if none."""
-    arguments = [str(log), str(seed), str(WRITES_MAX), "/dev/stdout", *weaknesses]
-    writer = subprocess.Popen([sys.executable, "-m", "ops.prove.writer", *arguments], stdout=subprocess.PIPE, text=True)
-    assert writer.stdout is not None
-    try:
-        said = [writer.stdout.readline() for _ in range(wanted)]
-        time.sleep(drawn.uniform(0, WRITE_S if said else START_S))
+    with WriterProcess(log, seed, WRITES_MAX, *weaknesses) as writer:
+        writer.hear(wanted)
+        time.sleep(drawn.uniform(0, WRITE_S if wanted else START_S))
         disk.cut_power()
-        said += writer.communicate(timeout=ENDS_WITHIN_S)[0].splitlines()
-    finally:
-        writer.kill()
-        writer.wait()
-    return max((int(line) for line in said if line.strip().isdigit()), default=-1)
+        writer.hear_to_the_end()
+        return writer.acknowledged
 
 
 if __name__ == "__main__":
