@@ -1,5 +1,5 @@
 """What the acceptance cases share."""
 
-from tests.process.fixtures import clients, journal, running, term
+from tests.process.fixtures import clients, healed, journal, running, term
 
-__all__ = ["clients", "journal", "running", "term"]
+__all__ = ["clients", "healed", "journal", "running", "term"]

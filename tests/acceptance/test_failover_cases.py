@@ -18,13 +18,6 @@ PATTERNS = ("async", "lbb")
 per_pattern = pytest.mark.parametrize("pattern", PATTERNS)
 
 
-@pytest.fixture
-def healed(running: RunningCluster) -> RunningCluster:
-    """The cluster with everything in its place: what the test before had killed is back."""
-    running.wait_ready()
-    return running
-
-
 @per_pattern
 def test_cp05_the_primary_dies_right_after_the_request_was_sent(
     healed: RunningCluster, clients: Clients, journal: Journal, term: str, pattern: str

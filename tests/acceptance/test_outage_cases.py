@@ -11,8 +11,8 @@ import pytest
 
 from nodes.config import ClusterConfig, FacultyConfig
 from nodes.config_file import render
-from tests.process.running_cluster import RunningCluster, wait_for
 from ops.prove.tcp_relay import Relay
+from tests.process.running_cluster import RunningCluster, wait_for
 from tests.process.verdict import Journal, events_of
 from tests.process.wire_client import Clients, new_id
 

@@ -36,6 +36,15 @@ def running(
 
 
 @pytest.fixture
+def healed(running: RunningCluster) -> Iterator[RunningCluster]:
+    """The module's cluster with everything in its place: what the test before had killed is back. What a
+    test has frozen goes on afterwards, even if the test failed."""
+    running.wait_ready()
+    yield running
+    running.thaw()
+
+
+@pytest.fixture
 def clients() -> Iterator[Clients]:
     """Wire clients, closed after the test."""
     with wire_clients() as made:

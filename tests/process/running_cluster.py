@@ -85,6 +85,7 @@ class RunningCluster:
         self._settings = settings
         self._up: subprocess.Popen[str] | None = None
         self._own: list[subprocess.Popen[str]] = []
+        self._frozen: set[int] = set()
         self.base_port = free_base_port()
         self.ready: dict[str, Any] = {}
 
@@ -106,7 +107,8 @@ class RunningCluster:
         return self.directory.with_suffix(".stderr").read_text()
 
     def stop(self) -> int:
-        """End everything; give `up`'s exit code. What the test had frozen goes on first."""
+        """End everything; give `up`'s exit code."""
+        self.thaw()
         while self._own:
             self.stop_process()
         assert self._up is not None and self._up.stdout is not None
@@ -160,8 +162,18 @@ class RunningCluster:
     def kill(self, pid: int, number: signal.Signals = signal.SIGKILL) -> None:
         """A signal to one of its processes; after SIGKILL it is dead when this returns."""
         os.kill(pid, number)
+        if number == signal.SIGSTOP:
+            self._frozen.add(pid)
+        else:
+            self._frozen.discard(pid)
         if number == signal.SIGKILL:
             wait_for(lambda: not _runs(pid), f"the end of process {pid}")
+
+    def thaw(self) -> None:
+        """Whatever is frozen goes on."""
+        while self._frozen:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._frozen.pop(), signal.SIGCONT)
 
     def start_process(self, kind: str, *arguments: object) -> subprocess.Popen[str]:
         """Start one process of the cluster again, or a further one, as a person would."""
@@ -174,7 +186,6 @@ class RunningCluster:
     def stop_process(self) -> int:
         """End the process that was started last; give its exit code."""
         process = self._own.pop()
-        process.send_signal(signal.SIGCONT)
         process.terminate()
         code = process.wait(WITHIN_S)
         assert process.stdout is not None

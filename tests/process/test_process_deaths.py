@@ -16,17 +16,14 @@ from tests.process.verdict import Journal, events_of
 from tests.process.wire_client import LATER, Clients, Dealer, ack, new_id, sol
 
 CLUSTER = ("--faculties", 2, "--restart")
-SETTINGS = {"AULARIO_TIMING_PROFILE": "slow", "AULARIO_TIMING_ACK_TIMEOUT_MS": "3000"}
+SETTINGS = {
+    "AULARIO_TIMING_PROFILE": "slow",
+    "AULARIO_TIMING_SHRINK_MS": "1500",
+    "AULARIO_TIMING_ACK_TIMEOUT_MS": "3000",
+}
 PATTERNS = ("async", "lbb")
 
 per_pattern = pytest.mark.parametrize("pattern", PATTERNS)
-
-
-@pytest.fixture
-def healed(running: RunningCluster) -> RunningCluster:
-    """The cluster with everything in its place: what the test before had killed is back."""
-    running.wait_ready()
-    return running
 
 
 def _workers(server: dict[str, Any]) -> list[int]:
@@ -101,15 +98,15 @@ def test_a_worker_that_hangs_is_replaced_and_its_request_answered(
 def test_a_faculty_dies_between_proposal_and_answer(
     healed: RunningCluster, clients: Clients, journal: Journal, term: str, pattern: str, returns: bool
 ) -> None:
-    server, faculty = healed.active(), healed.faculty(pattern)
+    server, backup, faculty = healed.active(), healed.passive(), healed.faculty(pattern)
     transaction_id = new_id()
     request = {"programa": "Filosofía", "salones": 7, "laboratorios": 2, "semestre": term,
                "transaction_id": transaction_id}  # fmt: skip
-    healed.kill(server["pid"], signal.SIGSTOP)  # so that the faculty can be caught before the proposal reaches it
+    healed.kill(backup["pid"], signal.SIGSTOP)  # no proposal leaves before the backup has it, too
     clients.req(faculty["endpoint"]).send(request)
-    wait_for(lambda: healed.wait_alive(faculty["http"])["in_flight"] == 1, "the faculty has sent the request")
+    wait_for(lambda: healed.wait_alive(server["http"])["seq"] > server["seq"], "the primary has decided")
     healed.kill(faculty["pid"], signal.SIGSTOP)
-    healed.kill(server["pid"], signal.SIGCONT)
+    healed.kill(backup["pid"], signal.SIGCONT)
     data = Path(server["data"])
     wait_for(lambda: events_of(data, transaction_id), "the rooms are held")
     healed.kill(faculty["pid"])
@@ -131,7 +128,7 @@ def test_a_faculty_dies_between_proposal_and_answer(
     assert [event["type"] for event in events_of(data, transaction_id)] == ["Reserved", ending]
 
 
-# -- witness and backup
+# -- the witness
 
 
 def test_service_goes_on_while_the_witness_is_dead(
@@ -146,27 +143,6 @@ def test_service_goes_on_while_the_witness_is_dead(
         assert (res["status"], res["recibo"]["copias"]) == ("ACCEPTED", 2)
         assert res["recibo"]["epoch"] == server["epoch"], "no role can change without the witness"
     healed.wait_alive(witness["http"])
-
-
-def test_the_primary_goes_on_alone_when_the_backup_dies_and_says_so(
-    healed: RunningCluster, clients: Clients, journal: Journal, term: str
-) -> None:
-    primary, passive = healed.active(), healed.passive()
-    client = clients.dealer(primary["requests"])
-    before, between = sol(term, 7, 2), sol(term, 7, 2)
-    client.ask(before)
-    both = journal.saw(before["faculty_id"], client.ask(ack(before)))
-    assert both["recibo"]["copias"] == 2
-    os.kill(healed.server(passive["name"])["pid"], signal.SIGKILL)
-    client.ask(between)  # waits until the primary is allowed to go on alone
-    alone = journal.saw(between["faculty_id"], client.ask(ack(between)))
-    assert (alone["status"], alone["recibo"]["copias"]) == ("ACCEPTED", 1)
-    assert journal.saw(before["faculty_id"], client.ask(before))["recibo"]["copias"] == 1, "today's number"
-
-    healed.wait_in_sync()
-    again = journal.saw(between["faculty_id"], client.ask(between))
-    assert again["recibo"]["copias"] == 2
-    assert healed.active()["name"] == primary["name"]
 
 
 # -- the primary
@@ -194,7 +170,7 @@ def test_a_primary_that_was_frozen_is_fenced_and_each_transaction_has_one_result
     assert (late["status"], late["code"]) == ("UNAVAILABLE", "NOT_ACTIVE")
     said = [(one["status"], one.get("code")) if one["tipo"] == "RES" else one["tipo"] for one in old.everything()]
     assert set(said) <= {("UNAVAILABLE", "NOT_ACTIVE")}, "nothing it said late counts"
-    assert journal.saw(held["faculty_id"], new.ask(held)) == res
+    assert journal.saw(held["faculty_id"], new.ask(held))["status"] == "ACCEPTED"
     assert new.ask(fresh)["tipo"] == "PROP"
     assert journal.saw(fresh["faculty_id"], new.ask(ack(fresh)))["status"] == "ACCEPTED"
 
