@@ -8,7 +8,7 @@ has led in between, it is thrown away and with it everything speculative.
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from es.codec import Batch, BatchBuilder
@@ -29,6 +29,7 @@ from es.replication.data_node import DataNode
 from es.replication.effects import BUSY, Answer, Answers, Emit, Publish, Refusal
 from es.replication.events import ClockAnomaly, EpochStarted, InSyncChanged, KernelEvent, OutageExtended
 from es.replication.instant import Instant
+from es.replication.log_clock import LogClock
 from es.replication.messages import (
     Ack,
     Batches,
@@ -45,9 +46,6 @@ from es.replication.messages import (
 
 BATCH_ROOM_BYTES = 2 * ENTRY_BYTES_MAX
 """A batch with less room than this takes no further request: one request's events must fit."""
-
-CLOCK_JUMP_US = 1_000_000
-"""A wall clock that moves by more than this against the boot clock is an anomaly."""
 
 
 @dataclass(slots=True)
@@ -76,32 +74,6 @@ class Peer:
     beacon_us: int = 0
     reported: tuple[int, int] = (0, 0)
     """(send time of the newest beacon it acknowledged, what it then reported durable)."""
-
-
-@dataclass(slots=True)
-class LogClock:
-    """R13: the log's time follows the boot clock from an anchor, so that a jump of the wall clock moves nothing."""
-
-    anchor_boot_us: int
-    anchor_ts_us: int
-    wall_offset_us: int
-    jumps: int = field(default=0)
-
-    @classmethod
-    def start(cls, last_ts_us: int, now: Instant) -> LogClock:
-        return cls(now.boot_us, max(last_ts_us + 1, now.wall_us), now.wall_us - now.boot_us)
-
-    def ts_us(self, now: Instant) -> int:
-        """Log time at `now`."""
-        return self.anchor_ts_us + now.boot_us - self.anchor_boot_us
-
-    def jump_us(self, now: Instant) -> int:
-        """How far the wall clock has moved since the last call that saw it move; 0 if it has not."""
-        jump = now.wall_us - now.boot_us - self.wall_offset_us
-        if abs(jump) <= CLOCK_JUMP_US:
-            return 0
-        self.wall_offset_us += jump
-        return jump
 
 
 class Leading:
@@ -461,4 +433,4 @@ class Leading:
         deadline = self.node.fold.next_deadline()
         if deadline is None or not self._may_expire(now_us):
             return self._next_beacon_us
-        return min(self._next_beacon_us, max(now_us, deadline - self.clock.anchor_ts_us + self.clock.anchor_boot_us))
+        return min(self._next_beacon_us, max(now_us, self.clock.boot_us(deadline)))

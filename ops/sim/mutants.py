@@ -8,7 +8,8 @@ from es.codec import BatchBuilder
 from es.limits import DUE_EVENTS_PER_BATCH_MAX
 from es.machine import Answered, Decision
 from es.replication.instant import Instant
-from es.replication.leading import Leading, LogClock
+from es.replication.leading import Leading
+from es.replication.log_clock import LogClock
 from es.testing import mutants as kernel
 from es.testing.mutants import Mutant
 from projections.rooms import decide, inventory

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from es.replication.events import APPLICATION, ClockAnomaly, EpochStarted, OutageExtended, read
 from es.replication.instant import Instant
-from es.replication.leading import CLOCK_JUMP_US, LogClock
+from es.replication.log_clock import CLOCK_JUMP_US, LogClock
 from es.replication.messages import Granted
 from es.replication.timing import SLOW, Timing
 from es.testing.ledger import Credit, Ledger
