@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test lint lock clean
+.PHONY: help setup demo test lint bench lock clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -25,6 +25,9 @@ demo: setup  ## Run the whole cluster and the reference load, killing the primar
 
 test: setup  ## Run every test
 	$(BIN)/python -m pytest
+
+bench: setup  ## Transactions a second and latency on this machine, fsynced on both servers
+	$(BIN)/python -m ops.bench
 
 lint: setup  ## ruff, mypy --strict and the import contracts
 	$(BIN)/ruff check .
