@@ -20,7 +20,8 @@ from ops.cluster import running_cluster
 from ops.exits import INTEGRITY, UNREACHABLE, Stopped
 from ops.output import JSON, TABLE, output_option, print_json, print_table
 from ops.prove.faults import Cut, Kill, Pause, Role, both
-from ops.prove.labs import Lab, OpenLab, loopback_lab, plain_lab
+from ops.prove.labs import Lab, OpenLab, plain_lab
+from ops.prove.loopback_lab import loopback_lab
 from ops.prove.topologies import Expected, Topology
 from ops.prove.trial import Clients, Course, await_ready, minority_results, set_scene, strike, under_load
 from ops.verdict import Verdict, drain, head_seq, judge

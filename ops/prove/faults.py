@@ -65,8 +65,10 @@ class Scene:
                 return f"server-{self.points(role)[0]}"
             case Role.FACULTY:
                 return f"faculty-{self.lab.config.faculties[0].id}"
-            case _:
-                return str(role)
+            case Role.WITNESS:
+                return "witness"
+            case Role.CLIENTS | Role.EVERYONE:
+                raise ValueError(f"{role} is no process")
 
 
 class Fault(Protocol):

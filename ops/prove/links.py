@@ -53,6 +53,8 @@ def links(
         series.append(run_series(topology, repeat, profile, seed, loopback=loopback))
         row = _row(series[-1])
         click.echo(", ".join(f"{key} {row[key]}" for key in COLUMNS), err=True)
+        if series[-1].relayed:
+            click.echo(f"through relays on this host, for {series[-1].relayed}", err=True)
         for failure in series[-1].failures:
             click.echo(f"FAILURE {failure.what}\n  replay: {failure.replay}", err=True)
     outcome = summed_up(series, time.monotonic() - began_s)

@@ -1,8 +1,7 @@
-"""`python -m ops.prove.packets NAMESPACE …`: a switch in user space that loses, delays and repeats packets.
+"""`python -m ops.prove.packets NAMESPACE=ADDRESS,… …`: a switch in user space that loses, delays and repeats.
 
-It makes an interface `data` in every namespace and passes IP packets on to the one whose addresses follow
-from its place in the command line. A line on stdin is an Impairment in JSON; each is answered by the
-counters so far. It ends with its stdin.
+It makes an interface `data` in every namespace and passes on to it the IP packets for its addresses. A line
+on stdin is an Impairment in JSON; each is answered by the counters so far. It ends with its stdin.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import json
 import os
 import random
 import select
+import socket
 import struct
 import sys
 import time
@@ -95,12 +95,15 @@ def _interface(namespace: str) -> int:
     return descriptor
 
 
-def main(namespaces: list[str]) -> None:
+def main(arguments: list[str]) -> None:
     """Make the interfaces, say so, and pass packets on until stdin ends."""
-    descriptors = [_interface(namespace) for namespace in namespaces]
-    addresses = {bytes([10, 77, 0, number]): descriptor for number, descriptor in enumerate(descriptors, 1)}
-    addresses[bytes([10, 77, 0, 4])] = descriptors[-1]
-    switch = PacketSwitch(addresses, seed=int.from_bytes(os.urandom(4)))
+    interfaces: dict[bytes, int] = {}
+    descriptors = []
+    for argument in arguments:
+        namespace, _, addresses = argument.partition("=")
+        descriptors.append(_interface(namespace))
+        interfaces |= {socket.inet_aton(address): descriptors[-1] for address in addresses.split(",")}
+    switch = PacketSwitch(interfaces, seed=int.from_bytes(os.urandom(4)))
     print(json.dumps(switch.counts), flush=True)  # noqa: T201 - the answer of this process
     wait_s: float | None = None
     while True:

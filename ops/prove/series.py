@@ -7,14 +7,16 @@ import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ops.cluster import RunningCluster, running_cluster
 from ops.exits import Stopped
 from ops.prove.faults import ClockJump, Impair
-from ops.prove.labs import OpenLab, bridge_lab, loopback_lab, packet_lab
+from ops.prove.labs import OpenLab
+from ops.prove.loopback_lab import loopback_lab
+from ops.prove.namespace_labs import bridge_lab, packet_lab
 from ops.prove.outcome import Failure, NotPermitted, Outcome
 from ops.prove.topologies import Topology
 from ops.prove.trial import Clients, Trial, run_trial
@@ -29,12 +31,13 @@ CLIENTS: Final = Clients(programs=2, clients=1, beside_servers=1, window=4)
 
 @dataclass(slots=True)
 class Series:
-    """The trials of one topology; `skipped` says why there are none."""
+    """The trials of one topology; `skipped` says why there are none, `relayed` why on this host alone."""
 
     topology: Topology
     trials: list[Trial] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     skipped: str = ""
+    relayed: str = ""
 
 
 def run_series(topology: Topology, repeat: int, profile: str, seed: int, *, loopback: bool) -> Series:
@@ -47,7 +50,7 @@ def run_series(topology: Topology, repeat: int, profile: str, seed: int, *, loop
             pass
     except NotPermitted as why:
         if open_lab is bridge_lab:
-            return run_series(topology, repeat, profile, seed, loopback=True)
+            return replace(run_series(topology, repeat, profile, seed, loopback=True), relayed=str(why))
         series.skipped = str(why)
     return series
 
@@ -103,7 +106,6 @@ def summed_up(every: Sequence[Series], seconds: float) -> Outcome:
     """All series as one outcome."""
     trials = [trial for one in every for trial in one.trials]
     failures = [failure for one in every for failure in one.failures]
-    skipped = {one.topology.name: one.skipped for one in every if one.skipped}
     statuses: Counter[str] = Counter()
     for trial in trials:
         statuses.update(trial.verdict.statuses)
@@ -120,6 +122,7 @@ def summed_up(every: Sequence[Series], seconds: float) -> Outcome:
             one.topology.name: round(max(trial.unavailable_ms for trial in one.trials))
             for one in every if one.trials
         },
-        "skipped": skipped,
+        "skipped": {one.topology.name: one.skipped for one in every if one.skipped},
+        "relayed": {one.topology.name: one.relayed for one in every if one.relayed and not one.skipped},
     }  # fmt: skip
     return Outcome(NAME, len(trials), tuple(failures), round(seconds, 1), details)

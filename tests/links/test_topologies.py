@@ -20,17 +20,9 @@ def _kept_clusters_go(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path_factory.mktemp("l")))
 
 
-@pytest.mark.parametrize(
-    ("name", "loopback"),
-    [
-        ("primary-cut-off", False),
-        ("backup-to-primary", False),
-        ("loss-duplicates-jitter", False),
-        ("primary-with-clients", True),
-    ],
-)
-def test_what_clients_were_told_stands_whatever_the_links_do(name: str, loopback: bool) -> None:
-    series = run_series(TOPOLOGIES[name], 1, "slow", SEED, loopback=loopback)
+@pytest.mark.parametrize("name", ["primary-with-clients", "backup-to-primary", "loss-duplicates-jitter"])
+def test_what_clients_were_told_stands_whatever_the_links_do(name: str) -> None:
+    series = run_series(TOPOLOGIES[name], 1, "slow", SEED, loopback=False)
     if series.skipped:
         pytest.skip(series.skipped)
     assert series.failures == []
