@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
 WRITES_MAX = 1_000_000
 """For a writer that something else ends."""
 ENDS_WITHIN_S = 60.0
+READ_BYTES = 65_536
 FAILED = "failed "
 
 
@@ -24,22 +27,40 @@ class WriterProcess:
     ) -> None:
         arguments = [str(log), str(seed), str(writes), "/dev/stdout", *weaknesses]
         command = [*prefix, sys.executable, "-m", "ops.prove.writer", *arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, process_group=0)
-        self._said: list[str] = []
+        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0, process_group=0)
+        self._heard = b""
 
     def hear(self, lines: int) -> None:
-        """Wait for so many acknowledgements, or for its end."""
-        assert self._process.stdout is not None
-        self._said += [self._process.stdout.readline().strip() for _ in range(lines)]
+        """Wait until it has said so many lines or ended, or for as long as it may take to end."""
+        self._hear(lambda: self._heard.count(b"\n") >= lines)
 
     def hear_to_the_end(self) -> int | None:
         """Its exit status once it has ended; None if it did not end in time and was killed."""
-        try:
-            self._said += self._process.communicate(timeout=ENDS_WITHIN_S)[0].splitlines()
-        except subprocess.TimeoutExpired:
-            self._kill()
-            return None
-        return self._process.returncode
+        ended = self._hear(lambda: False)
+        self._kill()
+        return self._process.returncode if ended else None
+
+    def _hear(self, enough: Callable[[], bool]) -> bool:
+        """Take in what it says until that is enough; True if it has closed its output instead."""
+        assert self._process.stdout is not None
+        deadline_s = time.monotonic() + ENDS_WITHIN_S
+        while not enough() and (left_s := deadline_s - time.monotonic()) > 0:
+            if select.select([self._process.stdout], [], [], left_s)[0]:
+                said = self._process.stdout.read(READ_BYTES)
+                if not said:
+                    self._process.wait(ENDS_WITHIN_S)
+                    return True
+                self._heard += said
+        return False
+
+    @property
+    def pid(self) -> int:
+        """Its process id, or its prefix's."""
+        return self._process.pid
+
+    @property
+    def _said(self) -> list[str]:
+        return self._heard.decode().splitlines()
 
     @property
     def acknowledged(self) -> int:

@@ -14,6 +14,7 @@ from es.log.lmdb_log import DATA_FILE, LmdbLog
 from ops.prove.damage import PAGE_BYTES
 from ops.prove.damaged_files import DETECTED, HARMLESS, ROLLED_BACK, SERVED, WRITES, judged
 from ops.prove.history import IDENTITY, History, fault_at, fault_on_start
+from ops.prove.writer_process import WriterProcess
 
 SEED = 5
 
@@ -49,6 +50,14 @@ def test_a_log_holds_every_acknowledged_write_and_none_that_had_not_begun(
 
 def test_another_history_is_altered(tmp_path: Path) -> None:
     assert kind(written(tmp_path / "log", 6, seed=SEED + 1), 0, 6) == "altered"
+
+
+def test_all_that_a_writer_has_acknowledged_is_heard(tmp_path: Path) -> None:
+    with WriterProcess(tmp_path / "log", SEED, 50) as writer:
+        os.waitid(os.P_PID, writer.pid, os.WEXITED | os.WNOWAIT)  # all of it stands in the pipe by then
+        writer.hear(1)
+        assert writer.hear_to_the_end() == 0
+        assert (writer.acknowledged, writer.refusal) == (50, None)
 
 
 def test_a_log_that_is_not_there_is_lost_once_its_creation_was_acknowledged(tmp_path: Path) -> None:
