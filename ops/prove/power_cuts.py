@@ -28,7 +28,7 @@ ACKNOWLEDGED_MAX = 40
 """The cut comes after up to so many acknowledgements of one process."""
 WRITE_S, START_S = 0.002, 0.3
 """About what a write and the start of the process take: the moment of the cut is drawn from it."""
-CONTROLS = {"no-metasync": 60, "no-sync": 40}
+CONTROLS = {"no-metasync": 150, "no-sync": 40}
 """Weakened logs, and within how many cuts each must have lost something."""
 
 
