@@ -145,8 +145,9 @@ class Supervisor:
             return _Child(name, arguments, process, log.tell())
 
     def _last_sentence(self, child: _Child) -> str | None:
-        with (self._log_directory / f"{child.name}.log").open("rb") as log:
-            log.seek(child.log_offset)
+        path = self._log_directory / f"{child.name}.log"
+        with path.open("rb") as log:
+            log.seek(max(child.log_offset, path.stat().st_size - SENTENCE_BYTES_MAX))
             lines = log.read(SENTENCE_BYTES_MAX).decode(errors="replace").splitlines()
         said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
         return said[-1] if said else None

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nodes.config import ClusterConfig
 from nodes.config_file import render
@@ -45,15 +45,12 @@ class LoopbackLab(PlainLab):
 
     def _relayed(self, host: str, asked: Mapping[str, Collection[str]]) -> ClusterConfig:
         """The configuration of a host that reaches those endpoints of those servers through relays."""
-        servers = [
-            replace(
-                server,
-                **{
-                    key: self._relay((host, server.name), getattr(server, key)) for key in asked.get(server.name, ())
-                },
-            )
-            for server in self._plain.servers
-        ]
+        servers = []
+        for server in self._plain.servers:
+            relayed: dict[str, Any] = {
+                key: self._relay((host, server.name), getattr(server, key)) for key in asked.get(server.name, ())
+            }
+            servers.append(replace(server, **relayed))
         return replace(self._plain, servers=tuple(servers))
 
     def _relay(self, link: Link, endpoint: str) -> str:

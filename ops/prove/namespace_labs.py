@@ -15,7 +15,7 @@ from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from nodes.config import ClusterConfig
 from ops.cluster_dir import prepare
@@ -36,7 +36,7 @@ class _Namespaces:
         config = prepare(directory, faculties=faculties, overrides={"timing.profile": profile})
         servers = []
         for server in config.servers:
-            data = {key: _at(getattr(server, key), data_address(server.name)) for key in ENDPOINTS}
+            data: dict[str, Any] = {key: _at(getattr(server, key), data_address(server.name)) for key in ENDPOINTS}
             servers.append(replace(server, **data, http=_at(server.http, control_address(server.name))))
         witness, control = config.witness, control_address("c")
         self.config = replace(

@@ -109,7 +109,7 @@ def main(arguments: list[str]) -> None:
     while True:
         ready, _, _ = select.select([*descriptors, sys.stdin], [], [], wait_s)
         for source in ready:
-            if source is sys.stdin:
+            if not isinstance(source, int):
                 line = sys.stdin.readline()
                 if not line:
                     return
