@@ -14,6 +14,7 @@ from nodes.config import ClusterConfig
 from nodes.sustained_load import SustainedLoad
 from ops.audit import first_difference
 from ops.log_reader import committed, opened
+from ops.observe import observe
 from projections.rooms.checker import check_rooms
 
 POLL_S = 0.005
@@ -106,7 +107,8 @@ def drain(config: ClusterConfig, loads: Sequence[SustainedLoad]) -> None:
     for load in loads:
         load.drain()
     until(lambda: all(load.in_flight == 0 for load in loads), DRAINED_WITHIN_S, loads)
-    until(lambda: at_rest(config), AT_REST_WITHIN_S, loads)
+    epoch = epoch_of(config)
+    until(lambda: at_rest(config, epoch), AT_REST_WITHIN_S, loads)
 
 
 def until(fact: Callable[[], bool], within_s: float, loads: Sequence[SustainedLoad]) -> bool:
@@ -128,10 +130,16 @@ def head_seq(config: ClusterConfig) -> int:
         return log.head().seq
 
 
-def at_rest(config: ClusterConfig) -> bool:
-    """Every server holds the same log, and knows that all of it is committed."""
+def epoch_of(config: ClusterConfig) -> int:
+    """The highest epoch that a server knows."""
+    return max(server["epoch"] or 0 for server in observe(config)["servers"])
+
+
+def at_rest(config: ClusterConfig, epoch: int = 0) -> bool:
+    """Every server holds the same log, and knows that all of it is committed. `epoch` stands in it, of
+    which the register knows before the log does."""
     ends = set()
     for server in config.servers:
         with opened(server.data) as log:
             ends.add((log.head(), log.commit_seq()))
-    return len(ends) == 1 and all(head.seq == commit_seq for head, commit_seq in ends)
+    return len(ends) == 1 and all(head.seq == commit_seq and head.epoch >= epoch for head, commit_seq in ends)

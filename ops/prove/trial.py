@@ -14,13 +14,12 @@ from es.testing.real_time import Span
 from nodes.shell import read_clock
 from nodes.sustained_load import SustainedLoad
 from ops.cluster import RunningCluster
-from ops.log_reader import opened
 from ops.observe import observe, unreadiness
 from ops.prove.faults import ClockJump, Role, Scene
 from ops.prove.labs import Lab
 from ops.prove.topologies import Expected, Topology
 from ops.prove.wall_clock import WallClocks
-from ops.verdict import Verdict, at_rest, drain, head_seq, judge, until
+from ops.verdict import Verdict, at_rest, drain, epoch_of, head_seq, judge, until
 
 FIRST_RESULTS_WITHIN_S: Final = 20.0
 SEEN_WITHIN_S: Final = 45.0
@@ -83,7 +82,8 @@ def run_trial(
     Raises Stopped if a process ends that should not, or the cluster does not heal; NotPermitted.
     """
     scene = set_scene(lab, cluster, clocks, random.Random(f"{topology.name} {seed}"))
-    began_seq = _settled_seq(lab, scene.epoch)
+    until(lambda: at_rest(lab.config, scene.epoch), HEALED_WITHIN_S, ())
+    began_seq = head_seq(lab.config)
     with under_load(lab, clients, seed) as loads:
         course = strike(scene, topology, loads, lab.config.timing.grace_ms + HELD_BEYOND_GRACE_MS)
         healing_s = time.monotonic()
@@ -110,17 +110,6 @@ def set_scene(lab: Lab, cluster: RunningCluster, clocks: WallClocks | None, draw
     active = next(server for server in servers if server["active"])
     backup = next(server["name"] for server in servers if not server["active"])
     return Scene(lab, cluster, clocks, active["name"], backup, active["epoch"], drawn)
-
-
-def _settled_seq(lab: Lab, epoch: int) -> int:
-    """The end of the log once it is at rest in that epoch: the register may know of one before the log does."""
-
-    def settled() -> bool:
-        with opened(lab.config.servers[0].data) as log:
-            return log.head().epoch == epoch and at_rest(lab.config)
-
-    until(settled, HEALED_WITHIN_S, ())
-    return head_seq(lab.config)
 
 
 def await_ready(cluster: RunningCluster) -> dict[str, Any]:
@@ -175,7 +164,7 @@ def strike(scene: Scene, topology: Topology, loads: Sequence[SustainedLoad], hol
 
         was_seen = until(is_seen, SEEN_WITHIN_S, loads)
         ended_us = read_clock().boot_us
-        epoch = max(server["epoch"] or 0 for server in observe(scene.lab.config)["servers"])
+        epoch = epoch_of(scene.lab.config)
         lost = scene.lab.lost()
     first = journal.new_result
     return Course(
