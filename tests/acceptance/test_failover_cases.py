@@ -12,7 +12,7 @@ from tests.process.running_cluster import RunningCluster, metrics, wait_for
 from tests.process.verdict import Journal, events_of
 from tests.process.wire_client import ENCODINGS, LATER, Clients, ack, new_id, sol
 
-CLUSTER = ("--faculties", 4, "--profile", "slow", "--restart")
+CLUSTER = ("--faculties", 4, "--restart")  # default timings: the backup must be faster than the restart
 PATTERNS = ("async", "lbb")
 
 per_pattern = pytest.mark.parametrize("pattern", PATTERNS)
