@@ -65,6 +65,8 @@ def _endpoint(scheme: str, example: str) -> Check:
             port = parts.port
         except ValueError:
             raise ValueError(why) from None
+        if parts.hostname and (parts.hostname == "*" or ":" in parts.hostname):
+            raise ValueError(f"{why}: a host that others can reach, by name or IPv4 address")
         if parts.scheme != scheme or not parts.hostname or not port or parts.path or parts.query:
             raise ValueError(f"{why} (port 1 to {PORT_MAX})")
         return value

@@ -53,6 +53,10 @@ OVERLOAD_REFUSALS: Final = 100
 OVERLOAD_QUIET_US: Final = 10_000_000
 
 
+WAITING_SAID_US: Final = 5_000_000
+"""How often a node says what it waits for while nobody leads."""
+
+
 class Halted(EsError):
     """The replica must not go on; its sentence says why (exit status 4)."""
 
@@ -92,6 +96,7 @@ class ServerShell:
         self._overload_checked_us = 0
         self._overload_from = 0
         self._overload_quiet_us = 0
+        self._say_waiting_us = read_clock().boot_us + WAITING_SAID_US
         loop.register(self._router, self._frontend.on_ready)
         loop.register(self._writer.ready_fd, self._on_written)
 
@@ -110,6 +115,7 @@ class ServerShell:
         self._broker.tick(now)
         self._beat(now)
         self._watch_overload(now)
+        self._say_what_is_missing(now)
         self._frontend.flush(now)
 
     def _on_message(self, message: Message, now: Instant) -> None:
@@ -181,6 +187,13 @@ class ServerShell:
             logger().warning("overloaded", refused_in_a_second=refusals)
             self.replica.submit(None, machine.NAME, RaiseAlert(OVERLOAD, None), now)
 
+    def _say_what_is_missing(self, now: Instant) -> None:
+        """A node that can do nothing says why, once in a while."""
+        if now.boot_us >= self._say_waiting_us:
+            self._say_waiting_us = now.boot_us + WAITING_SAID_US
+            if (why := self.replica.waits_for(now)) is not None:
+                logger().warning("waiting", why=why, epoch=self.replica.node.epoch)
+
     # -- what others see
 
     def status(self) -> dict[str, Any]:
@@ -228,7 +241,8 @@ def open_log(config: ClusterConfig, own: ServerConfig) -> LmdbLog:
         verify_in_child(own.data)
     except LogDamaged as error:
         raise LogDamaged(
-            f"{error}; nothing was changed: to rebuild it from its peer run `aulario server {own.name} --rebuild`"
+            f"{error}; nothing was changed: to rebuild it from its peer run "
+            f"`aulario server {own.name} --rebuild --dir {own.data.parent}`"
         ) from None
     log = LmdbLog.open(own.data)
     identity = log.identity

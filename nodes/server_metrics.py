@@ -14,6 +14,7 @@ from es.replication.effects import RoleChanged
 from es.replication.replica import Replica
 from es.replication.transitions import Role
 from nodes.faculty_metrics import LegTimes
+from nodes.shell import read_clock
 from projections.rooms.commands import LABS_EXHAUSTED, NOT_ENOUGH_ROOMS
 
 OVERLOAD: Final = "OVERLOAD"
@@ -82,6 +83,7 @@ class ServerMetrics(Collector):
             "in_sync": [member.node for member in register.in_sync] if register is not None else [],
             "primary": register.primary.node if register is not None else None,
             "lag": self.lag(),
+            "waits_for": replica.waits_for(read_clock()),
         }
 
     def lag(self) -> int:

@@ -154,7 +154,7 @@ _SOL: _Schema = (
     ("facultad", _is_text, _TEXT),
     ("program_id", _is_id, _ID),
     ("programa", _is_name, _NAME),
-    ("semester", _is_text, _TEXT),
+    ("semester", _is_name, _NAME),
     ("salones", _is_count, _COUNT),
     ("laboratorios", _is_count, _COUNT),
 )
@@ -239,8 +239,8 @@ def program_request(fields: Any) -> ProgramRequest | Malformed:
     term, partial = get("semestre"), get("parcial", False)
     if invalid := _first_fault(fields, _PROGRAM, echoed):
         return invalid
-    if term is not None and not _is_text(term):
-        return Invalid(echoed, "semestre", _TEXT)
+    if term is not None and not _is_name(term):
+        return Invalid(echoed, "semestre", _NAME)
     if type(partial) is not bool:
         return Invalid(echoed, "parcial", _BOOL)
     program, classrooms, labs = fields["programa"], fields["salones"], fields["laboratorios"]

@@ -5,13 +5,15 @@ A subcommand's module is imported when it is run, so that `aulario request` does
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 from typing import NamedTuple
 
 import click
 
-from ops.exits import ending
+from ops.exits import USAGE, Stopped, ending
 
 
 class _Verb(NamedTuple):
@@ -71,9 +73,19 @@ def cli() -> None:
     """
 
 
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Raises Stopped if one is no text: bytes that are no UTF-8 reach Python as half surrogate pairs."""
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise Stopped(f"an argument is not UTF-8 text: {os.fsencode(argument)!r}", USAGE) from None
+
+
 def main() -> None:
     """Run the command and exit; an error raised on purpose becomes one sentence on stderr."""
     try:
+        _check_arguments(sys.argv[1:])
         left_with = cli.main(prog_name="aulario", standalone_mode=False)
         sys.exit(left_with if isinstance(left_with, int) else 0)
     except click.Abort:

@@ -94,7 +94,7 @@ def assemble(config: ClusterConfig, answers: Mapping[str, Plain | None]) -> Plai
     }
 
 
-_SERVER_KEYS = ("pid", "role", "active", "epoch", "seq", "commit", "in_sync")
+_SERVER_KEYS = ("pid", "role", "active", "epoch", "seq", "commit", "in_sync", "waits_for")
 _WITNESS_KEYS = ("pid", "epoch", "primary", "in_sync")
 _FACULTY_KEYS = ("pid", "follows", "epoch")
 
@@ -107,7 +107,8 @@ def unreadiness(observed: Plain) -> str | None:
         return f"no answer from {', '.join(silent)}"
     active = [server for server in observed["servers"] if server["active"]]
     if len(active) != 1:
-        return f"{len(active)} active servers"
+        reasons = [f"{label(server)}: {server['waits_for']}" for server in observed["servers"] if server["waits_for"]]
+        return "; ".join([f"{len(active)} active servers", *reasons])
     names = {server["name"] for server in observed["servers"]}
     missing = sorted(names - set(active[0]["in_sync"]))
     if missing:

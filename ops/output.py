@@ -65,7 +65,16 @@ def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title
     console.print(table)
 
 
+def printable(text: str) -> str:
+    """`text` without what could move a terminal's cursor or turn its writing round: such characters become �."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
 def _cell(value: object) -> str:
+    return printable(_text_of(value))
+
+
+def _text_of(value: object) -> str:
     if value is None:
         return "-"
     if isinstance(value, str):

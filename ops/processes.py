@@ -47,8 +47,8 @@ def server(name: str, rebuild: bool, **options: Any) -> None:
 
     if rebuild:
         aside = datadir.rebuild(config, own)
-        logs.logger().warning("log rebuilt from its peer" if aside else "log is sound, nothing to rebuild",
-                              set_aside=str(aside) if aside else None)  # fmt: skip
+        done = "log set aside; its peer fills the new one" if aside else "log is sound, nothing to rebuild"
+        logs.logger().warning(done, set_aside=str(aside) if aside else None)
 
     process.run(config, name)
 

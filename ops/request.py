@@ -15,7 +15,7 @@ from nodes.wire_encoding import Encoding
 from nodes.wire_schema import ProgramRequest, Res, res_fields
 from ops.exits import OK, REFUSED, UNREACHABLE
 from ops.options import config_option, configuration, directory_option
-from ops.output import JSON, TABLE, output_option, print_json
+from ops.output import JSON, TABLE, output_option, print_json, printable
 
 ANSWER_SLACK_US = 2_000_000
 """A program waits this much longer than its faculty takes at the longest."""
@@ -60,6 +60,9 @@ def request(
     """
     if drawn == (classrooms is not None) or (classrooms is None) != (labs is None):
         raise click.UsageError("give either CLASSROOMS and LABS or --random")
+    for name, text in (("PROGRAM", program), ("--term", term), ("--transaction-id", transaction_id)):
+        if text == "":
+            raise click.UsageError(f"{name} must not be empty")
     config = configuration(directory, config_file)
     if drawn:
         asked = draw_request(random.Random(), program, term)
@@ -103,7 +106,7 @@ def _print_result(res: Res, elapsed_us: int) -> None:
     why = f": {res.reason}" if res.reason else ""
     code = f" ({res.code})" if res.code else ""
     click.echo(f"{res.status}{code} in {_ms(elapsed_us)} ms{why}")
-    click.echo(f"transaction  {res.transaction_id}")
+    click.echo(f"transaction  {printable(res.transaction_id)}")
     for title, rooms in (("classrooms", res.classrooms), ("labs", res.labs), ("mobile labs", res.mobile)):
         if rooms:
             click.echo(f"{title:<12} {len(rooms)}: {' '.join(rooms)}")

@@ -21,7 +21,7 @@ from es.errors import LogDamaged, LogError, LogInUse, LogMissing
 from es.log.base import EMPTY, Head
 from es.log.chain import broken_link, head_of
 from es.log.directory_lock import DirectoryLock
-from es.log.lmdb_log import LmdbLog, damage_in, structural_damage
+from es.log.lmdb_log import DATA_FILE, LmdbLog, damage_in, structural_damage
 
 PROGRESS_BATCHES = 256
 """The child says how far it is once in so many batches, so that its death can be placed."""
@@ -119,6 +119,9 @@ def _damaged(damage: Damage) -> LogDamaged:
 @contextmanager
 def _held(path: Path) -> Iterator[bool]:
     """Keep writers out for a while; False if one is in already."""
+    if not (path / DATA_FILE).exists():  # no log: leave nothing where there was nothing
+        yield True
+        return
     try:
         lock = DirectoryLock(path)
     except LogInUse:

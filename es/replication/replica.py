@@ -70,6 +70,21 @@ class Replica:
         """True if this node serves: it leads and its epoch's first batch has committed."""
         return self.role is Role.LEADING
 
+    def waits_for(self, now: Instant) -> str | None:
+        """Why this node neither leads nor follows anybody alive, in one sentence; None if it does."""
+        node, following = self.node, self.following
+        if following is None or (following.primary and following.silent_us(now.boot_us) < node.timing.grace_us):
+            return None
+        register = node.register
+        if register is None:
+            return "the witness has not answered yet"
+        if node.me in register.in_sync:
+            return "the witness has not agreed to a new primary yet"
+        names = [member.node for member in register.in_sync]
+        if node.me.node in names:
+            return "the register counts in another data directory of this node: this one was made anew and may not lead"
+        return f"only what is in sync may lead, and that is {' and '.join(names)}: bring it back"
+
     @property
     def _opening(self) -> bool:
         """The register is ours, but our state does not stand at our head yet."""

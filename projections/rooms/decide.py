@@ -73,11 +73,15 @@ def answer(state: Inventory, command: Answer, now_us: int) -> Decision:
         hold = state.holds.find(command.faculty_id, request_id)
     if hold is not None:
         return _end_hold(state, hold, transaction_id, command.accept, now_us)
-    if command.faculty_id is None or not 0 <= command.faculty_id <= ID_MAX or not is_text(transaction_id):
+    if not is_text(transaction_id) or not 0 <= (command.faculty_id or 0) <= ID_MAX:
         return Answered(_unknown(transaction_id))
-    kept = state.finished(command.faculty_id, request_id)
-    if kept is None:
+    asked = state.faculties if command.faculty_id is None else (command.faculty_id,)
+    ended = [kept for faculty_id in asked if (kept := state.finished(faculty_id, request_id)) is not None]
+    if len(ended) > 1:
+        return Answered(_invalid(transaction_id, commands.AMBIGUOUS, "several faculties had this id"))
+    if not ended:
         return Answered(_unknown(transaction_id))
+    kept = ended[0]
     return Answered(_result_of(state, transaction_id, kept), kept.seq)
 
 
@@ -103,7 +107,7 @@ def bad_field(command: Reserve) -> str | None:
         return "program_id"
     if not command.transaction_id or not is_text(command.transaction_id):
         return "transaction_id"
-    if not is_text(command.term):
+    if not command.term or not is_text(command.term):
         return "semester"
     if not is_text(command.faculty):
         return "facultad"

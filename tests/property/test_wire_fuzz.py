@@ -21,7 +21,7 @@ ids = st.integers(0, (1 << 31) - 1)
 numbers = st.integers(0, (1 << 63) - 1)
 counts = st.integers(1, 1_000)
 rooms = st.lists(names, max_size=12).map(tuple)
-reserves = st.builds(Reserve, names, ids, texts, ids, names, texts, counts, counts, st.booleans())
+reserves = st.builds(Reserve, names, ids, texts, ids, names, names, counts, counts, st.booleans())
 answers = st.builds(Answer, names, st.none() | ids, st.booleans())
 proposals = st.builds(Proposal, names, rooms, rooms, rooms, numbers)
 receipts = st.builds(Receipt, numbers, numbers, names, numbers)
@@ -125,6 +125,6 @@ def test_answers_come_back(message: Proposal | Res, encoding: Encoding) -> None:
     assert wire.decode_answers(wire.encode(message, encoding)).messages == [message]
 
 
-@given(st.builds(ProgramRequest, names, counts, counts, st.none() | texts, st.none() | names, st.booleans()), encodings)
+@given(st.builds(ProgramRequest, names, counts, counts, st.none() | names, st.none() | names, st.booleans()), encodings)
 def test_program_requests_come_back(request: ProgramRequest, encoding: Encoding) -> None:
     assert wire.decode_program_request(wire.encode(request, encoding)) == (request, encoding)

@@ -264,11 +264,19 @@ def test_a10_faculties_do_not_share_ids(driver: Driver) -> None:
 def test_a10_an_answer_without_faculty_means_the_only_hold_with_that_id(driver: Driver) -> None:
     proposal = driver.reserve("t1", 7, 2, faculty_id=3)
     assert driver.accept("t1", None).classrooms == proposal.classrooms
-    assert driver.accept("t1", None).code == "UNKNOWN_TRANSACTION"
+    assert driver.accept("t1", None).classrooms == proposal.classrooms, "a repetition gets the first result"
     driver.reserve("t2", 1, 0, faculty_id=3)
     driver.reserve("t2", 1, 0, faculty_id=4)
     result = driver.accept("t2", None)
     assert (result.status, result.code) == ("INVALID", "AMBIGUOUS")
+    driver.accept("t2", 3)
+    driver.accept("t2", 4)
+    assert driver.accept("t2", None).code == "AMBIGUOUS", "several had it"
+
+
+def test_a10_a_term_has_a_name(driver: Driver) -> None:
+    assert driver.reserve("t1", 1, 0, term="").code == "BAD_FIELD"
+    assert not driver.events("TermOpened")
 
 
 def test_a10_an_unknown_transaction_is_said_to_be_unknown(driver: Driver) -> None:
