@@ -32,7 +32,7 @@ from nodes.faculty_core import (
 from nodes.faculty_metrics import FacultyMetrics
 from nodes.logs import logger
 from nodes.program_registry import ProgramRegistry
-from nodes.shell import Loop, drain, settle_memory
+from nodes.shell import Loop, drain, run_process
 from nodes.sockets import Context, Security, Socket
 from nodes.wire_beats import NODE_TOPIC, decode_node_beat
 from nodes.wire_encoding import Encoding
@@ -212,15 +212,7 @@ def run_faculty(
         host, port, status=shell.status, registry=registry, ready=lambda: shell.core.follows is not None
     )
     logger().info("faculty started", faculty=faculty_id, pattern=pattern, endpoint=shell.endpoint)
-    loop.stop_on_signals()
-    settle_memory()
-    try:
-        loop.run(shell)
-    finally:
-        exporter.close()
-        shell.close()
-        loop.close()
-        context.term()
+    run_process(loop, shell, exporter.close, shell.close, loop.close, context.term)
     logger().info("faculty stopped", faculty=faculty_id)
 
 

@@ -38,7 +38,7 @@ from nodes.log_writer import LogWriter
 from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
 from nodes.server_metrics import OVERLOAD, ServerMetrics
-from nodes.shell import Loop, read_clock, settle_memory
+from nodes.shell import Loop, read_clock, run_process
 from nodes.wire_beats import Beat, encode_alive_beat, encode_node_beat
 from projections.rooms import machine
 from projections.rooms.commands import RaiseAlert
@@ -276,14 +276,5 @@ def run(config: ClusterConfig, name: str) -> None:
         backup=shell.backup,
     )
     logger().info("server started", requests=own.requests, head=log.head().seq, epoch=shell.replica.node.epoch)
-    loop.stop_on_signals()
-    settle_memory()
-    try:
-        loop.run(shell)
-    finally:
-        exporter.close()
-        shell.close()
-        loop.close()
-        context.term()
-        log.close()
+    run_process(loop, shell, exporter.close, shell.close, loop.close, context.term, log.close)
     logger().info("server stopped")

@@ -156,6 +156,17 @@ def die_with_parent(parent_pid: int) -> None:
         raise SystemExit("the process that started this one is gone")
 
 
+def run_process(loop: Loop, participant: Participant, *closers: Callable[[], None]) -> None:
+    """Run a whole process's loop until SIGTERM or SIGINT; give back what it holds, in this order, however it ends."""
+    loop.stop_on_signals()
+    settle_memory()
+    try:
+        loop.run(participant)
+    finally:
+        for close in closers:
+            close()
+
+
 def settle_memory() -> None:
     """Call once a process is set up: what exists now is never scanned for garbage again, and later
     garbage, of which the cores make little, is looked for rarely."""

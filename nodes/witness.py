@@ -23,7 +23,7 @@ from nodes.datadir import register_path
 from nodes.exporter import Exporter
 from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
-from nodes.shell import Loop, drain, read_clock, settle_memory
+from nodes.shell import Loop, drain, read_clock, run_process
 
 
 class WitnessShell(Collector):
@@ -128,14 +128,5 @@ def run(config: ClusterConfig) -> None:
     host, port = http_address(config.witness.http)
     exporter = Exporter(host, port, status=shell.status, registry=registry)
     logger().info("witness started", endpoint=config.witness.endpoint, epoch=shell.status()["epoch"])
-    loop.stop_on_signals()
-    settle_memory()
-    try:
-        loop.run(shell)
-    finally:
-        exporter.close()
-        shell.close()
-        loop.close()
-        context.term()
-        lock.release()
+    run_process(loop, shell, exporter.close, shell.close, loop.close, context.term, lock.release)
     logger().info("witness stopped")

@@ -12,7 +12,7 @@ from typing import Any
 
 from es.replication.instant import Instant
 from nodes import logs, sockets
-from nodes.shell import Loop, die_with_parent, drain, settle_memory
+from nodes.shell import Loop, die_with_parent, drain, run_process
 from nodes.worker_jobs import DECODE, DECODED, ENCODED, READY, decode_job, encode_job, pack, unpack
 
 
@@ -51,14 +51,7 @@ def main() -> None:
     logs.configure(node=f"worker:{os.getpid()}", process="worker")
     loop, context = Loop(), sockets.context()
     worker = Worker(endpoint, loop, context)
-    loop.stop_on_signals()
-    settle_memory()
-    try:
-        loop.run(worker)
-    finally:
-        worker.close()
-        loop.close()
-        context.term()
+    run_process(loop, worker, worker.close, loop.close, context.term)
 
 
 if __name__ == "__main__":
