@@ -97,7 +97,7 @@ class Loop:
         participant.on_turn(self._clock())
 
     def stop(self) -> None:
-        """End `run` after its present turn. Safe from a signal handler and from any thread."""
+        """End `run` after its present turn. Safe from a signal handler and from any thread, until `close`."""
         self._stopping = True
         try:
             os.write(self._wake_write, b"\0")

@@ -86,8 +86,10 @@ def test_drain_takes_no_more_than_its_bound() -> None:
 
 def test_stop_from_another_thread_ends_the_wait() -> None:
     loop = Loop()
-    threading.Thread(target=loop.stop).start()
+    stopper = threading.Thread(target=loop.stop)
+    stopper.start()
     loop.run(Turns(lambda now: None))
+    stopper.join()  # it may still be waking the loop that has ended
     loop.close()
 
 
