@@ -134,7 +134,7 @@ class Broker:
                 continue
             self._busy[route] = Busy(job_id, now_us, pid)
 
-    def deadline(self, now_us: int) -> int:
+    def deadline(self) -> int:
         """Boot time in µs of the next look at the pool."""
         return self._next_check_us
 

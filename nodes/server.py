@@ -105,7 +105,7 @@ class ServerShell:
     def deadline(self) -> int | None:
         """The earliest of the replica's, the broker's and the next heartbeat."""
         now = read_clock()
-        return min(self.replica.deadline(now), self._broker.deadline(now.boot_us), self._next_beat_us)
+        return min(self.replica.deadline(now), self._broker.deadline(), self._next_beat_us)
 
     def on_turn(self, now: Instant) -> None:
         """Seal what the turn brought, act on time, transmit."""

@@ -8,11 +8,7 @@ from collections.abc import Iterator
 from es.codec import GENESIS_HASH, Batch
 from es.limits import FETCH_BATCHES_MAX, FETCH_BYTES_MAX
 from es.log.base import EMPTY, EventLog, Head
-
-
-def head_of(batch: Batch) -> Head:
-    """The chain's end if `batch` is its last."""
-    return Head(batch.last_seq, batch.epoch, batch.hash, batch.ts_us)
+from es.log.chain import broken_link, head_of
 
 
 class Chain:
@@ -30,9 +26,8 @@ class Chain:
 
     def append(self, batch: Batch) -> None:
         """Extend the chain in memory; the caller asks for the write."""
-        head = self.head
-        assert batch.first_seq == head.seq + 1 and batch.prev_hash == head.hash, "a batch must continue the chain"
-        assert batch.epoch >= head.epoch and batch.ts_us >= head.ts_us, "epochs and time never fall (I3)"
+        broken = broken_link(self.head, batch)
+        assert broken is None, broken
         self.recent.append(batch)
         self._ends[batch.last_seq] = batch
         self.head = head_of(batch)

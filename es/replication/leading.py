@@ -147,11 +147,15 @@ class Leading:
         if jump_us:
             self._record_own(batch, ClockAnomaly(jump_us))
         self._owe(self._stalled_for(now.boot_us), now)
+        self._extend_deadlines(batch)
+        self._expire(batch)
+        return batch
+
+    def _extend_deadlines(self, batch: BatchBuilder) -> None:
+        """R13: what is owed is given before anything in this batch expires."""
         if self._owed_us:
             self._record_own(batch, OutageExtended(self._owed_us))
             self._owed_us = 0
-        self._expire(batch)
-        return batch
 
     def _expire(self, batch: BatchBuilder) -> None:
         for name, machine in self.node.fold.machines.items():
@@ -368,9 +372,7 @@ class Leading:
         batch = self.open_batch = BatchBuilder(node.epoch, head.seq + 1, head.hash, self._ts(now))
         node.last_ts_us = batch.ts_us
         self._record_own(batch, EpochStarted(node.me.node, in_sync, cause, silence_ms, promote_ms))
-        if self._owed_us:
-            self._record_own(batch, OutageExtended(self._owed_us))
-            self._owed_us = 0
+        self._extend_deadlines(batch)
         if cause in ("shrink", "grow"):
             self._record_own(batch, InSyncChanged(in_sync))
         self._opening_seq = batch.last_seq

@@ -7,8 +7,9 @@ import pytest
 from es.codec import GENESIS_HASH, Batch, BatchBuilder
 from es.limits import FETCH_BATCHES_MAX
 from es.log.base import EMPTY, Identity, Write
+from es.log.chain import head_of
 from es.log.memory import MemoryLog
-from es.replication.chain import Chain, head_of
+from es.replication.chain import Chain
 
 
 def make(first_seq: int, prev_hash: bytes, events: int = 1, epoch: int = 1, size: int = 0) -> Batch:
