@@ -62,13 +62,20 @@ class MemoryLog(EventLog):
         return batches[index]
 
     def batches(self, from_seq: int = 1) -> Iterator[Batch]:
-        batch = self.batch_at(max(from_seq, 1))
-        while batch is not None:
+        batches = self._batches
+        from_seq = max(from_seq, 1)
+        if from_seq > self._durable.head.seq:
+            return
+        index = bisect_right(batches, from_seq, key=_first_seq) - 1
+        while index < len(batches):
+            batch = batches[index]
             yield batch
-            following = self.batch_at(batch.last_seq + 1)
-            if following is not None and following.prev_hash != batch.hash:
-                return  # a truncation replaced the history that this iteration had followed
-            batch = following
+            if self._batches is not batches:  # a truncation replaced the list
+                batches = self._batches
+                index = bisect_right(batches, batch.last_seq, key=_first_seq) - 1
+            index += 1
+            if index < len(batches) and batches[index].prev_hash != batch.hash:
+                return  # it replaced the history that this iteration had followed
 
     def bytes_used(self) -> int:
         return self._bytes_used

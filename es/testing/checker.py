@@ -27,7 +27,7 @@ class Checker:
 
     def __init__(self) -> None:
         self.primary_of: dict[int, str] = {}
-        self.epoch_of: dict[str, int] = {}
+        self.promised_of: dict[str, int] = {}
         self.committed: dict[int, Batch] = {}
         self._committed_from: dict[int, bytes] = {}
         self.born: dict[tuple[int, int], bytes] = {}
@@ -35,11 +35,19 @@ class Checker:
         self.acknowledged_seq = 0
         self.promises: dict[int, bytes] = {}
 
-    def on_epoch(self, node: str, promised: int, durable: int) -> None:
+    def on_promise(self, node: str, promised: int) -> None:
         """I3: what a node will follow never falls below what it ever made durable, not across a restart either."""
-        floor = self.epoch_of[node] = max(durable, self.epoch_of.get(node, 0))
+        floor = self.promised_of.get(node, 0)
         if promised < floor:
             raise Violation("I3", f"{node} follows epoch {promised} after it promised {floor}")
+
+    def on_durable_promise(self, node: str, promised: int) -> None:
+        """A node's promise is on its disk."""
+        self.promised_of[node] = max(promised, self.promised_of.get(node, 0))
+
+    def forget_promise(self, node: str) -> None:
+        """A node's disk was replaced, or has forgotten."""
+        self.promised_of.pop(node, None)
 
     def on_primary(self, node: str, epoch: int, replica: Replica) -> None:
         """I1: one primary per epoch. I4: whatever was committed stands on every later primary."""

@@ -3,14 +3,13 @@ not fsynced. The replicas and the witness are the production cores; only what is
 
 from __future__ import annotations
 
-import heapq
 import random
 from collections import Counter
 from collections.abc import Callable, Sequence
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
-from es.log.base import EventLog, Identity, Write
-from es.log.memory import MemoryLog
+from es.log.base import EventLog
 from es.machine import Machine
 from es.replication.data_node import PROMISED
 from es.replication.effects import (
@@ -32,12 +31,14 @@ from es.replication.timing import Timing
 from es.replication.transitions import Role
 from es.replication.witness import Save, Witness
 from es.testing.checker import Checker, Violation
+from es.testing.disk import SimulatedDisk, StoredLog
 from es.testing.faults import CALM, FaultProfile
 
 CLUSTER_ID = "simulated"
 WALL_START_US = 1_700_000_000_000_000
 DISK_US = (200, 4_000)
 LINK_US = (100, 1_500)
+PEER = {"a": "b", "b": "a"}
 
 
 class Load(Protocol):
@@ -68,32 +69,31 @@ class Load(Protocol):
 class SimulatedNode:
     """One data node: a process around a replica, and a disk that outlives it."""
 
-    def __init__(self, cluster: Cluster, name: str) -> None:
-        self.cluster = cluster
-        self.name = name
-        self.lives = 0
-        self.incarnations = 0
-        self.boot_offset_us = 0
-        self.paused_until_us = 0
-        self.log: MemoryLog
-        self.replica: Replica | None = None
-        self.writes: list[tuple[int, Write]] = []
-        self.disk_free_us = 0
-        self.flush_planned = False
-        self.wipe()
+    __slots__ = ("disk", "flush_planned", "lives", "name", "paused_until_us", "promised", "replica")
 
-    def wipe(self) -> None:
-        """A new disk: another incarnation."""
-        self.incarnations += 1
-        self.log = MemoryLog(Identity(CLUSTER_ID, self.name, f"{self.name}{self.incarnations}"))
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.disk = SimulatedDisk(CLUSTER_ID, name)
+        self.replica: Replica | None = None
+        self.lives = 0
+        self.paused_until_us = 0
+        self.flush_planned = False
+        self.promised = -1
+
+    @property
+    def log(self) -> StoredLog:
+        """What is on its disk."""
+        return self.disk.log
+
+    @property
+    def durable_promise(self) -> int:
+        """The epoch below which it promised on its disk to follow nobody."""
+        return int.from_bytes(self.disk.log.record(PROMISED) or b"", "big")
 
     @property
     def member(self) -> Member:
-        return Member(self.name, self.log.identity.incarnation)
-
-    @property
-    def running(self) -> bool:
-        return self.replica is not None and self.paused_until_us <= self.cluster.now_us
+        """The node as the register names it."""
+        return Member(self.name, self.disk.log.identity.incarnation)
 
 
 class Cluster:
@@ -116,7 +116,17 @@ class Cluster:
         self.cuts: Counter[tuple[str, str]] = Counter()
         self._events: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
-        self.nodes = {name: SimulatedNode(self, name) for name in ("a", "b")}
+        self.nodes = {name: SimulatedNode(name) for name in ("a", "b")}
+        self._duties: dict[type[Effect], Callable[[SimulatedNode, Any], None]] = {
+            Persist: self._persist,
+            Publish: self._publish,
+            Emit: self._emit,
+            Tell: self._tell,
+            Answers: self._answer,
+            Committed: self._committed,
+            RoleChanged: self._role_changed,
+            Halt: self._halted,
+        }
         in_sync = members(*(node.member for node in self.nodes.values()))
         self.register = Register(CLUSTER_ID, 1, self.nodes["a"].member, in_sync, 1)
         self.witness: Witness | None = Witness(self.register, timing, 0)
@@ -129,15 +139,14 @@ class Cluster:
     def after(self, delay_us: int, call: Callable[..., None], *arguments: Any) -> None:
         """Do something later."""
         self._order += 1
-        heapq.heappush(self._events, (self.now_us + delay_us, self._order, call, arguments))
+        heappush(self._events, (self.now_us + delay_us, self._order, call, arguments))
 
     def run_for(self, duration_us: int) -> None:
         """Let virtual time pass."""
         until_us = self.now_us + duration_us
         events = self._events
         while events and events[0][0] <= until_us:
-            at_us, _, call, arguments = heapq.heappop(events)
-            self.now_us = at_us
+            self.now_us, _, call, arguments = heappop(events)
             call(*arguments)
         self.now_us = until_us
 
@@ -166,17 +175,19 @@ class Cluster:
 
     def send(self, sender: str, receiver: str, deliver: Callable[..., None], *arguments: Any) -> None:
         """Put a message on the virtual network: it may be lost, late, doubled or overtaken."""
-        if self.cuts and self.cuts[sender, receiver]:
+        if self.cuts and (sender, receiver) in self.cuts:
             self.counts["cut off"] += 1
             return
         draw, faults = self.random.random, self.faults
         if draw() < faults.loss:
             self.counts["lost"] += 1
             return
-        delay_us = self.between(*LINK_US)
+        low_us, high_us = LINK_US
+        delay_us = low_us + int(draw() * (high_us - low_us + 1))
         if draw() < faults.slow:
             delay_us += self.between(1, faults.slow_ms_max) * 1000
-        self.after(delay_us, deliver, receiver, *arguments)
+        self._order += 1
+        heappush(self._events, (self.now_us + delay_us, self._order, deliver, (receiver, *arguments)))
         if draw() < faults.duplication:
             self.counts["duplicated"] += 1
             self.after(delay_us + self.between(0, 50_000), deliver, receiver, *arguments)
@@ -187,10 +198,11 @@ class Cluster:
 
     def _submit(self, name: str, waiter: Any, application: str, command: Any) -> None:
         node = self.nodes[name]
-        if self._postponed(node, self._submit, name, waiter, application, command):
+        replica = node.replica
+        if replica is None or node.paused_until_us > self.now_us:
+            self._postpone(node, self._submit, name, waiter, application, command)
             return
-        assert node.replica is not None
-        refusal = node.replica.submit(waiter, application, command, self.clock())
+        refusal = replica.submit(waiter, application, command, self.clock())
         if refusal is not None:
             self.send(name, "client", self._receive, waiter, refusal, name, None)
         if not node.flush_planned:
@@ -198,10 +210,12 @@ class Cluster:
             self.after(self.between(0, 1_000), self._flush, node, node.lives)
 
     def _flush(self, node: SimulatedNode, life: int) -> None:
-        if node.lives != life or self._postponed(node, self._flush, node, life):
+        if node.lives != life:
+            return
+        if node.replica is None or node.paused_until_us > self.now_us:
+            self._postpone(node, self._flush, node, life)
             return
         node.flush_planned = False
-        assert node.replica is not None
         self._carry_out(node, node.replica.flush(self.clock()))
 
     def _receive(self, _: str, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
@@ -209,19 +223,15 @@ class Cluster:
 
     def _deliver(self, name: str, message: Message) -> None:
         node = self.nodes[name]
-        if self._postponed(node, self._deliver, name, message):
+        if node.replica is None or node.paused_until_us > self.now_us:
+            self._postpone(node, self._deliver, name, message)
             return
-        assert node.replica is not None
         self._carry_out(node, node.replica.step(message, self.clock()))
 
-    def _postponed(self, node: SimulatedNode, call: Callable[..., None], *arguments: Any) -> bool:
-        """True if the node cannot take this now: a dead one never, a frozen one when it wakes."""
-        if node.replica is None:
-            return True
-        if node.paused_until_us > self.now_us:
+    def _postpone(self, node: SimulatedNode, call: Callable[..., None], *arguments: Any) -> None:
+        """A frozen process takes it when it wakes, a dead one never."""
+        if node.replica is not None:
             self.after(node.paused_until_us - self.now_us + self.between(0, 200), call, *arguments)
-            return True
-        return False
 
     def _ask_witness(self, _: str, message: Message) -> None:
         if self.witness is None:
@@ -239,77 +249,115 @@ class Cluster:
     # -- processes and disks
 
     def _boot(self, node: SimulatedNode) -> None:
+        """Start a process on the disk, unless it finds it damaged."""
+        if refusal := node.disk.refusal():
+            self.note(f"{node.name} refuses its disk: {refusal}")
+            return
         node.lives += 1
-        node.writes = []
-        node.disk_free_us = self.now_us
         node.flush_planned = False
+        node.promised = -1
+        node.disk.free_us = self.now_us
         node.replica = Replica(node.log, self.machines(), self.timing, self.clock())
         self._wake(node, node.lives)
 
     def _wake(self, node: SimulatedNode, life: int) -> None:
-        if node.lives != life or self._postponed(node, self._wake, node, life):
+        if node.lives != life:
             return
-        assert node.replica is not None
+        if node.replica is None or node.paused_until_us > self.now_us:
+            self._postpone(node, self._wake, node, life)
+            return
         self._carry_out(node, node.replica.tick(self.clock()))
-        if node.replica is not None and node.replica.role is not Role.HALTED:
-            due_us = node.replica.deadline(self.clock())
+        replica = node.replica
+        if replica is not None:
+            due_us = replica.deadline(self.clock())
             self.after(max(due_us - self.now_us, 100), self._wake, node, life)
 
     def _carry_out(self, node: SimulatedNode, effects: Sequence[Effect]) -> None:
         """The shell's duties (es.replication.effects), on virtual hardware."""
         replica = node.replica
         assert replica is not None
-        durable = node.log.record(PROMISED)
-        self.checker.on_epoch(node.name, replica.node.promised, int.from_bytes(durable or b"", "big"))
-        other = "b" if node.name == "a" else "a"
+        if replica.node.promised != node.promised:
+            node.promised = replica.node.promised
+            self.checker.on_promise(node.name, node.promised)
         for effect in effects:
-            match effect:
-                case Persist(serial, write):
-                    self._persist(node, serial, write)
-                case Publish(frame):
-                    batch = next(one for one in reversed(replica.node.chain.recent) if one.data is frame.batch)
-                    self.checker.on_batch(batch, self.now_us)
-                    self.send(node.name, other, self._deliver, frame)
-                case Emit(beacon):
-                    self.send(node.name, other, self._deliver, beacon)
-                case Tell(to, message):
-                    self.send(node.name, to, self._ask_witness if to == WITNESS else self._deliver, message)
-                case Answers():
-                    self._answer(node, replica, effect)
-                case Committed(batches):
-                    self.checker.on_committed(node.name, batches)
-                case RoleChanged(before, after, epoch, reason):
-                    self.note(f"{node.name} {before.value} -> {after.value} in epoch {epoch}: {reason}")
-                    self.counts[f"{before.value} -> {after.value}"] += 1
-                    if after is Role.OPENING:
-                        self.checker.on_primary(node.name, epoch, replica)
-                case Halt(code, sentence):
-                    raise Violation("halt", f"{node.name} halted: {code}: {sentence}")
+            self._duties[type(effect)](node, effect)
 
-    def _persist(self, node: SimulatedNode, serial: int, write: Write) -> None:
-        node.writes.append((serial, write))
+    def _persist(self, node: SimulatedNode, persist: Persist) -> None:
+        disk = node.disk
+        disk.under_way.append((persist.serial, persist.write))
         delay_us = self.between(*DISK_US)
         if self.random.random() < self.faults.fsync_stall:
             self.counts["fsync stall"] += 1
             delay_us += self.between(1, self.faults.fsync_stall_ms_max) * 1000
-        node.disk_free_us = max(node.disk_free_us, self.now_us) + delay_us
-        self.after(node.disk_free_us - self.now_us, self._written, node, node.lives)
+        disk.free_us = max(disk.free_us, self.now_us) + delay_us
+        self.after(disk.free_us - self.now_us, self._written, node, node.lives)
 
     def _written(self, node: SimulatedNode, life: int) -> None:
-        """One fsync is through; the process learns of it once it runs."""
-        if node.lives != life or not node.writes:
+        """One fsync has returned; the process learns of it once it runs."""
+        disk = node.disk
+        if node.lives != life or not disk.under_way:
             return
-        serial, write = node.writes.pop(0)
-        node.log.write(write)
+        if disk.fails(self.now_us):
+            self._fail_write(node)
+            return
+        serial, write = disk.under_way.popleft()
+        disk.write(write, self.now_us)
+        if write.records:
+            self.checker.on_durable_promise(node.name, node.durable_promise)
         self._persisted(node, life, serial)
 
+    def _fail_write(self, node: SimulatedNode) -> None:
+        """A write that fails ends the process (es.replication.effects); whether it reached the disk nobody knows."""
+        reached = 0 if self.now_us < node.disk.failing_until_us else self.between(0, 1)
+        self._end(node, node.disk.reached_when_failed(reached))
+        self.note(f"{node.name}'s disk fails a write: its process ends")
+
     def _persisted(self, node: SimulatedNode, life: int, serial: int) -> None:
-        if node.lives != life or self._postponed(node, self._persisted, node, life, serial):
+        if node.lives != life:
             return
-        assert node.replica is not None
+        if node.replica is None or node.paused_until_us > self.now_us:
+            self._postpone(node, self._persisted, node, life, serial)
+            return
         self._carry_out(node, node.replica.persisted(serial, self.clock()))
 
-    def _answer(self, node: SimulatedNode, replica: Replica, effect: Answers) -> None:
+    # -- the shell's other duties
+
+    def _publish(self, node: SimulatedNode, publish: Publish) -> None:
+        assert node.replica is not None
+        frame = publish.frame
+        batch = next(one for one in reversed(node.replica.node.chain.recent) if one.data is frame.batch)
+        self.checker.on_batch(batch, self.now_us)
+        self.send(node.name, PEER[node.name], self._deliver, frame)
+
+    def _emit(self, node: SimulatedNode, emit: Emit) -> None:
+        self.send(node.name, PEER[node.name], self._deliver, emit.beacon)
+
+    def _tell(self, node: SimulatedNode, tell: Tell) -> None:
+        self.send(node.name, tell.node, self._ask_witness if tell.node == WITNESS else self._deliver, tell.message)
+
+    def _committed(self, node: SimulatedNode, committed: Committed) -> None:
+        self.checker.on_committed(node.name, committed.batches)
+
+    def _role_changed(self, node: SimulatedNode, change: RoleChanged) -> None:
+        before, after, epoch = change.before, change.after, change.epoch
+        self.note(f"{node.name} {before.value} -> {after.value} in epoch {epoch}: {change.reason}")
+        self.counts[f"{before.value} -> {after.value}"] += 1
+        if after is Role.OPENING:
+            assert node.replica is not None
+            self.checker.on_primary(node.name, epoch, node.replica)
+
+    def _halted(self, node: SimulatedNode, halt: Halt) -> None:
+        """Right only on a disk that has forgotten what it called durable; an operator must rebuild it."""
+        if halt.code != "ROLLED_BACK" or not node.disk.forgot:
+            raise Violation("halt", f"{node.name} halted: {halt.code}: {halt.sentence}")
+        node.disk.refused = halt.sentence
+        self.counts["rolled back disk found"] += 1
+        self._end(node, 0)
+        self.note(f"{node.name} halted: {halt.sentence}")
+
+    def _answer(self, node: SimulatedNode, effect: Answers) -> None:
+        replica = node.replica
+        assert replica is not None
         if effect.batch is None:
             self.checker.on_read(node.name, replica.node.commit_seq)
         for waiter, answer, seq in effect.answers:
@@ -326,30 +374,58 @@ class Cluster:
     # -- faults
 
     def crash(self, name: str, keep: Callable[[int], int] | None = None) -> None:
-        """kill -9 and power loss at once: of the writes not yet acknowledged any prefix may have reached the
-        disk. `keep` chooses how many; by default the seed does."""
+        """kill -9 and power loss at once: of the writes at risk any prefix may have reached the disk. `keep`
+        chooses how many; by default the seed does."""
         node = self.nodes[name]
-        kept = keep(len(node.writes)) if keep is not None else self.between(0, len(node.writes))
-        for _, write in node.writes[:kept]:
-            node.log.write(write)
-        node.lives += 1
-        node.writes = []
-        node.replica = None
-        node.paused_until_us = 0
+        at_risk = node.disk.at_risk
+        self._end(node, keep(at_risk) if keep is not None else self.between(0, at_risk))
         self.note(f"{name} crashed")
 
+    def _end(self, node: SimulatedNode, kept: int) -> None:
+        node.disk.lose_power(kept)
+        if node.disk.forgot:
+            self.checker.forget_promise(node.name)
+        self.checker.on_durable_promise(node.name, node.durable_promise)
+        node.lives += 1
+        node.replica = None
+        node.paused_until_us = 0
+
     def restart(self, name: str) -> None:
-        """Start a node's process again on its disk."""
+        """Start a node's process again on its disk, if it is down."""
         if self.nodes[name].replica is None:
             self._boot(self.nodes[name])
-            self.note(f"{name} restarted")
+            if self.nodes[name].replica is not None:
+                self.note(f"{name} restarted")
 
     def wipe(self, name: str) -> None:
         """Replace a node's disk by an empty one; its process must be down."""
         assert self.nodes[name].replica is None
-        self.nodes[name].wipe()
-        self.checker.epoch_of[name] = 0
+        self.nodes[name].disk.replace()
+        self.checker.forget_promise(name)
         self.note(f"{name} wiped")
+
+    def rebuild(self, name: str) -> None:
+        """What an operator does about a disk that its node refuses: begin anew from the peer."""
+        if self.nodes[name].disk.refused:
+            self.wipe(name)
+            self.restart(name)
+
+    def fail_fsync(self, name: str, duration_us: int = 0) -> None:
+        """The next write fails, and so does every other one for so long (a full disk, one mounted read-only)."""
+        self.nodes[name].disk.fails_next = True
+        self.nodes[name].disk.failing_until_us = self.now_us + duration_us
+        self.note(f"{name}'s disk fails" + (f" for {duration_us // 1000} ms" if duration_us else " once"))
+
+    def lie(self, name: str, duration_us: int) -> None:
+        """The disk calls durable what it has only cached; a crash in this time forgets some of it."""
+        self.nodes[name].disk.lie(self.now_us + duration_us)
+        self.note(f"{name}'s disk lies for {duration_us // 1000} ms")
+
+    def damage(self, name: str) -> bool:
+        """A bit flips on the disk; found at the next start. False if there is nothing on it yet."""
+        rotten = self.nodes[name].disk.rot(self.random)
+        self.note(f"{name}'s disk has a flipped bit")
+        return rotten
 
     def pause(self, name: str, duration_us: int) -> None:
         """SIGSTOP, and SIGCONT later."""
@@ -358,8 +434,8 @@ class Cluster:
 
     def stall(self, name: str, duration_us: int) -> None:
         """The disk hangs: no write is through before `duration_us` have passed."""
-        node = self.nodes[name]
-        node.disk_free_us = max(node.disk_free_us, self.now_us) + duration_us
+        disk = self.nodes[name].disk
+        disk.free_us = max(disk.free_us, self.now_us) + duration_us
         self.note(f"{name}'s disk hangs for {duration_us // 1000} ms")
 
     def cut(self, links: Sequence[tuple[str, str]], duration_us: int) -> None:
@@ -393,13 +469,15 @@ class Cluster:
         self.note(f"wall clock moved by {by_us // 1000} ms")
 
     def heal(self) -> None:
-        """No faults from now on: links whole, every process running."""
+        """No faults from now on: links whole, every process running, every refused disk rebuilt."""
         self.faults = CALM
         self.cuts.clear()
         self.restart_witness()
         for name, node in self.nodes.items():
             node.paused_until_us = 0
+            node.disk.recover()
             self.restart(name)
+            self.rebuild(name)
         self.note("healed")
 
     # -- facts
