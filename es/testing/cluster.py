@@ -97,7 +97,8 @@ class SimulatedNode:
 
 
 class Cluster:
-    """Time is in microseconds since the start. Everything random comes from `seed`."""
+    """Time is in microseconds since the start. Everything random comes from `seed`. A load that has a server's
+    front of its own takes `on_answers` and `on_committed` over when it starts."""
 
     def __init__(
         self, seed: int, machines: Callable[[], Sequence[Machine]], load: Load, timing: Timing, faults: FaultProfile
@@ -113,6 +114,8 @@ class Cluster:
         self.checker = Checker()
         self.counts: Counter[str] = Counter()
         self.trace: list[str] | None = None
+        self.on_answers: Callable[[SimulatedNode, Answers], None] = self._send_answers
+        self.on_committed: Callable[[SimulatedNode, Committed], None] = lambda _node, _committed: None
         self.cuts: Counter[tuple[str, str]] = Counter()
         self._events: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
         self._order = 0
@@ -194,17 +197,22 @@ class Cluster:
 
     def request(self, node: str, waiter: Any, application: str, command: Any) -> None:
         """A client sends a command to a node."""
-        self.send("client", node, self._submit, waiter, application, command)
+        self.send("client", node, self.run_at, self._submit, waiter, application, command)
 
-    def _submit(self, name: str, waiter: Any, application: str, command: Any) -> None:
-        node = self.nodes[name]
-        replica = node.replica
-        if replica is None or node.paused_until_us > self.now_us:
-            self._postpone(node, self._submit, name, waiter, application, command)
-            return
-        refusal = replica.submit(waiter, application, command, self.clock())
+    def _submit(self, node: SimulatedNode, waiter: Any, application: str, command: Any) -> None:
+        assert node.replica is not None
+        refusal = node.replica.submit(waiter, application, command, self.clock())
         if refusal is not None:
-            self.send(name, "client", self._receive, waiter, refusal, name, None)
+            self.send(node.name, "client", self._receive, waiter, refusal, node.name, None)
+
+    def run_at(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
+        """`call(node, …)` in a node's process: now, when it wakes, or never if it is dead. What that submits is
+        flushed."""
+        node = self.nodes[name]
+        if node.replica is None or node.paused_until_us > self.now_us:
+            self._postpone(node, self.run_at, name, call, *arguments)
+            return
+        call(node, *arguments)
         if not node.flush_planned:
             node.flush_planned = True
             self.after(self.between(0, 1_000), self._flush, node, node.lives)
@@ -337,6 +345,7 @@ class Cluster:
 
     def _committed(self, node: SimulatedNode, committed: Committed) -> None:
         self.checker.on_committed(node.name, committed.batches)
+        self.on_committed(node, committed)
 
     def _role_changed(self, node: SimulatedNode, change: RoleChanged) -> None:
         before, after, epoch = change.before, change.after, change.epoch
@@ -360,7 +369,7 @@ class Cluster:
         assert replica is not None
         if effect.batch is None:
             self.checker.on_read(node.name, replica.node.commit_seq)
-        for waiter, answer, seq in effect.answers:
+        for _, _, seq in effect.answers:
             hash_: bytes | None = None
             if effect.batch is not None:
                 hash_ = effect.batch.hash
@@ -369,6 +378,10 @@ class Cluster:
                 hash_ = batch.hash if batch is not None else None
             self.checker.on_answer(seq, hash_)
             self.counts["answers"] += 1
+        self.on_answers(node, effect)
+
+    def _send_answers(self, node: SimulatedNode, effect: Answers) -> None:
+        for waiter, answer, seq in effect.answers:
             self.send(node.name, "client", self._receive, waiter, answer, node.name, seq)
 
     # -- faults
