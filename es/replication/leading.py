@@ -72,8 +72,6 @@ class Peer:
     durable_seq: int = 0
     applied_seq: int = 0
     beacon_us: int = 0
-    reported: tuple[int, int] = (0, 0)
-    """(send time of the newest beacon it acknowledged, what it then reported durable)."""
 
 
 class Leading:
@@ -87,6 +85,7 @@ class Leading:
         self.flights: deque[Flight] = deque()
         self.reads: deque[Read] = deque()
         self.peers: dict[Member, Peer] = {}
+        self._once_durable: dict[Member, int] = {}
         self.pending: Member | None = None
         self.opened = False
         self._answers: list[Answer] = []
@@ -267,14 +266,8 @@ class Leading:
 
     def on_beacon_ack(self, ack: BeaconAck, now: Instant) -> None:
         """The lease goes on from when the beacon was sent (R7)."""
-        peer = self.peers.setdefault(ack.member, Peer())
-        if ack.durable_seq and ack.sent_us > peer.reported[0]:
-            if ack.durable_seq < peer.reported[1]:
-                self.node.ignore("rolled back")
-                self.node.tell(ack.member.node, RolledBack(self.node.cluster_id, self.node.epoch, peer.reported[1]))
-                return
-            peer.reported = (ack.sent_us, ack.durable_seq)
         self._count(ack.member, ack.durable_seq, ack.hash)
+        peer = self.peers[ack.member]
         peer.beacon_us = max(peer.beacon_us, ack.sent_us)
         peer.applied_seq = max(peer.applied_seq, ack.applied_seq)
         self._consider_pending(ack.member, now.boot_us)
@@ -288,12 +281,18 @@ class Leading:
             self.node.ignore("acknowledged another chain")
             return False
         peer.durable_seq = durable_seq
+        self._once_durable[member] = max(durable_seq, self._once_durable.get(member, 0))
         return True
 
     def on_fetch(self, fetch: Fetch) -> None:
-        """R8: answer what follows, or where our chains may still be equal."""
+        """R8: answer what follows, or where our chains may still be equal. R2: whoever asks for what this role
+        counted as durable there has either asked long ago, which it knows itself, or its disk has forgotten."""
         node = self.node
-        if node.chain.hash_at(fetch.after_seq) == fetch.hash:
+        once_durable = self._once_durable.get(fetch.member, 0)
+        if fetch.after_seq < once_durable:
+            node.ignore("rolled back")
+            node.tell(fetch.member.node, RolledBack(node.cluster_id, node.epoch, once_durable))
+        elif node.chain.hash_at(fetch.after_seq) == fetch.hash:
             batches = node.chain.slice_after(fetch.after_seq)
             head_seq = node.chain.head.seq
             answer = Batches(

@@ -188,7 +188,7 @@ class Replica:
                     following.on_mismatch(message, now.boot_us)
             case RolledBack(cluster_id, epoch, seq):
                 if self._ours(cluster_id) and self._follows(epoch):
-                    self._halt("ROLLED_BACK", f"this disk acknowledged up to {seq} and has forgotten part of it")
+                    self._on_rolled_back(seq)
             case Ack(cluster_id, epoch) | BeaconAck(cluster_id, epoch) | Fetch(cluster_id, epoch):
                 if self._ours(cluster_id) and (leading := self._leads(epoch)):
                     self._on_follower(leading, message, now)
@@ -247,6 +247,13 @@ class Replica:
         following = self._follows(register.epoch)
         if following is not None:
             following.on_beacon(beacon, now.boot_us)
+
+    def _on_rolled_back(self, seq: int) -> None:
+        """R2: as a member of in_sync it could be made primary without what it was counted for."""
+        if seq > self.node.chain.durable.seq:
+            self._halt("ROLLED_BACK", f"this disk acknowledged up to {seq} and has forgotten part of it")
+        else:
+            self.node.ignore("rolled back no longer")
 
     # -- who leads
 

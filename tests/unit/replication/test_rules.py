@@ -170,17 +170,38 @@ def test_r2_an_outdated_primary_is_told(backup: Driver) -> None:
     assert [outdated.register.epoch for outdated in backup.told(Outdated, "a")] == [5]
 
 
-def test_r2_a_disk_that_forgot_is_not_counted_and_must_stop(pair: Driver) -> None:
+def test_r2_a_disk_that_forgot_must_stop(pair: Driver) -> None:
+    forgotten = pair.head_seq
     pair.ask("w", Credit("x", 5))
     pair.fsync()
-    pair.ack_beacon(sent_us=pair.now_us)
-    pair.ack_beacon(sent_us=pair.now_us + 1, seq=2)
+    pair.ack()
+    pair.give(Fetch(CLUSTER, pair.epoch, B, forgotten, pair.replica.node.chain.hash_at(forgotten) or b""))
+    assert pair.told(Batches, "b") == [], "it is not mended: until then it could be made primary"
     [stop] = pair.told(RolledBack, "b")
+    assert stop.seq == pair.head_seq
     backup = Driver(B)
     backup.follow(stop.epoch)
     backup.give(stop)
     assert backup.replica.role is Role.HALTED
     assert [effect.code for effect in backup.effects if isinstance(effect, Halt)] == ["ROLLED_BACK"]
+
+
+def test_r2_what_was_counted_in_an_earlier_epoch_of_the_same_role_is_not_forgotten(pair: Driver) -> None:
+    counted = pair.head_seq
+    pair.tick(SHRINK_MS + 1)
+    pair.grant_swap()
+    pair.fsync()
+    pair.give(Fetch(CLUSTER, pair.epoch, B, counted - 1, pair.replica.node.chain.hash_at(counted - 1) or b""))
+    assert [stop.seq for stop in pair.told(RolledBack, "b")] == [counted]
+
+
+def test_r2_a_question_that_was_overtaken_stops_nobody(backup: Driver) -> None:
+    batch = batch_after(backup, 3)
+    backup.give(frame(batch))
+    backup.fsync()
+    backup.give(RolledBack(CLUSTER, 3, batch.last_seq))
+    assert backup.replica.role is Role.FOLLOWING
+    assert backup.replica.node.ignored["rolled back no longer"] == 1
 
 
 # -- R3
