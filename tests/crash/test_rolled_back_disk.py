@@ -66,7 +66,7 @@ def test_without_that_number_the_primary_that_counted_on_it_stops_it(primary: Dr
     assert verify_in_child(path).head == head_of(batches[-2]), "nothing in the file shows it"
     with closing(LmdbLog.open(path)) as log:
         backup = Replica(log, [Ledger()], Timing(), primary.now)
-        [fetch] = [effect.message for effect in backup.tick(primary.now) if isinstance(effect, Tell) and effect.node == "a"]
+        [fetch] = [tell.message for tell in backup.tick(primary.now) if isinstance(tell, Tell) and tell.node == "a"]
         assert isinstance(fetch, Fetch) and fetch.after_seq == batches[-2].last_seq
         primary.give(fetch)
         [stop] = primary.told(RolledBack, B.node)
