@@ -120,6 +120,22 @@ class _Terms:
         return f"{self._prefix}-{self._begun // TERM_TRANSACTIONS % TERMS_MAX}"
 
 
+class _Pace:
+    """When a client's next transactions may begin. Rushed and looked at from different threads: one writes each."""
+
+    def __init__(self, journal: Journal, rest_us: int) -> None:
+        self._journal = journal
+        self._rest_us = rest_us
+        self._rushed_until_begun = 0
+
+    def rush(self, count: int) -> None:
+        self._rushed_until_begun = self._journal.begun + count
+
+    def next_us(self, now: Instant) -> int:
+        rests = self._journal.begun >= self._rushed_until_begun
+        return now.boot_us + (self._rest_us if rests else 0)
+
+
 class _Client(Protocol):
     wants_more: bool
 
@@ -137,6 +153,7 @@ class _Shared(NamedTuple):
     security: Security
     terms: _Terms
     journal: Journal
+    pace: _Pace
     drawn: random.Random
 
 
@@ -145,17 +162,19 @@ class SustainedLoad:
 
     programs   at each faculty, one transaction of each under way
     clients    at the servers, `window` transactions of each under way; they follow the heartbeats
+    rest_ms    from when each of them fills its place or places to when it may do so again; `rush` goes without
     """
 
     def __init__(
-        self, config: ClusterConfig, *, programs: int, clients: int, seed: int, window: int = WINDOW
+        self, config: ClusterConfig, *, programs: int, clients: int, seed: int, window: int = WINDOW, rest_ms: int = 0
     ) -> None:
         self._loop = Loop()
         self._context = sockets.context()
         self.journal = Journal()
+        self._pace = _Pace(self.journal, rest_ms * 1_000)
         shared = _Shared(
             self._loop, self._context, Security(config.security),
-            _Terms(f"load-{seed}"), self.journal, random.Random(seed),
+            _Terms(f"load-{seed}"), self.journal, self._pace, random.Random(seed),
         )  # fmt: skip
         self._clients: list[_Client] = [
             _Program(shared, faculty, f"{faculty.name} {number}", list(Encoding)[number % 2])
@@ -182,6 +201,10 @@ class SustainedLoad:
     def start(self) -> None:
         """Begin."""
         self._thread.start()
+
+    def rush(self, count: int) -> None:
+        """Nobody rests until so many further transactions have begun; 0: from now on everybody does."""
+        self._pace.rush(count)
 
     def drain(self) -> None:
         """Begin no further transaction; those under way go on until they have their results."""
@@ -225,7 +248,7 @@ class _Program:
         self._began_us = 0
         self._first: Res | None = None
         self._socket: Socket | None = None
-        self._again_us = 0
+        self._again_us = self._next_us = 0
         self.wants_more = True
 
     @property
@@ -233,10 +256,11 @@ class _Program:
         return int(self._asked is not None)
 
     def on_turn(self, now: Instant) -> None:
-        if self._asked is None and self.wants_more:
+        if self._asked is None and self.wants_more and now.boot_us >= self._next_us:
             self._asked = ProgramRequest(self._name, 1, 0, self._shared.terms.current(), str(uuid4()))
             self._began_us, self._again_us = now.boot_us, 0
             self._shared.journal.begun += 1
+            self._next_us = self._shared.pace.next_us(now)
         if self._asked is not None and now.boot_us >= self._again_us:
             self._ask(self._asked, now)
 
@@ -310,6 +334,7 @@ class _ServerClient:
             shared.loop.register(beats, partial(self._on_beats, beats))
             self._dealers[server.name] = dealer
             self._beats.append(beats)
+        self._next_us = 0
         self.wants_more = True
 
     @property
@@ -317,12 +342,8 @@ class _ServerClient:
         return len(self._under_way)
 
     def on_turn(self, now: Instant) -> None:
-        while self.wants_more and len(self._under_way) < self._window:
-            reserve = Reserve(
-                str(uuid4()), self._faculty_id, "Load", 1, "Load", self._shared.terms.current(), CLASSROOMS, LABS
-            )
-            self._under_way[reserve.transaction_id] = _UnderWay(reserve, now.boot_us)
-            self._shared.journal.begun += 1
+        if self.wants_more and now.boot_us >= self._next_us:
+            self._fill(now)
         due = [one for one in self._under_way.values() if now.boot_us - one.sent_us >= PATIENCE_US]
         if not due:
             return
@@ -332,6 +353,15 @@ class _ServerClient:
                 self._dealers[self._active].send_multipart((b"", payload), zmq.NOBLOCK)
             for one in due:
                 one.sent_us = now.boot_us
+
+    def _fill(self, now: Instant) -> None:
+        while len(self._under_way) < self._window:
+            reserve = Reserve(
+                str(uuid4()), self._faculty_id, "Load", 1, "Load", self._shared.terms.current(), CLASSROOMS, LABS
+            )
+            self._under_way[reserve.transaction_id] = _UnderWay(reserve, now.boot_us)
+            self._shared.journal.begun += 1
+        self._next_us = self._shared.pace.next_us(now)
 
     def close(self) -> None:
         for socket in (*self._dealers.values(), *self._beats):

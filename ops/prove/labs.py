@@ -8,12 +8,14 @@ A link is directed: (source, target).
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
-from nodes.config import ClusterConfig
+from nodes.config import BASE_PORTS, HOST, ClusterConfig
 from ops.cluster_dir import prepare
 from ops.demo import free_base_port
 from ops.prove.outcome import NotPermitted
@@ -100,10 +102,25 @@ class PlainLab:
 @contextmanager
 def plain_lab(directory: Path, profile: str, faculties: int) -> Iterator[Lab]:
     """This host as it is."""
-    yield PlainLab(on_this_host(directory, profile, faculties))
+    with on_this_host(directory, profile, faculties) as config:
+        yield PlainLab(config)
 
 
-def on_this_host(directory: Path, profile: str, faculties: int) -> ClusterConfig:
-    """A new cluster on free ports of this host."""
-    overrides = {"timing.profile": profile}
-    return prepare(directory, base_port=free_base_port(), faculties=faculties, overrides=overrides)
+@contextmanager
+def on_this_host(directory: Path, profile: str, faculties: int) -> Iterator[ClusterConfig]:
+    """A new cluster on ports of this host that are free, and meanwhile nobody else's who asks in this way."""
+    with _own_base_port() as base_port:
+        yield prepare(directory, base_port=base_port, faculties=faculties, overrides={"timing.profile": profile})
+
+
+@contextmanager
+def _own_base_port() -> Iterator[int]:
+    """A free base whose last port, which no cluster uses, is listened on: so it is taken at once, also where
+    several processes look for one."""
+    taken = None
+    while taken is None:
+        base_port = free_base_port()
+        with contextlib.suppress(OSError):  # another was quicker
+            taken = socket.create_server((HOST, base_port + BASE_PORTS - 1))
+    with taken:
+        yield base_port

@@ -1,39 +1,50 @@
 """`python -m ops.prove.links`: every way in which links, processes and clocks fail, on three hosts.
 
-Each topology has a cluster of its own, which goes through it again and again. Where namespaces are not
-permitted the same is done through relays on this host; what cannot be done there is skipped, and why is said.
+Each topology has a cluster of its own, which goes through it again and again; several topologies at once, each in
+a process of its own. Where namespaces are not permitted the same is done through relays on this host; what cannot
+be done there is skipped, and why is said.
 """
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from statistics import median
 from typing import Any, Final
 
 import click
 
 from nodes.config import PROFILES
+from nodes.shell import die_with_parent
 from ops.exits import INTEGRITY
 from ops.output import JSON, TABLE, output_option, print_table
+from ops.prove.faults import Pause
 from ops.prove.outcome import show
 from ops.prove.series import Series, run_series, summed_up
-from ops.prove.topologies import TOPOLOGIES
+from ops.prove.topologies import TOPOLOGIES, Topology
 
 COLUMNS: Final = ("topology", "runs", "failures", "unavailable ms", "results", "expected")
 """Unavailability as median / maximum of the trials."""
 
 
+JOBS: Final = 4
+"""A trial is mostly waiting: on two cores so many clusters have what they need."""
+
+
 @click.command()
 @click.option("--topology", "names", multiple=True, type=click.Choice(list(TOPOLOGIES)), help="Only these.")
 @click.option("--repeat", type=click.IntRange(1), default=20, show_default=True, help="Trials of each.")
+@click.option("--jobs", type=click.IntRange(1), default=JOBS, show_default=True, help="Topologies at a time.")
 @click.option("--profile", type=click.Choice(list(PROFILES)), default="slow", show_default=True, help="Timings.")
 @click.option("--seed", type=click.IntRange(0), help="Draw the same again (default: a new seed, printed).")
 @click.option("--loopback", is_flag=True, help="Relays on this host, even where namespaces are permitted.")
 @output_option(TABLE, JSON)
 def links(
-    names: tuple[str, ...], repeat: int, profile: str, seed: int | None, loopback: bool, output: str
+    names: tuple[str, ...], repeat: int, jobs: int, profile: str, seed: int | None, loopback: bool, output: str
 ) -> None:
     """Cut, impair, pause, kill and mislead a cluster under load; nothing may be lost, double or stale.
 
@@ -41,28 +52,54 @@ def links(
 
     \b
     Examples:
-      python -m ops.prove.links --repeat 3
+      python -m ops.prove.links --repeat 3 --jobs 2
       python -m ops.prove.links --topology primary-cut-off --topology loss -o json
     """
     seed = secrets.randbits(32) if seed is None else seed
     click.echo(f"seed {seed}", err=True)
     chosen = [TOPOLOGIES[name] for name in names or TOPOLOGIES]
     began_s = time.monotonic()
-    series = []
-    for topology in chosen:
-        series.append(run_series(topology, repeat, profile, seed, loopback=loopback))
-        row = _row(series[-1])
-        click.echo(", ".join(f"{key} {row[key]}" for key in COLUMNS), err=True)
-        if series[-1].relayed:
-            click.echo(f"through relays on this host, for {series[-1].relayed}", err=True)
-        for failure in series[-1].failures:
-            click.echo(f"FAILURE {failure.what}\n  replay: {failure.replay}", err=True)
+    by_name = {}
+    for one in _each_series(chosen, jobs, repeat, profile, seed, loopback=loopback):
+        by_name[one.topology.name] = one
+        _tell(one)
+    series = [by_name[topology.name] for topology in chosen]
     outcome = summed_up(series, time.monotonic() - began_s)
     if output == TABLE:
         print_table((_row(one) for one in series), COLUMNS)
     show(outcome, output)
     if outcome.failures:
         sys.exit(INTEGRITY)
+
+
+def _each_series(
+    topologies: Sequence[Topology], jobs: int, repeat: int, profile: str, seed: int, *, loopback: bool
+) -> Iterator[Series]:
+    """The series of every topology, as they end. Those that may take longest begin first."""
+    with ProcessPoolExecutor(jobs, initializer=die_with_parent, initargs=(os.getpid(),)) as pool:
+        try:
+            under_way = [
+                pool.submit(run_series, topology, repeat, profile, seed, loopback=loopback)
+                for topology in sorted(topologies, key=_pause_ms, reverse=True)
+            ]
+            for future in as_completed(under_way):
+                yield future.result()
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def _pause_ms(topology: Topology) -> int:
+    """The longest for which it freezes a process."""
+    return max((fault.most_ms for fault in topology.faults if isinstance(fault, Pause)), default=0)
+
+
+def _tell(series: Series) -> None:
+    row = _row(series)
+    click.echo(", ".join(f"{key} {row[key]}" for key in COLUMNS), err=True)
+    if series.relayed:
+        click.echo(f"through relays on this host, for {series.relayed}", err=True)
+    for failure in series.failures:
+        click.echo(f"FAILURE {failure.what}\n  replay: {failure.replay}", err=True)
 
 
 def _row(series: Series) -> dict[str, Any]:

@@ -22,8 +22,7 @@ _FOR_CLIENTS: Final = ("requests", "heartbeats")
 class LoopbackLab(PlainLab):
     """Processes of this host. Whoever asks reaches whomever is asked through a relay of their own."""
 
-    def __init__(self, directory: Path, profile: str, faculties: int, stack: ExitStack) -> None:
-        config = on_this_host(directory, profile, faculties)
+    def __init__(self, directory: Path, config: ClusterConfig, stack: ExitStack) -> None:
         self._plain = config
         self._relays: dict[Link, list[Relay]] = {}
         self._stack = stack
@@ -84,5 +83,5 @@ class LoopbackLab(PlainLab):
 @contextmanager
 def loopback_lab(directory: Path, profile: str, faculties: int) -> Iterator[Lab]:
     """This host with relays, which are closed afterwards."""
-    with ExitStack() as stack:
-        yield LoopbackLab(directory, profile, faculties, stack)
+    with on_this_host(directory, profile, faculties) as config, ExitStack() as stack:
+        yield LoopbackLab(directory, config, stack)

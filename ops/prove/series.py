@@ -26,7 +26,7 @@ NAME: Final = "links"
 FACULTIES: Final = 2
 """One speaks async, one lbb."""
 
-CLIENTS: Final = Clients(programs=2, clients=1, beside_servers=1, window=4)
+CLIENTS: Final = Clients(programs=2, clients=1, beside_servers=1, window=4, rest_ms=50)
 
 
 @dataclass(slots=True)

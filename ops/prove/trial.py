@@ -30,14 +30,24 @@ HELD_BEYOND_GRACE_MS: Final = 1_000
 """Every fault lasts so much longer than what would make a server act."""
 
 
+RUSH: Final = 300
+"""Transactions that follow each other without rest around the moment a fault strikes, and again when it goes."""
+
+RUSHED_RESULTS: Final = 50
+RUSHED_WITHIN_S: Final = 10.0
+"""A fault strikes once so many of these have ended."""
+
+
 @dataclass(slots=True, frozen=True)
 class Clients:
-    """Programs at each faculty, clients on host c and on each server's host, and what each of those keeps under way."""
+    """Programs at each faculty, clients on host c and on each server's host, what each of those keeps under way,
+    and how long each rests except around a fault: whoever only waits for the cluster leaves it time to heal."""
 
     programs: int
     clients: int
     beside_servers: int
     window: int
+    rest_ms: int = 0
 
 
 @dataclass(slots=True, frozen=True)
@@ -85,6 +95,7 @@ def run_trial(
     until(lambda: at_rest(lab.config, scene.epoch), HEALED_WITHIN_S, ())
     began_seq = head_seq(lab.config)
     with under_load(lab, clients, seed) as loads:
+        rush(loads)
         course = strike(scene, topology, loads, lab.config.timing.grace_ms + HELD_BEYOND_GRACE_MS)
         healing_s = time.monotonic()
         await_ready(cluster)
@@ -138,12 +149,21 @@ def under_load(lab: Lab, clients: Clients, seed: int) -> Iterator[list[Sustained
                     clients=clients.beside_servers if number else clients.clients,
                     seed=seed * len(hosts) + number,
                     window=clients.window,
+                    rest_ms=clients.rest_ms,
                 )
                 load.start()
             stack.callback(load.close)
             loads.append(load)
         until(lambda: loads[0].journal.statuses.total() > 0, FIRST_RESULTS_WITHIN_S, loads)
         yield loads
+
+
+def rush(loads: Sequence[SustainedLoad]) -> None:
+    """As many transactions under way as there can be, some of which have ended when this returns."""
+    ended = loads[0].journal.statuses.total()
+    for load in loads:
+        load.rush(RUSH)
+    until(lambda: loads[0].journal.statuses.total() >= ended + RUSHED_RESULTS, RUSHED_WITHIN_S, loads)
 
 
 def strike(scene: Scene, topology: Topology, loads: Sequence[SustainedLoad], hold_ms: float) -> Course:
@@ -166,6 +186,8 @@ def strike(scene: Scene, topology: Topology, loads: Sequence[SustainedLoad], hol
         ended_us = read_clock().boot_us
         epoch = epoch_of(scene.lab.config)
         lost = scene.lab.lost()
+        for load in loads:
+            load.rush(RUSH)
     first = journal.new_result
     return Course(
         began_us=there_us,
