@@ -1,67 +1,31 @@
-"""A server's door for faculties: both patterns on one ROUTER (A5).
+"""A server's door for faculties: both patterns on one ROUTER (A5), around the pure core (nodes.frontend_core).
 
-DEALER peers are decoded here, in the sequencer's process; REQ peers go through the pool of workers (unless
-`workers_for` says that all do). Either way a request becomes a command for the replica, and what comes back,
-at once or once it is committed, becomes a PROP or a RES on the connection it came from.
+DEALER peers are decoded in the sequencer's process; REQ peers go through the pool of workers (unless
+`workers_for` says that all do).
 """
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import zmq
 
 from es.codec import Batch
-from es.replication.effects import Answer as Released
-from es.replication.effects import Answers, Refusal
+from es.replication.effects import Answers
 from es.replication.instant import Instant
 from es.replication.replica import Replica
-from nodes import wire
 from nodes.broker import Broker
+from nodes.frontend_core import FrontendCore
 from nodes.logs import logger
 from nodes.server_metrics import ServerMetrics
 from nodes.shell import DRAIN_MESSAGES_MAX
 from nodes.sockets import Socket
-from nodes.wire_encoding import Encoding, join
-from nodes.wire_schema import NOT_ACTIVE, Dropped, Invalid, Receipt, Res
-from nodes.worker_jobs import tagged, untagged
-from projections.rooms import machine
-from projections.rooms.commands import BUSY, UNAVAILABLE, Answer, Proposal, Reserve, Result
-from projections.rooms.decide import timed_out
-from projections.rooms.identity import transaction_id_of
 
 TURN_REQUESTS_MAX: Final = 1_000
 """Requests decoded here before the turn ends, arrays included: the loop must not fall silent (R9)."""
 
-CONNECTIONS_MAX: Final = 10_000
-"""Connections whose faculty is remembered, for answers that do not name one; the oldest is forgotten first."""
-
-PUSHES_MAX: Final = 65_536
-"""Holds whose expiry would be pushed to the connection that asked for them."""
-
-FRONTEND_WHYS: Final = (*wire.WHYS, "bad frames", "peer gone", "peer full", "bad field")
-REFUSALS: Final = {
-    NOT_ACTIVE: "this server is not the active one",
-    BUSY: "too many requests are under way; try again",
-}
-
-
-class Exchange:
-    """One payload of a client and where its answers go. A REQ peer gets all of them in one payload."""
-
-    __slots__ = ("answers", "awaited", "began_us", "encoding", "is_array", "pattern", "proposed_us", "route")
-
-    def __init__(self, route: bytes, pattern: str, now_us: int) -> None:
-        self.route = route
-        self.pattern = pattern
-        self.began_us = now_us
-        self.encoding = Encoding.MSGPACK
-        self.is_array = False
-        self.awaited = 0
-        self.answers: list[Proposal | Res] = []
+SHELL_WHYS: Final = ("bad frames", "peer gone", "peer full")
 
 
 class Frontend:
@@ -78,18 +42,17 @@ class Frontend:
         workers_for_all: bool,
     ) -> None:
         self._router = router
-        self._replica = replica
         self._broker = broker
-        self._metrics = metrics
-        self._requests_of = requests_of
-        self._workers_for_all = workers_for_all
-        self.ignored: Counter[str] = Counter(dict.fromkeys(FRONTEND_WHYS, 0))
-        self.busy_refusals = 0
-        self._faculties: OrderedDict[bytes, int] = OrderedDict()
-        self._pushes: OrderedDict[tuple[int, str], Exchange] = OrderedDict()
-        self._outbox: dict[bytes, tuple[Exchange, list[bytes]]] = {}
+        self._core = FrontendCore(
+            replica, broker, metrics, requests_of=requests_of, workers_for_all=workers_for_all
+        )  # fmt: skip
+        self.ignored = self._core.ignored
+        self.ignored.update(dict.fromkeys(SHELL_WHYS, 0))
 
-    # -- requests
+    @property
+    def busy_refusals(self) -> int:
+        """How many requests were refused for lack of room."""
+        return self._core.busy_refusals
 
     def on_ready(self, now: Instant) -> None:
         """Drain the door, a bounded number of messages and of requests in them a turn."""
@@ -107,161 +70,22 @@ class Frontend:
             if len(frames) != 2 or frames[0]:
                 self.ignored["bad frames"] += 1
                 continue
-            exchange = Exchange(first.bytes, pattern, now.boot_us)
-            if (pattern == "lbb" or self._workers_for_all) and not self._broker.full:
-                self._broker.decode(frames[1], partial(self._on_decoded, exchange))
-            else:
-                decoded = wire.decode_requests(frames[1])
-                requests += len(decoded.messages)
-                self._take(exchange, decoded.encoding, decoded.is_array, decoded.messages, now)
-
-    def _on_decoded(
-        self, exchange: Exchange, encoding: str, is_array: bool, messages: Iterable[tuple[Any, ...]], now: Instant
-    ) -> None:
-        self._take(exchange, Encoding(encoding), is_array, [untagged(plain) for plain in messages], now)
-
-    def _take(self, exchange: Exchange, encoding: Encoding, is_array: bool, messages: list[Any], now: Instant) -> None:
-        exchange.encoding = encoding
-        exchange.is_array = is_array
-        exchange.awaited = len(messages)
-        submit = self._replica.submit
-        for message in messages:
-            kind = type(message)
-            if kind is Reserve:
-                faculty_id = message.faculty_id
-                self._remember(exchange.route, faculty_id)
-            elif kind is Answer:
-                if message.faculty_id is None:
-                    message = message._replace(faculty_id=self._faculties.get(exchange.route))
-                faculty_id = message.faculty_id
-            else:
-                self._refuse_malformed(exchange, message)
-                continue
-            refusal = submit((exchange, faculty_id, now.boot_us), machine.NAME, message, now)
-            if refusal is not None:
-                self._answer(exchange, self._unavailable(message.transaction_id, refusal))
-
-    def _remember(self, route: bytes, faculty_id: int) -> None:
-        """The faculty that speaks on a connection: an ACK may leave it out."""
-        if self._faculties.get(route) != faculty_id:
-            self._faculties[route] = faculty_id
-            if len(self._faculties) > CONNECTIONS_MAX:
-                self._faculties.popitem(last=False)
-
-    def _refuse_malformed(self, exchange: Exchange, message: Invalid | Dropped) -> None:
-        if isinstance(message, Invalid):
-            self.ignored["bad field"] += 1
-            self._answer(exchange, message.as_res())
-        else:
-            self.ignored[message.why] += 1
-            self._no_answer(exchange)
-
-    def _unavailable(self, transaction_id: str, refusal: Refusal | Result) -> Res:
-        """Nothing was done: the kernel's refusal, or the application's own words."""
-        if isinstance(refusal, Result):
-            self.busy_refusals += refusal.code == BUSY
-            return wire.res_of(refusal, None)
-        self.busy_refusals += refusal.code == BUSY
-        active = self._requests_of(refusal.primary) if refusal.primary is not None else None
-        reason = REFUSALS[refusal.code]
-        return Res(transaction_id, UNAVAILABLE, refusal.code, reason, active=active)
-
-    # -- answers
+            requests += self._core.on_payload(first.bytes, pattern, frames[1], now)
 
     def on_answers(self, effect: Answers, now: Instant) -> None:
         """What the kernel releases: committed, or read from committed state."""
-        batch = effect.batch
-        for waiter, answer, seq in effect.answers:
-            if waiter is None:
-                continue  # this server asked itself, for an alert
-            exchange, faculty_id, began_us = waiter
-            if type(answer) is Proposal:
-                self._metrics.observe("sol_prop", exchange.pattern, now.boot_us - began_us)
-                self._expect_expiry(exchange, faculty_id, answer)
-                self._answer(exchange, answer)
-                continue
-            holder = batch if batch is not None and seq is not None else self._batch_of(seq)
-            receipt = None
-            if holder is not None and seq is not None:
-                receipt = Receipt(holder.epoch, seq, holder.hash.hex(), effect.copies)
-            else:
-                assert isinstance(answer, Result)
-            self._metrics.on_result(answer.status, exchange.pattern, faculty_id, now.boot_us - began_us)
-            self._pushes.pop((faculty_id, answer.transaction_id), None)
-            self._answer(exchange, wire.res_of(answer, receipt))
-        self._metrics.duplicates += sum(1 for one in effect.answers if _repeats(effect, one))
-
-    def _batch_of(self, seq: int | None) -> Batch | None:
-        return None if seq is None else self._replica.node.chain.batch_at(seq)
-
-    def _expect_expiry(self, exchange: Exchange, faculty_id: int, proposal: Proposal) -> None:
-        """A DEALER peer is told when its hold expires; a REQ peer learns it with its late answer."""
-        if exchange.pattern == "async":
-            self._pushes[faculty_id, proposal.transaction_id] = exchange
-            if len(self._pushes) > PUSHES_MAX:
-                self._pushes.popitem(last=False)
+        self._core.on_answers(effect, now)
 
     def on_committed(self, batches: Iterable[Batch]) -> None:
-        """Push the expiries among what has committed to those who wait on a lasting connection, and say the
-        alerts aloud (A13)."""
-        for batch in batches:
-            for entry in batch.entries:
-                if entry.application != machine.NAME:
-                    continue
-                if entry.type == "Expired":
-                    self._metrics.holds_expired += 1
-                    self._push_expiry(batch, batch.first_seq + entry.offset, entry.request_id, entry.body[0])
-                elif entry.type == "AlertRaised":
-                    code, term = entry.body
-                    self._metrics.alerts[code] += 1
-                    logger().warning("alert", code=code, term=term, seq=batch.first_seq + entry.offset)
-
-    def _push_expiry(self, batch: Batch, seq: int, request_id: str | bytes, faculty_id: int) -> None:
-        transaction_id = transaction_id_of(request_id)
-        exchange = self._pushes.pop((faculty_id, transaction_id), None)
-        if exchange is not None:
-            receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
-            self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))
-
-    def _answer(self, exchange: Exchange, answer: Proposal | Res) -> None:
-        if exchange.pattern == "async" and not self._workers_for_all:
-            self._put(exchange, wire.encode(answer, exchange.encoding))
-            return
-        exchange.answers.append(answer)
-        self._complete(exchange)
-
-    def _no_answer(self, exchange: Exchange) -> None:
-        exchange.awaited -= 1
-        self._complete(exchange)
-
-    def _complete(self, exchange: Exchange) -> None:
-        """A request's answers leave together once all are there."""
-        if exchange.answers and len(exchange.answers) == exchange.awaited:
-            answers = [tagged(answer) for answer in exchange.answers]
-            self._broker.encode(exchange.encoding.value, answers, partial(self._on_encoded, exchange))
-
-    def _on_encoded(self, exchange: Exchange, payload: bytes, now: Instant) -> None:
-        self._send(exchange.route, payload)
-
-    def _put(self, exchange: Exchange, message: bytes) -> None:
-        waiting = self._outbox.get(exchange.route)
-        if waiting is None:
-            self._outbox[exchange.route] = (exchange, [message])
-        elif waiting[0].encoding is exchange.encoding:
-            waiting[1].append(message)
-            waiting[0].is_array |= exchange.is_array
-        else:
-            self._send(exchange.route, message)
+        """Push expiries to those who wait for them, and say the alerts aloud (A13)."""
+        for alert in self._core.on_committed(batches):
+            logger().warning("alert", code=alert.code, term=alert.term, seq=alert.seq)
 
     def flush(self, now: Instant) -> None:
-        """Send what the turn gathered: in arrays to whoever speaks in arrays, else one by one."""
+        """Send what the turn gathered."""
         self._broker.dispatch(now.boot_us)
-        if not self._outbox:
-            return
-        outbox, self._outbox = self._outbox, {}
-        for route, (exchange, messages) in outbox.items():
-            for payload in join(messages, exchange.encoding) if exchange.is_array else messages:
-                self._send(route, payload)
+        for route, payload in self._core.flush():
+            self._send(route, payload)
 
     def _send(self, route: bytes, payload: bytes) -> None:
         try:
@@ -280,7 +104,3 @@ def _pattern_of(frame: zmq.Frame) -> str:
         return "lbb" if frame.get("Socket-Type") == "REQ" else "async"
     except zmq.ZMQError:
         return "async"
-
-
-def _repeats(effect: Answers, answer: Released) -> bool:
-    return effect.batch is None and answer.seq is not None

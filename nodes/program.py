@@ -84,6 +84,45 @@ def draw_request(random: Random, program: str, term: str | None = None) -> Progr
     return ProgramRequest(program, random.randint(*CLASSROOMS_DRAWN), random.randint(*LABS_DRAWN), term)
 
 
+class Asking:
+    """One request within its time limit, without a socket or a clock: the same id in every attempt, each attempt on a
+    connection of its own. `payload` is what each sends; `limit` learns from the outcome.
+
+    An id is drawn if the request has none, so that it can be sent again without being another request.
+    """
+
+    def __init__(
+        self, request: ProgramRequest, limit: TimeLimit, now_us: int, encoding: Encoding = Encoding.MSGPACK
+    ) -> None:
+        self.transaction_id = str(uuid4()) if request.transaction_id is None else request.transaction_id
+        self.payload = wire.encode(request._replace(transaction_id=self.transaction_id), encoding)
+        self._limit = limit
+        self._limit_us = limit.us
+        self._began_us = now_us
+        self._attempts = 0
+
+    def next_attempt(self) -> int | None:
+        """Until when (boot time in µs) the attempt that begins now waits; None: there is no further one."""
+        if self._attempts == ATTEMPTS_MAX:
+            return None
+        self._attempts += 1
+        return self._began_us + self._limit_us * self._attempts // ATTEMPTS_MAX
+
+    def on_payload(self, payload: bytes, now_us: int) -> ProgramReply | None:
+        """What the present attempt was answered; None if that is not what a faculty says."""
+        for message in wire.decode_answers(payload).messages:
+            if isinstance(message, Res) and message.transaction_id == self.transaction_id:
+                elapsed_us = now_us - self._began_us
+                self._limit.observe(elapsed_us)
+                return ProgramReply(message, elapsed_us, self._attempts)
+        return None
+
+    def give_up(self, now_us: int) -> NoAnswer:
+        """No attempt was answered."""
+        self._limit.missed()
+        return NoAnswer(self.transaction_id, now_us - self._began_us, self._attempts)
+
+
 def ask(
     endpoint: str,
     request: ProgramRequest,
@@ -93,39 +132,23 @@ def ask(
     encoding: Encoding = Encoding.MSGPACK,
     security: Security = OPEN,
 ) -> ProgramReply | NoAnswer:
-    """Ask the faculty at `endpoint` and wait for its answer, at most `limit.us`; the limit learns from it.
-
-    An id is drawn if the request has none, so that it can be sent again without being another request.
-    """
-    if request.transaction_id is None:
-        request = request._replace(transaction_id=str(uuid4()))
-    payload = wire.encode(request, encoding)
-    began_us = read_clock().boot_us
-    limit_us = limit.us
-    for attempt in range(1, ATTEMPTS_MAX + 1):
-        until_us = began_us + limit_us * attempt // ATTEMPTS_MAX
-        res = _attempt(endpoint, payload, request.transaction_id, until_us, context, security)
-        if res is not None:
-            elapsed_us = read_clock().boot_us - began_us
-            limit.observe(elapsed_us)
-            return ProgramReply(res, elapsed_us, attempt)
-    limit.missed()
-    assert request.transaction_id is not None, "drawn above"
-    return NoAnswer(request.transaction_id, read_clock().boot_us - began_us, ATTEMPTS_MAX)
+    """Ask the faculty at `endpoint` and wait for its answer, at most `limit.us`; the limit learns from it."""
+    asking = Asking(request, limit, read_clock().boot_us, encoding)
+    while (until_us := asking.next_attempt()) is not None:
+        payload = _exchange(endpoint, asking.payload, until_us, context, security)
+        reply = asking.on_payload(payload, read_clock().boot_us) if payload is not None else None
+        if reply is not None:
+            return reply
+    return asking.give_up(read_clock().boot_us)
 
 
-def _attempt(
-    endpoint: str, payload: bytes, transaction_id: str | None, until_us: int, context: Context, security: Security
-) -> Res | None:
+def _exchange(endpoint: str, payload: bytes, until_us: int, context: Context, security: Security) -> bytes | None:
+    """One question on a connection of its own, and its answer. A REQ socket takes no second one."""
     socket = sockets.program_req(context, endpoint, security)
     try:
         socket.send(payload, zmq.NOBLOCK)
         wait_us = max(until_us - read_clock().boot_us, 0)
-        if not socket.poll(-(-wait_us // 1_000)):
-            return None
-        for message in wire.decode_answers(socket.recv(zmq.NOBLOCK)).messages:
-            if isinstance(message, Res) and message.transaction_id == transaction_id:
-                return message
-        return None  # not what a faculty says; a REQ socket takes no second answer
+        answer: bytes | None = socket.recv(zmq.NOBLOCK) if socket.poll(-(-wait_us // 1_000)) else None
+        return answer
     finally:
         socket.close()

@@ -53,6 +53,15 @@ class ProgramRegistry:
         """What the file holds."""
         return json.dumps({"next_id": self._next_id, "programs": self._ids}, ensure_ascii=False, indent=1) + "\n"
 
+    @classmethod
+    def from_json(cls, text: str) -> ProgramRegistry:
+        """What `to_json` wrote. Raises ValueError, TypeError or KeyError if it did not."""
+        fields = json.loads(text)
+        ids, next_id = fields["programs"], fields["next_id"]
+        if not _are_ids(ids) or type(next_id) is not int:
+            raise ValueError("names with distinct numbers are expected")
+        return cls(ids, next_id)
+
 
 class RegistryDamaged(Exception):
     """The file of programs is not what `to_json` writes. One sentence that names it."""
@@ -66,13 +75,9 @@ def load(directory: Path) -> ProgramRegistry:
     except FileNotFoundError:
         return ProgramRegistry()
     try:
-        fields = json.loads(text)
-        ids, next_id = fields["programs"], fields["next_id"]
-        if not _are_ids(ids) or type(next_id) is not int:
-            raise ValueError("names with distinct numbers are expected")
+        return ProgramRegistry.from_json(text)
     except (ValueError, TypeError, KeyError) as error:
         raise RegistryDamaged(f"{path} is not a file of programs: {error}") from None
-    return ProgramRegistry(ids, next_id)
 
 
 def save(directory: Path, content: str) -> None:

@@ -33,25 +33,21 @@ from nodes.catalog_file import load_catalog
 from nodes.config import ClusterConfig, ServerConfig, http_address
 from nodes.exporter import Exporter
 from nodes.frontend import Frontend
+from nodes.heartbeats import Heartbeats
 from nodes.links import Links
 from nodes.log_writer import LogWriter
 from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
 from nodes.server_metrics import OVERLOAD, ServerMetrics
 from nodes.shell import Loop, read_clock, run_process
-from nodes.wire_beats import Beat, encode_alive_beat, encode_node_beat
 from projections.rooms import machine
 from projections.rooms.commands import RaiseAlert
 from projections.rooms.machine import Rooms
-
-ALIVE_US: Final = 1_000_000
-"""Interval of the heartbeat for the seed's subscribers, who count one beat for half a second of life."""
 
 OVERLOAD_REFUSALS: Final = 100
 """BUSY refusals within one second that raise an alert (A13), at most once in OVERLOAD_QUIET_US."""
 
 OVERLOAD_QUIET_US: Final = 10_000_000
-
 
 WAITING_SAID_US: Final = 5_000_000
 """How often a node says what it waits for while nobody leads."""
@@ -77,7 +73,14 @@ class ServerShell:
         self.metrics = ServerMetrics(own.name, self.replica, log.bytes_used)
         self._writer = LogWriter(log, own.data / "quarantine", self.metrics.observe_fsync)
         self._links = Links(config, own, loop, context, self._on_message)
-        self._heartbeats = sockets.heartbeat_pub(context, own.heartbeats)
+        self._heartbeats = Heartbeats(
+            own.name,
+            own.requests,
+            self.replica,
+            config.timing.hb_interval_ms * 1_000,
+            is_central=own.name == config.preferred,
+        )
+        self._beats = sockets.heartbeat_pub(context, own.heartbeats)
         self._router = sockets.request_router(context, own.requests)
         self._broker = Broker(config.workers, own.data, loop, context)
         requests = {server.name: server.requests for server in config.servers}
@@ -91,8 +94,6 @@ class ServerShell:
         )
         parts = (self.replica.node, self._links, self._frontend, self._broker)
         self.metrics.ignored_by = [lambda part=part: dict(part.ignored) for part in parts]  # type: ignore[misc]
-        self._next_beat_us = 0
-        self._next_alive_us = 0
         self._overload_checked_us = 0
         self._overload_from = 0
         self._overload_quiet_us = 0
@@ -105,7 +106,7 @@ class ServerShell:
     def deadline(self) -> int | None:
         """The earliest of the replica's, the broker's and the next heartbeat."""
         now = read_clock()
-        return min(self.replica.deadline(now), self._broker.deadline(), self._next_beat_us)
+        return min(self.replica.deadline(now), self._broker.deadline(), self._heartbeats.deadline())
 
     def on_turn(self, now: Instant) -> None:
         """Seal what the turn brought, act on time, transmit."""
@@ -113,7 +114,8 @@ class ServerShell:
         if now.boot_us >= self.replica.deadline(now):
             self._carry_out(self.replica.tick(now), now)
         self._broker.tick(now)
-        self._beat(now)
+        for beat in self._heartbeats.due(now):
+            self._publish(beat)
         self._watch_overload(now)
         self._say_what_is_missing(now)
         self._frontend.flush(now)
@@ -146,33 +148,16 @@ class ServerShell:
 
     def _on_role(self, change: RoleChanged) -> None:
         self.metrics.on_role(change)
-        self._next_beat_us = 0  # say it at once
+        self._heartbeats.hasten()
         logger().info(
             "role changed", before=change.before.value, role=change.after.value, epoch=change.epoch, why=change.reason
         )
 
     # -- heartbeats and overload
 
-    def _beat(self, now: Instant) -> None:
-        if now.boot_us < self._next_beat_us:
-            return
-        self._next_beat_us = now.boot_us + self._config.timing.hb_interval_ms * 1_000
-        replica = self.replica
-        if replica.active and not replica.speaks(now):
-            return  # R9: an active server whose disk hangs must seem dead
-        status = self.metrics.status()
-        in_sync = tuple(status["in_sync"])
-        beat = Beat(
-            self._own.name, status["role"], status["epoch"], status["seq"], replica.active, self._own.requests, in_sync
-        )
-        self._publish(encode_node_beat(beat))
-        if replica.active and now.boot_us >= self._next_alive_us:
-            self._next_alive_us = now.boot_us + ALIVE_US
-            self._publish(encode_alive_beat(beat, is_central=self._own.name == self._config.preferred))
-
     def _publish(self, beat: bytes) -> None:
         try:
-            self._heartbeats.send(beat, zmq.NOBLOCK)
+            self._beats.send(beat, zmq.NOBLOCK)
         except zmq.Again:
             self._frontend.ignored["peer full"] += 1
 
@@ -228,7 +213,7 @@ class ServerShell:
         self._broker.close()
         self._links.close()
         self._router.close()
-        self._heartbeats.close()
+        self._beats.close()
         self._writer.close()
 
 
