@@ -6,7 +6,7 @@ ZeroMQ's (`tcp://127.0.0.1:5555`), HTTP ones are URLs, `data` is an absolute dir
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from es.errors import EsError
 from es.limits import MEMBERS_MAX
+from es.replication.timing import ORDERS, Order
 
 HOST = "127.0.0.1"
 PORT_MAX = 65_535
@@ -37,14 +38,16 @@ FACULTIES_WITH_BASE_MAX = len(_FACULTY_HTTP_OFFSETS)
 
 
 class ConfigError(EsError):
-    """A configuration nobody should start with. `key` is the dotted path of the value, `why` a sentence."""
+    """A configuration nobody should start with. `key` is the dotted path of the value, `why` a sentence,
+    `against` the keys of the values that it contradicts."""
 
     code = "CONFIG"
 
-    def __init__(self, key: str, why: str) -> None:
+    def __init__(self, key: str, why: str, against: tuple[str, ...] = ()) -> None:
         super().__init__(f"{key}: {why}" if key else why)
         self.key = key
         self.why = why
+        self.against = against
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,26 +74,24 @@ class Timing:
             value = getattr(self, item.name)
             if not 1 <= value <= MILLISECONDS_MAX:
                 raise ConfigError(f"timing.{item.name}", f"must be between 1 and {MILLISECONDS_MAX}, not {value}")
-        _order(self, "beacon_ms", "<", "lease_ms")
-        _order(self, "lease_ms", "<", "grace_ms")
-        _order(self, "beacon_ms", "<", "shrink_ms")
-        _order(self, "beacon_ms", "<", "stall_ms")
-        _order(self, "shrink_ms", "<=", "grace_ms")
-        _order(self, "stall_ms", "<", "grace_ms")
-        _order(self, "retry_ms", "<", "answer_ms")
+        for order in (*ORDERS, Order("retry", "answer")):
+            self._check(order)
         silence_ms = self.hb_interval_ms * self.hb_liveness
         if silence_ms > self.grace_ms:
             raise ConfigError(
                 "timing.hb_liveness",
                 f"hb_interval_ms x hb_liveness is {silence_ms} ms; it must not exceed grace_ms ({self.grace_ms}), "
                 "or a faculty still waits for a server that has been replaced",
+                ("timing.hb_interval_ms", "timing.grace_ms"),
             )
 
-
-def _order(timing: Timing, low: str, relation: str, high: str) -> None:
-    low_ms, high_ms = getattr(timing, low), getattr(timing, high)
-    if not (low_ms < high_ms or (relation == "<=" and low_ms == high_ms)):
-        raise ConfigError(f"timing.{low}", f"must be {relation} {high}, but {low_ms} is not {relation} {high_ms}")
+    def _check(self, order: Order) -> None:
+        lesser, greater = f"{order.lesser}_ms", f"{order.greater}_ms"
+        lesser_ms, greater_ms = getattr(self, lesser), getattr(self, greater)
+        if not order.holds(lesser_ms, greater_ms):
+            relation = "<=" if order.equal_allowed else "<"
+            why = f"must be {relation} {greater}, but {lesser_ms} is not {relation} {greater_ms}"
+            raise ConfigError(f"timing.{lesser}", why, (f"timing.{greater}",))
 
 
 PROFILES: Mapping[str, Timing] = {
@@ -144,7 +145,8 @@ class ClusterConfig:
 
     `preferred` is the node configured as central server: the first primary, and PRIMARY in heartbeats.
     `catalog` is a CSV file of rooms, or None for the default 380 classrooms and 60 labs (A1).
-    `workers` is the size of the request-reply pool (A5).
+    `workers` is the size of the request-reply pool (A5). `base_port` begins the ports of everything that
+    is added without ports of its own; None means the usual ones.
     """
 
     cluster_id: str
@@ -158,6 +160,7 @@ class ClusterConfig:
     workers: int = 2
     workers_for: str = "lbb"
     catalog: Path | None = None
+    base_port: int | None = None
 
     def __post_init__(self) -> None:
         if not SERVERS_MIN <= len(self.servers) <= MEMBERS_MAX:
@@ -275,22 +278,35 @@ def default_faculty(
     base_port: int | None = None,
     pattern: str | None = None,
     known: FacultyName | None = None,
+    places: tuple[str, str] | None = None,
 ) -> FacultyConfig:
-    """The faculty with that id on this host; odd ids speak async, even ones lbb, unless `pattern` says."""
+    """The faculty with that id on this host; odd ids speak async, even ones lbb, unless `pattern` says.
+    `places` are its endpoint and its HTTP endpoint. Raises ConfigError if it needs default ones and has none."""
     known = known or FacultyName(f"Facultad {faculty_id}", {})
-    if base_port is None:
-        port, http = 6000 + faculty_id - 1, 9700 + faculty_id - 1
-    else:
-        port, http = base_port + 100 + faculty_id, base_port + _FACULTY_HTTP_OFFSETS[faculty_id - 1]
+    endpoint, http = places or _default_places(faculty_id, base_port)
     return FacultyConfig(
         id=faculty_id,
         name=known.name,
         pattern=pattern or PATTERNS[(faculty_id - 1) % 2],
-        endpoint=_tcp(port),
-        http=_http(http),
+        endpoint=endpoint,
+        http=http,
         data=directory / f"faculty-{faculty_id}",
         programs=known.programs,
     )
+
+
+def _default_places(faculty_id: int, base_port: int | None) -> tuple[str, str]:
+    if base_port is None:
+        if faculty_id > FACULTIES_MAX:
+            raise ConfigError("faculties", f"ids over {FACULTIES_MAX} have no default ports")
+        return _tcp(6000 + faculty_id - 1), _http(9700 + faculty_id - 1)
+    if faculty_id > FACULTIES_WITH_BASE_MAX:
+        raise ConfigError(
+            "faculties",
+            f"faculty {faculty_id} does not fit the {BASE_PORTS} ports from {base_port}: ids go up to "
+            f"{FACULTIES_WITH_BASE_MAX}, for each needs a port for its programs and one for HTTP",
+        )
+    return _tcp(base_port + 100 + faculty_id), _http(base_port + _FACULTY_HTTP_OFFSETS[faculty_id - 1])
 
 
 def one_host(
@@ -310,7 +326,7 @@ def one_host(
     if not 0 <= faculties <= FACULTIES_MAX:
         raise ConfigError("faculties", f"must be between 0 and {FACULTIES_MAX}, not {faculties}")
     if base_port is not None:
-        check_base_port(base_port, range(1, faculties + 1))
+        check_base_port(base_port)
     names = names or {}
     return ClusterConfig(
         cluster_id=cluster_id,
@@ -323,17 +339,11 @@ def one_host(
         faculties=tuple(
             default_faculty(i, directory, base_port, pattern, names.get(i)) for i in range(1, faculties + 1)
         ),
+        base_port=base_port,
     )
 
 
-def check_base_port(base_port: int, faculty_ids: Iterable[int]) -> None:
-    """Raise ConfigError unless base … base + 199 are ports and the faculties fit between them."""
+def check_base_port(base_port: int) -> None:
+    """Raise ConfigError unless base … base + 199 are ports."""
     if not 1 <= base_port <= PORT_MAX + 1 - BASE_PORTS:
         raise ConfigError("base_port", f"must be between 1 and {PORT_MAX + 1 - BASE_PORTS}, not {base_port}")
-    for faculty_id in faculty_ids:
-        if faculty_id > FACULTIES_WITH_BASE_MAX:
-            raise ConfigError(
-                "faculties",
-                f"faculty {faculty_id} does not fit the {BASE_PORTS} ports from {base_port}: ids go up to "
-                f"{FACULTIES_WITH_BASE_MAX}, for each needs a port for its programs and one for HTTP",
-            )

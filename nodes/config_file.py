@@ -8,15 +8,19 @@ option), the key, and what is wrong with it.
 from __future__ import annotations
 
 import json
+import re
 import tomllib
+from bisect import bisect_left
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, replace
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any, NamedTuple
 
 from nodes.config import (
-    FACULTIES_MAX,
     PROFILES,
+    SERVERS_MIN,
     ClusterConfig,
     ConfigError,
     FacultyConfig,
@@ -33,6 +37,7 @@ from nodes.config_schema import (
     FACULTY,
     SCALARS,
     SERVER,
+    SERVER_PLACES,
     TIMING,
     TOP,
     TOP_SCALARS,
@@ -48,6 +53,8 @@ FACULTY_ID_MAX = (1 << 31) - 1
 ENVIRONMENT_PREFIX = "AULARIO_"
 ENVIRONMENT_OPTIONS = frozenset({"AULARIO_CONFIG", "AULARIO_DIR"})
 """Variables that say where the configuration is; the command line reads them."""
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 def load(
@@ -70,6 +77,10 @@ def load(
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError("", _syntax_error(path, str(error))) from None
+    except ValueError:  # the only other one that tomllib lets through
+        raise ConfigError("", f"{path}: a number has too many digits") from None
+    except RecursionError:
+        raise ConfigError("", f"{path}: too many brackets within each other") from None
     source = _Source(path, text)
     try:
         refuse_unknown_keys(tree, "", TOP)
@@ -129,34 +140,44 @@ class _Source:
 
     def __init__(self, path: Path | None, text: str) -> None:
         self._path = path
-        self._text = text
+        self._lines = text.splitlines()
         self.origins: dict[str, str] = {}
 
     def locate(self, error: ConfigError) -> str:
-        """The whole sentence: origin, key, why."""
-        if error.key in self.origins:
-            return f"{self.origins[error.key]}: {error}"
+        """The whole sentence: origin, key, why. Of two values that contradict each other, one that was set."""
+        keys = (error.key, *error.against)
+        origin = next((self.origins[key] for key in keys if key in self.origins), None)
+        if origin is not None:
+            return f"{origin}: {error}"
         if self._path is None:
             return str(error)
-        line = self._line_of(error.key)
+        line = next((line for key in keys if (line := self._line_of(_steps(key)))), self._line_near(error.key))
         return f"{self._path}{f':{line}' if line else ''}: {error}"
 
-    def _line_of(self, key: str) -> int | None:
-        """The line on which `key` is set: the last line of the shortest beginning of the file that has it.
+    def _line_near(self, key: str) -> int | None:
+        """A key that the file does not set is missing from its table, so the table's own line is named."""
+        steps = _steps(key)
+        return next((line for end in range(len(steps), 0, -1) if (line := self._line_of(steps[:end]))), None)
 
-        A key the file does not set is missing from its table, so the table's own line is named."""
-        lines = self._text.splitlines()
-        steps = key.replace("[", ".").replace("]", "").split(".")
-        while steps:
-            for count in range(1, len(lines) + 1):
-                try:
-                    tree = tomllib.loads("\n".join(lines[:count]))
-                except tomllib.TOMLDecodeError:
-                    continue
-                if _has(tree, steps):
-                    return count
-            steps.pop()
-        return None
+    def _line_of(self, steps: list[str]) -> int | None:
+        """The line on which what sets a key begins, or None: the shortest beginning of the file that has it
+        ends there."""
+        counts = range(1, len(self._lines) + 1)
+        place = bisect_left(counts, True, key=lambda count: self._sets_by(count, steps))
+        return counts[place] if place < len(counts) else None
+
+    def _sets_by(self, count: int, steps: list[str]) -> bool:
+        """Whether the first `count` lines set a key, with what it takes to end the statement on the last one."""
+        for end in range(count, len(self._lines) + 1):
+            try:
+                return _has(tomllib.loads("\n".join(self._lines[:end])), steps)
+            except tomllib.TOMLDecodeError:
+                continue
+        return False
+
+
+def _steps(key: str) -> list[str]:
+    return key.replace("[", ".").replace("]", "").split(".")
 
 
 def _has(tree: Any, steps: Iterable[str]) -> bool:
@@ -180,7 +201,10 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> Iterable[str]:
 
 def _read(path: Path) -> str:
     try:
-        data = path.read_bytes()[: FILE_BYTES_MAX + 1]
+        if not S_ISREG(path.stat().st_mode) and not path.is_dir():
+            raise ConfigError("", f"{path}: not a regular file")  # reading a pipe or a device may never end
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1).removeprefix(BOM_UTF8)
         text = data.decode("utf-8")
     except OSError as error:
         raise ConfigError("", f"{path}: {error.strerror or error}") from None
@@ -210,7 +234,7 @@ def _override_layers(overrides: Mapping[str, object]) -> Iterable[_Layer]:
 
 
 def _layer(key: str, value: object, origin: str) -> _Layer:
-    if isinstance(value, str) and value.isascii() and value.isdigit() and key in WHOLE_NUMBERS:
+    if isinstance(value, str) and key in WHOLE_NUMBERS and _WHOLE_NUMBER.fullmatch(value):
         value = int(value)
     table, _, name = key.rpartition(".")
     return _Layer({table: {name: value}} if table else {name: value}, origin)
@@ -226,8 +250,10 @@ def _cluster(layers: list[_Layer], root: Path, names: Mapping[int, FacultyName])
         present = {key: value for key, value in layer.tree.items() if key in TOP_SCALARS}
         scalars |= checked_table(present, "", TOP_SCALARS)
     timing = _timing(layers)
-    servers = _servers(file["servers"], root) if "servers" in file else _default(root, names).servers
-    faculties = _faculties(file["faculties"], root, names) if "faculties" in file else _default(root, names).faculties
+    base_port = scalars.get("base_port")
+    default = one_host(root, cluster_id="aulario", base_port=base_port, names=names)
+    servers = _servers(file["servers"], root, base_port) if "servers" in file else default.servers
+    faculties = _faculties(file["faculties"], root, base_port, names) if "faculties" in file else default.faculties
     catalog = scalars.get("catalog")
     return ClusterConfig(
         cluster_id=scalars.get("cluster_id", "aulario"),
@@ -236,16 +262,13 @@ def _cluster(layers: list[_Layer], root: Path, names: Mapping[int, FacultyName])
         preferred=scalars.get("preferred", servers[0].name if servers else ""),
         timing=timing,
         servers=servers,
-        witness=_witness(file.get("witness", {}), root),
+        witness=_witness(file.get("witness", {}), root, base_port),
         faculties=faculties,
         workers=scalars.get("workers", 2),
         workers_for=scalars.get("workers_for", "lbb"),
         catalog=None if catalog is None else root / catalog,
+        base_port=base_port,
     )
-
-
-def _default(root: Path, names: Mapping[int, FacultyName]) -> ClusterConfig:
-    return one_host(root, cluster_id="aulario", names=names)
 
 
 def _timing(layers: list[_Layer]) -> Timing:
@@ -265,21 +288,27 @@ def _tables(value: object, key: str) -> list[Any]:
     return value
 
 
-def _servers(value: object, root: Path) -> tuple[ServerConfig, ...]:
+def _servers(value: object, root: Path, base_port: int | None) -> tuple[ServerConfig, ...]:
     servers = []
     for i, table in enumerate(_tables(value, "servers")):
         given = _placed(checked_table(table, f"servers[{i}].", SERVER), root)
         if "name" not in given:
             raise ConfigError(f"servers[{i}].name", "is missing")
-        servers.append(replace(default_server(i, given["name"], root), **given))
+        below_base = base_port if i < SERVERS_MIN else None
+        if below_base != base_port and not given.keys() >= SERVER_PLACES:
+            why = f"and every other endpoint must be given: a base has ports for {SERVERS_MIN} servers"
+            raise ConfigError(f"servers[{i}].requests", why)
+        servers.append(replace(default_server(i, given["name"], root, below_base), **given))
     return tuple(servers)
 
 
-def _witness(value: object, root: Path) -> WitnessConfig:
-    return replace(default_witness(root), **_placed(checked_table(value, "witness.", WITNESS), root))
+def _witness(value: object, root: Path, base_port: int | None) -> WitnessConfig:
+    return replace(default_witness(root, base_port), **_placed(checked_table(value, "witness.", WITNESS), root))
 
 
-def _faculties(value: object, root: Path, names: Mapping[int, FacultyName]) -> tuple[FacultyConfig, ...]:
+def _faculties(
+    value: object, root: Path, base_port: int | None, names: Mapping[int, FacultyName]
+) -> tuple[FacultyConfig, ...]:
     faculties = []
     for i, table in enumerate(_tables(value, "faculties")):
         given = _placed(checked_table(table, f"faculties[{i}].", FACULTY), root)
@@ -287,10 +316,12 @@ def _faculties(value: object, root: Path, names: Mapping[int, FacultyName]) -> t
         if faculty_id is None or not 1 <= faculty_id <= FACULTY_ID_MAX:
             why = "is missing" if faculty_id is None else f"must be between 1 and {FACULTY_ID_MAX}, not {faculty_id}"
             raise ConfigError(f"faculties[{i}].id", why)
-        if faculty_id > FACULTIES_MAX and not {"endpoint", "http"} <= given.keys():
-            why = f"and http must be given: ids over {FACULTIES_MAX} have no default ports"
-            raise ConfigError(f"faculties[{i}].endpoint", why)
-        faculties.append(replace(default_faculty(faculty_id, root, known=names.get(faculty_id)), **given))
+        places = (given["endpoint"], given["http"]) if {"endpoint", "http"} <= given.keys() else None
+        try:
+            default = default_faculty(faculty_id, root, base_port, known=names.get(faculty_id), places=places)
+        except ConfigError as error:
+            raise ConfigError(f"faculties[{i}].endpoint", f"and http must be given: {error.why}") from None
+        faculties.append(replace(default, **given))
     return tuple(faculties)
 
 

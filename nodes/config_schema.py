@@ -14,8 +14,11 @@ from urllib.parse import urlsplit
 
 from es.replication.messages import NAME_CHARS_MAX
 from nodes.config import HOST, PATTERNS, PORT_MAX, PROFILES, SECURITY, WORKERS_FOR, ConfigError, Timing
+from projections.rooms.limits import ID_MAX
 
 STRING_MAX = 200
+SHOWN_CHARS_MAX = 80
+"""How much of a wrong value an error repeats."""
 
 Check = Callable[[object], Any]
 
@@ -58,13 +61,13 @@ def _one_of(*choices: str) -> Check:
 def _endpoint(scheme: str, example: str) -> Check:
     def check(value: object) -> str:
         why = f"must be an endpoint such as {example}"
-        if not isinstance(value, str):
-            raise ValueError(why)
+        if not isinstance(value, str) or not value.isprintable() or " " in value:
+            raise ValueError(why)  # urlsplit would drop what is not printable
         try:
             parts = urlsplit(value)
             port = parts.port
         except ValueError:
-            raise ValueError(why) from None
+            raise ValueError(f"{why} (port 1 to {PORT_MAX})") from None
         if parts.hostname and (parts.hostname == "*" or ":" in parts.hostname):
             raise ValueError(f"{why}: a host that others can reach, by name or IPv4 address")
         if parts.scheme != scheme or not parts.hostname or not port or parts.path or parts.query:
@@ -84,8 +87,8 @@ def _programs(value: object) -> Mapping[int, str]:
     if not isinstance(value, dict):
         raise ValueError('must be a table such as {1 = "Biología"}')
     for key in value:
-        if not (key.isascii() and key.isdigit() and int(key) >= 1):
-            raise ValueError(f"{key!r} is no program id: ids are whole numbers from 1")
+        if not (key.isascii() and key.isdigit() and len(key) <= len(str(ID_MAX)) and 1 <= int(key) <= ID_MAX):
+            raise ValueError(f"{shown(key)} is no program id: ids are whole numbers from 1 to {ID_MAX}")
     return {int(key): _string(name) for key, name in value.items()}
 
 
@@ -99,6 +102,7 @@ TOP_SCALARS: Mapping[str, Check] = {
     "workers": _integer,
     "workers_for": _one_of(*WORKERS_FOR),
     "catalog": _path,
+    "base_port": _integer,
 }
 TIMING: Mapping[str, Check] = {
     "profile": _one_of(*PROFILES),
@@ -114,6 +118,9 @@ SERVER: Mapping[str, Check] = {
     "http": _HTTP,
     "data": _path,
 }
+SERVER_PLACES = SERVER.keys() - {"name", "data"}
+"""Where a server listens."""
+
 WITNESS: Mapping[str, Check] = {"endpoint": _ZMQ, "http": _HTTP, "data": _path}
 FACULTY: Mapping[str, Check] = {
     "id": _integer,
@@ -138,7 +145,8 @@ def nearest(key: str, known: Iterable[str]) -> str:
 def refuse_unknown_keys(table: Mapping[str, Any], prefix: str, known: Iterable[str]) -> None:
     for key in table:
         if key not in known:
-            raise ConfigError(f"{prefix}{key}", f"unknown key{nearest(key, known)}")
+            name = key if key.isprintable() and len(key) <= SHOWN_CHARS_MAX else shown(key)
+            raise ConfigError(f"{prefix}{name}", f"unknown key{nearest(key, known)}")
 
 
 def checked_table(table: object, prefix: str, checks: Mapping[str, Check]) -> dict[str, Any]:
@@ -151,5 +159,11 @@ def checked_table(table: object, prefix: str, checks: Mapping[str, Check]) -> di
         try:
             checked[key] = checks[key](value)
         except ValueError as error:
-            raise ConfigError(f"{prefix}{key}", f"{error}, not {value!r}") from None
+            raise ConfigError(f"{prefix}{key}", f"{error}, not {shown(value)}") from None
     return checked
+
+
+def shown(value: object) -> str:
+    """A wrong value as an error repeats it: on one line, not at any length."""
+    text = repr(value)
+    return text if len(text) <= SHOWN_CHARS_MAX else f"{text[: SHOWN_CHARS_MAX - 1]}…"

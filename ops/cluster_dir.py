@@ -106,13 +106,14 @@ def _faculties(config: ClusterConfig, directory: Path, count: int) -> tuple[Facu
     known = {faculty.id: faculty for faculty in config.faculties}
     names = faculty_names()
     return tuple(
-        known.get(i) or default_faculty(i, directory, known=names.get(i)) for i in range(1, count + 1)
+        known.get(i) or default_faculty(i, directory, config.base_port, known=names.get(i))
+        for i in range(1, count + 1)
     )
 
 
 def _moved(config: ClusterConfig, directory: Path, base_port: int) -> ClusterConfig:
     """The same cluster on the ports from `base_port`."""
-    check_base_port(base_port, (faculty.id for faculty in config.faculties))
+    check_base_port(base_port)
     if len(config.servers) > SERVERS_MIN:
         raise ConfigError("base_port", f"moves a cluster of {SERVERS_MIN} servers, not of {len(config.servers)}")
     servers = tuple(
@@ -124,7 +125,7 @@ def _moved(config: ClusterConfig, directory: Path, base_port: int) -> ClusterCon
         there = default_faculty(faculty.id, directory, base_port)
         faculties.append(replace(faculty, endpoint=there.endpoint, http=there.http))
     witness = replace(default_witness(directory, base_port), data=config.witness.data)
-    return replace(config, servers=servers, witness=witness, faculties=tuple(faculties))
+    return replace(config, servers=servers, witness=witness, faculties=tuple(faculties), base_port=base_port)
 
 
 def write_whole(path: Path, text: str) -> None:

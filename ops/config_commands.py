@@ -62,7 +62,10 @@ def validate(directory: Path, config_file: Path | None) -> None:
     Example:
       aulario config validate --config aulario.toml
     """
+    from nodes.catalog_file import load_catalog
+
     found = configuration(directory, config_file)
+    load_catalog(found.catalog)
     click.echo(f"ok: cluster {found.cluster_id}, {len(found.servers)} servers, {len(found.faculties)} faculties")
 
 

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nodes.config import ClusterConfig, ConfigError, FacultyName, Timing, one_host
+from es.replication.timing import ORDERS
+from nodes.config import PROFILES, ClusterConfig, ConfigError, FacultyName, Timing, one_host
 from nodes.config_file import load, render
 
 
@@ -99,6 +100,27 @@ def test_numbers_from_the_environment_are_numbers(tmp_path: Path) -> None:
         ("[[faculties]]\nid = 0", "aulario.toml:2: faculties[0].id: must be between 1 and 2147483647, not 0"),
         ("[[faculties]]\nid = 5000", "aulario.toml:1: faculties[0].endpoint: and http must be given"),
         ('[[faculties]]\nid = 1\n[faculties.programs]\none = "x"', "aulario.toml:3: faculties[0].programs: 'one' is"),
+        (
+            f'[[faculties]]\nid = 1\nprograms = {{{"9" * 5_000} = "x"}}',
+            f"aulario.toml:3: faculties[0].programs: '{'9' * 78}… is no program id: ids are whole numbers from 1 to",
+        ),
+        ('"a\\nb" = 1', "aulario.toml: 'a\\nb': unknown key"),
+        ("base_port = 70000", "aulario.toml:1: base_port: must be between 1 and 65336, not 70000"),
+        (
+            "base_port = 20000\n[[faculties]]\nid = 88",
+            "aulario.toml:2: faculties[0].endpoint: and http must be given: faculty 88 does not fit the 200 ports",
+        ),
+        (
+            'base_port = 20000\nservers = [{name = "a"}, {name = "b"}, {name = "c"}]',
+            "aulario.toml:2: servers[2].requests: and every other endpoint must be given: a base has ports for 2",
+        ),
+        (
+            '[witness]\nendpoint = "tcp://h:70000"',
+            "aulario.toml:2: witness.endpoint: must be an endpoint such as tcp://127.0.0.1:5555 (port 1 to 65535), not",
+        ),
+        ('[witness]\nendpoint = "tcp://h:55\\n55"', "aulario.toml:2: witness.endpoint: must be an endpoint"),
+        ('term = """\n\n"""', "aulario.toml:1: term: must be a string"),
+        ("[timing]\r\nbeacon_ms = 1\r\ngrace_ms = 9\r\n", "aulario.toml:3: timing.lease_ms: must be < grace_ms"),
     ],
 )
 def test_an_error_names_file_line_key_and_what_is_wrong(tmp_path: Path, text: str, expected: str) -> None:
@@ -128,6 +150,15 @@ def test_an_error_of_a_variable_or_an_option_names_it(tmp_path: Path) -> None:
     assert refusal(tmp_path, "", {"AULARIO_TIMING_BEACON_MS": "4000"}).startswith(
         "environment variable AULARIO_TIMING_BEACON_MS: timing.beacon_ms: must be < lease_ms"
     )
+    assert refusal(tmp_path, "", {"AULARIO_TIMING_GRACE_MS": "100"}).startswith(
+        "environment variable AULARIO_TIMING_GRACE_MS: timing.lease_ms: must be < grace_ms, but 300 is not < 100"
+    )
+    assert "AULARIO_TIMING_BEACON_MS: timing.beacon_ms: must be between 1 and 3600000, not -1" in refusal(
+        tmp_path, "", {"AULARIO_TIMING_BEACON_MS": "-1"}
+    )
+    assert "AULARIO_WORKERS: workers: must be a whole number, not '9999" in refusal(
+        tmp_path, "", {"AULARIO_WORKERS": "9" * 5_000}
+    )
     assert refusal(tmp_path, "", overrides={"timing.profile": "fast"}).startswith(
         "command line: timing.profile: must be default or slow, not 'fast'"
     )
@@ -142,6 +173,29 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "latin.toml").write_bytes(b'term = "x"\nsecurity = "\xf1"\n')
     with pytest.raises(ConfigError, match=r"latin.toml:2: not UTF-8"):
         load(tmp_path / "latin.toml", {}, {})
+
+
+def test_a_byte_order_mark_is_no_part_of_the_text(tmp_path: Path) -> None:
+    assert read(tmp_path, '\ufeffterm = "2031-1"\n').term == "2031-1"
+
+
+def test_every_order_of_the_protocol_is_kept_by_the_configuration_and_no_profile_breaks_it() -> None:
+    for order in ORDERS:
+        lesser, greater = f"{order.lesser}_ms", f"{order.greater}_ms"
+        for timing in PROFILES.values():
+            assert order.holds(getattr(timing, lesser), getattr(timing, greater))
+            with pytest.raises(ConfigError, match="timing"):
+                replace(timing, **{lesser: getattr(timing, greater) + 1})
+
+
+def test_what_a_file_with_a_base_leaves_out_lies_below_it(tmp_path: Path) -> None:
+    config = read(tmp_path, 'base_port = 20000\n[witness]\nhttp = "http://h:1"\n')
+    assert config == replace(
+        one_host(tmp_path, cluster_id="aulario", base_port=20_000),
+        witness=replace(config.witness, endpoint="tcp://127.0.0.1:20026", http="http://h:1"),
+    )
+    far = '[[faculties]]\nid = 5000\nendpoint = "tcp://h:1"\nhttp = "http://h:2"\n'
+    assert read(tmp_path, "base_port = 20000\n" + far).faculty(5_000).endpoint == "tcp://h:1"
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,9 @@ import pytest
 from es.log.lmdb_log import LmdbLog
 from es.replication.messages import Member, unpack_register
 from nodes import register_file
+from nodes.config import ConfigError
 from nodes.datadir import register_path
+from ops.cluster_dir import prepare
 from tests.unit.ops.command import aulario
 
 
@@ -77,7 +80,7 @@ def test_the_reference_faculties_have_their_names_and_programs(tmp_path: Path) -
     ("text", "sentence"),
     [
         ("\n\n[timing]\ngrace = 3\n", "aulario.toml:4: timing.grace: unknown key; did you mean grace_ms?"),
-        ("[timing]\ngrace_ms = 100\n", "aulario.toml:1: timing.lease_ms: must be < grace_ms, but 300 is not < 100"),
+        ("[timing]\ngrace_ms = 100\n", "aulario.toml:2: timing.lease_ms: must be < grace_ms, but 300 is not < 100"),
     ],
 )
 def test_a_bad_file_is_named_with_line_and_key_and_exit_code_2(tmp_path: Path, text: str, sentence: str) -> None:
@@ -86,6 +89,62 @@ def test_a_bad_file_is_named_with_line_and_key_and_exit_code_2(tmp_path: Path, t
         refused = aulario(*verb, "--dir", tmp_path)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr == f"Error: {tmp_path}/{sentence}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ('workers = "three"', "aulario.toml:1: workers: must be a whole number, not 'three'"),
+        ('term = "x', "aulario.toml:1: Illegal character '\\n'"),
+        ("x = " + "[" * 20_000, "aulario.toml: too many brackets within each other"),
+        ("workers = " + "9" * 5_000, "aulario.toml: a number has too many digits"),
+        ("#" * (1 << 20), "aulario.toml: longer than 1048576 bytes"),
+        ('catalog = "none.csv"', "none.csv"),
+    ],
+    ids=lambda value: value[:20],
+)
+def test_validate_says_in_one_sentence_why_a_file_cannot_be_used(tmp_path: Path, text: str, sentence: str) -> None:
+    (tmp_path / "aulario.toml").write_text(text + "\n")
+    refused = aulario("config", "validate", "--dir", tmp_path)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.startswith("Error: ")
+    assert sentence in refused.stderr
+    assert refused.stderr.count("\n") == 1
+
+
+def test_what_is_no_file_is_refused_and_an_empty_file_is_a_cluster(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.toml")
+    (tmp_path / "folder.toml").mkdir()
+    (tmp_path / "loop.toml").symlink_to("loop.toml")
+    (tmp_path / "empty.toml").touch()
+    sentences = {
+        "pipe.toml": "pipe.toml: not a regular file",
+        "folder.toml": "folder.toml' is a directory.",
+        "loop.toml": "loop.toml: Too many levels of symbolic links",
+        "missing.toml": "missing.toml: No such file or directory",
+        "/dev/zero": "/dev/zero: not a regular file",
+    }
+    for name, sentence in sentences.items():
+        refused = aulario("config", "validate", "--config", tmp_path / name)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr.splitlines()[-1].endswith(sentence)
+    assert aulario("config", "validate", "--config", tmp_path / "empty.toml").returncode == 0
+
+
+def test_a_faculty_added_later_listens_below_the_same_base(tmp_path: Path) -> None:
+    aulario("init", "--dir", tmp_path, "--base-port", 20_000, "--faculties", 1)
+    with (tmp_path / "aulario.toml").open("a") as file:
+        file.write("[[faculties]]\nid = 2\n")
+    shown = json.loads(aulario("config", "show", "--dir", tmp_path, "-o", "json").stdout)
+    assert shown["faculties"][1]["endpoint"] == "tcp://127.0.0.1:20102"
+    assert shown["faculties"][1]["http"] == "http://127.0.0.1:20031"
+
+    config = prepare(tmp_path, faculties=3, overrides={})
+    assert [faculty.endpoint for faculty in config.faculties] == [f"tcp://127.0.0.1:2010{i}" for i in (1, 2, 3)]
+    moved = prepare(tmp_path, base_port=30_000, faculties=3, overrides={})
+    assert (moved.base_port, moved.faculty(3).endpoint) == (30_000, "tcp://127.0.0.1:30103")
+    with pytest.raises(ConfigError, match="faculty 88 does not fit the 200 ports from 20000"):
+        prepare(tmp_path, faculties=88, overrides={})
 
 
 def test_a_directory_without_a_cluster_is_a_usage_error(tmp_path: Path) -> None:
