@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 import click
 
+from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
+from es.testing.history import BrokenRule, check_history
 from ops.cluster_dir import config_in_force
 from ops.exits import INTEGRITY, Stopped
 from ops.log_reader import committed, opened
-from ops.options import DIRECTORY
+from ops.options import DIRECTORY, FILE
 from ops.output import JSON, TABLE, output_option, print_json
-from projections.rooms.checker import check_rooms
+from ops.receipts import read_receipts
+from projections.rooms.checker import Observation, check_rooms
 
 VIOLATIONS_SHOWN_MAX = 20
 
@@ -32,9 +36,13 @@ def audit() -> None:
 @audit.command()
 @click.argument("data_dirs", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--dir", "directory", type=DIRECTORY, envvar="AULARIO_DIR", help="Check every server of this cluster.")
+@click.option("--receipts", type=FILE, help="Results kept of `aulario request -o json`: each must stand in the logs.")
 @output_option(TABLE, JSON)
-def check(data_dirs: tuple[Path, ...], directory: Path | None, output: str) -> None:
-    """Check the logs in DATA_DIRS: rooms conserved, none held twice, one outcome each, logs equal.
+def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | None, output: str) -> None:
+    """Check the logs in DATA_DIRS against the rules, against one another and against receipts.
+
+    Rooms are conserved and none is granted twice, every transaction has one outcome, every epoch one primary;
+    the logs are equal; every receipt stands in them.
 
     Exit code 4 if a rule is broken.
 
@@ -42,6 +50,7 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, output: str) -> N
     Examples:
       aulario audit check --dir cluster
       aulario audit check cluster/server-a -o json
+      aulario audit check --dir cluster --receipts results.jsonl
     """
     if not data_dirs:
         servers = config_in_force((directory or Path("cluster")).absolute()).servers
@@ -49,7 +58,7 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, output: str) -> N
 
     for data_dir in data_dirs:
         verify_in_child(data_dir)
-    findings = check_logs(data_dirs)
+    findings = check_logs(data_dirs, list(read_receipts(receipts)) if receipts is not None else ())
     if output == JSON:
         print_json(findings)
     else:
@@ -58,13 +67,18 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, output: str) -> N
         raise Stopped("the logs break the rules", INTEGRITY)
 
 
-def check_logs(data_dirs: tuple[Path, ...]) -> dict[str, Any]:
+def broken_rules(log: LmdbLog, observed: Iterable[Observation] = ()) -> list[BrokenRule]:
+    """What the whole checker finds in a log: the history of its epochs, its rooms, and what clients were told."""
+    return [*check_history(committed(log)), *check_rooms(committed(log), observed)]
+
+
+def check_logs(data_dirs: tuple[Path, ...], observed: Iterable[Observation] = ()) -> dict[str, Any]:
     """What the checker finds: `logs` (committed events and violations of each), `logs_equal` up to the
     lowest commit point, and `ok`. Raises LogError."""
     logs = []
     for path in data_dirs:
         with opened(path) as log:
-            violations = [f"seq {seq}: {rule}: {sentence}" for seq, rule, sentence in check_rooms(committed(log))]
+            violations = [f"seq {seq}: {rule}: {sentence}" for seq, rule, sentence in broken_rules(log, observed)]
             logs.append({"data": str(path), "events": log.commit_seq(), "violations": violations})
     differ_at = first_difference(data_dirs)
     return {

@@ -20,15 +20,14 @@ import click
 
 from es.log.base import Head
 from nodes.config import BASE_PORTS, ClusterConfig
-from ops.audit import first_difference
+from ops.audit import broken_rules, first_difference
 from ops.cluster import RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare
 from ops.exits import INTEGRITY, UNREACHABLE, Stopped
 from ops.load import Outcome, Share, draw_shares, observations, run_load
-from ops.log_reader import committed, opened
+from ops.log_reader import opened
 from ops.observe import observe, unreadiness
 from ops.output import JSON, TABLE, output_option, print_json, print_table
-from projections.rooms.checker import check_rooms
 
 BASE_PORTS_TRIED = range(20_000, 32_000, BASE_PORTS)
 """Below the ports that the system hands out by itself."""
@@ -190,7 +189,7 @@ def summarise(config: ClusterConfig, course: Course) -> dict[str, Any]:
     broken: Counter[str] = Counter()
     for server in config.servers:
         with opened(server.data) as log:
-            broken |= Counter(violation.rule for violation in check_rooms(committed(log), seen))
+            broken |= Counter(violation.rule for violation in broken_rules(log, seen))
     data_dirs = tuple(server.data for server in config.servers)
     ends = {_ends(data) for data in data_dirs}
     return {

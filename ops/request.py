@@ -79,7 +79,7 @@ def request(
         _say_no_answer(reply, asked, f"--dir {shlex.quote(str(directory))} --faculty {faculty_id}", output)
         raise click.exceptions.Exit(UNREACHABLE)
     if output == JSON:
-        print_json({**res_fields(reply.res), "elapsed_ms": _ms(reply.elapsed_us)})
+        print_json({"faculty_id": faculty_id, **res_fields(reply.res), "elapsed_ms": _ms(reply.elapsed_us)})
     else:
         _print_result(reply.res, reply.elapsed_us)
     raise click.exceptions.Exit(EXIT_CODES.get(reply.res.status, REFUSED))

@@ -12,10 +12,9 @@ from es.replication import events as kernel
 from es.testing.real_time import stale
 from nodes.config import ClusterConfig
 from nodes.sustained_load import SustainedLoad
-from ops.audit import first_difference
+from ops.audit import broken_rules, first_difference
 from ops.log_reader import committed, opened
 from ops.observe import observe
-from projections.rooms.checker import check_rooms
 
 POLL_S = 0.005
 DRAINED_WITHIN_S = 40.0
@@ -82,7 +81,7 @@ def judge(config: ClusterConfig, loads: Sequence[SustainedLoad], began_seq: int)
                     event = kernel.read(entry)
                     if isinstance(event, kernel.EpochStarted):
                         epochs.append(event)
-        violations = check_rooms(committed(log), chain.from_iterable(journal.accepted for journal in journals))
+        violations = broken_rules(log, chain.from_iterable(journal.accepted for journal in journals))
         events = log.commit_seq()
     broken = Counter(violation.rule for violation in violations)
     return Verdict(

@@ -12,6 +12,7 @@ from es.codec import Batch
 from es.log.base import EventLog
 from es.replication.fold import Fold
 from es.replication.replica import Replica
+from es.testing.history import check_history
 
 
 class Violation(AssertionError):
@@ -96,6 +97,8 @@ class Checker:
         if any(other != first for other in others):
             raise Violation("I7", "the logs differ after healing")
         log = next(iter(logs.values()))
+        for broken in check_history(log.batches()):
+            raise Violation("I1" if broken.rule == "epoch" else "I2", f"seq {broken.seq}: {broken.sentence}")
         hashes = {seq: batch.hash for batch in log.batches() for seq in (batch.last_seq,)}
         for last_seq, batch in self.committed.items():
             if hashes.get(last_seq) != batch.hash:

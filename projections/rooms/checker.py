@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from es.codec import Batch, Entry
 from es.replication import events as kernel
+from es.testing.history import BrokenRule
 from projections.rooms import events
 from projections.rooms.identity import transaction_id_of
 from projections.rooms.machine import NAME
@@ -22,14 +23,6 @@ Transaction = tuple[int, str]
 
 VIOLATIONS_MAX = 1_000
 """A broken log is reported up to here; more tells nobody more."""
-
-
-class Violation(NamedTuple):
-    """One broken rule. `rule` names it: conservation, double-grant, one-outcome, receipt, expiry, actor, reference."""
-
-    seq: int
-    rule: str
-    sentence: str
 
 
 class Observation(NamedTuple):
@@ -73,9 +66,10 @@ class _Receipt(NamedTuple):
     allocation: _Allocation
 
 
-def check_rooms(batches: Iterable[Batch], observed: Iterable[Observation] = ()) -> list[Violation]:
-    """Every broken rule in a committed log (points 1, 2, 3, 4, 9 and 10 of the checker's list), in log
-    order, those of clients last; empty if there is none."""
+def check_rooms(batches: Iterable[Batch], observed: Iterable[Observation] = ()) -> list[BrokenRule]:
+    """Every broken rule in a committed log (points 1, 2, 3, 4, 9 and 10 of the checker's list), in log order,
+    those of clients last; empty if there is none. Rules: conservation, double-grant, one-outcome, receipt,
+    expiry, actor, reference."""
     sweep = _Sweep()
     for batch in batches:
         for entry in batch.entries:
@@ -89,7 +83,7 @@ def check_rooms(batches: Iterable[Batch], observed: Iterable[Observation] = ()) 
 
 class _Sweep:
     def __init__(self) -> None:
-        self.violations: list[Violation] = []
+        self.violations: list[BrokenRule] = []
         self._catalogs: dict[str, list[tuple[str, str]]] = {}
         self._terms: dict[int, _Term] = {}
         self._names: set[str] = set()
@@ -250,7 +244,7 @@ class _Sweep:
             self._broken("receipt", f"a client saw {who} accepted with other rooms")
 
     def _broken(self, rule: str, sentence: str) -> None:
-        self.violations.append(Violation(self._seq, rule, sentence))
+        self.violations.append(BrokenRule(self._seq, rule, sentence))
 
 
 def _name(transaction: Transaction) -> str:

@@ -19,6 +19,7 @@ def history(tmp_path: Path) -> Path:
     """A stopped cluster: t1 accepted, t2 held in the last batch, which is stored but not committed."""
     assert aulario("init", "--dir", tmp_path).returncode == 0
     driver = Driver(Rooms(default_catalog()))
+    driver.begin_epoch()
     driver.reserve("t1", 7, 2)
     driver.accept("t1")
     driver.reserve("t2", 8, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 from es.codec import Entry, encode_batch
@@ -10,6 +11,7 @@ from es.log.base import EMPTY, Write
 from es.log.lmdb_log import LmdbLog
 from nodes.datadir import rebuild
 from ops.cluster_dir import config_in_force
+from ops.log_reader import opened
 from tests.unit.ops.command import aulario, json_lines
 
 
@@ -79,6 +81,37 @@ def test_audit_passes_a_sound_history(history: Path) -> None:
     assert checked.returncode == 0
     assert (findings["ok"], findings["logs_equal"]) == (True, True)
     assert [log["violations"] for log in findings["logs"]] == [[], []]
+
+
+def test_audit_holds_receipts_against_the_logs(history: Path, tmp_path: Path) -> None:
+    with opened(history / "server-a") as log:
+        every = [(batch, entry) for batch in log.batches() for entry in batch.entries]
+    batch, confirmed = next(one for one in every if one[1].type == "Confirmed")
+    seq = batch.first_seq + confirmed.offset
+    exported = json_lines(aulario("log", "export", history / "server-a", "-o", "json").stdout)
+    body = next(event["body"] for event in exported if event["seq"] == seq)
+    reserved = next(
+        event["body"] for event in exported
+        if event["type"] == "Reserved" and event["body"]["transaction_id"] == body["transaction_id"]
+    )  # fmt: skip
+    told = {
+        "faculty_id": body["faculty_id"], "transaction_id": body["transaction_id"], "status": "ACCEPTED",
+        "recibo": {"seq": seq, "hash": batch.hash.hex()},
+        "aulas": reserved["classrooms"], "laboratorios": reserved["labs"], "moviles": reserved["mobile"],
+    }  # fmt: skip
+    denied = {"transaction_id": "other", "status": "DENIED"}
+    receipts = tmp_path / "results.jsonl"
+
+    receipts.write_text(f"{json.dumps(told)}\n{json.dumps(denied)}\n")
+    assert aulario("audit", "check", "--dir", history, "--receipts", receipts).returncode == 0
+
+    receipts.write_text(json.dumps({**told, "aulas": ["another room"]}))
+    refused = aulario("audit", "check", "--dir", history, "--receipts", receipts)
+    assert (refused.returncode, "accepted with other rooms" in refused.stdout) == (4, True)
+
+    receipts.write_text("no json")
+    misused = aulario("audit", "check", "--dir", history, "--receipts", receipts)
+    assert (misused.returncode, "line 1" in misused.stderr) == (2, True)
 
 
 def append(directory: Path, *entries: Entry) -> None:

@@ -37,6 +37,10 @@ class Driver:
         while due := self.machine.due(self.now_us, 3):
             self._commit([(self.machine.name, event) for event in due])
 
+    def begin_epoch(self) -> None:
+        """Commit that an epoch begins, as every log of a cluster begins."""
+        self._commit([(kernel.APPLICATION, kernel.record(kernel.EpochStarted("a", ("a", "b"), "start", 0, 0)))])
+
     def extend(self, by_us: int) -> None:
         """Commit that the servers were away."""
         self._commit([(kernel.APPLICATION, kernel.record(kernel.OutageExtended(by_us)))])
@@ -76,7 +80,9 @@ def fold(machine: Rooms, batch: Batch) -> None:
     """What every node does with a batch."""
     for entry in batch.entries:
         if entry.application == kernel.APPLICATION:
-            machine.extend(entry.body[0])
+            event = kernel.read(entry)
+            if isinstance(event, kernel.OutageExtended):
+                machine.extend(event.by_us)
         else:
             machine.evolve(Event(*entry[2:]), batch.first_seq + entry.offset, batch.ts_us)
 
