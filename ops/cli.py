@@ -32,6 +32,7 @@ VERBS = {
     "log": _Verb("ops.log_commands", "log", "Read a node's event log."),
     "request": _Verb("ops.request", "request", "Ask for rooms on behalf of one program."),
     "server": _Verb("ops.processes", "server", "Run one server (primary or backup)."),
+    "sim": _Verb("ops.sim.command", "sim", "Run the cluster in one thread under faults drawn from seeds."),
     "status": _Verb("ops.status", "status", "Show every process of a cluster."),
     "up": _Verb("ops.up", "up", "Run a whole cluster and stay."),
     "witness": _Verb("ops.processes", "witness", "Run the witness."),
@@ -82,11 +83,13 @@ def _check_arguments(arguments: Sequence[str]) -> None:
             raise Stopped(f"an argument is not UTF-8 text: {os.fsencode(argument)!r}", USAGE) from None
 
 
-def main() -> None:
-    """Run the command and exit; an error raised on purpose becomes one sentence on stderr."""
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command (by default the process's own arguments) and exit; an error raised on purpose becomes one
+    sentence on stderr."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        _check_arguments(sys.argv[1:])
-        left_with = cli.main(prog_name="aulario", standalone_mode=False)
+        _check_arguments(arguments)
+        left_with = cli.main(arguments, prog_name="aulario", standalone_mode=False)
         sys.exit(left_with if isinstance(left_with, int) else 0)
     except click.Abort:
         sys.exit(130)

@@ -48,7 +48,13 @@ DIRECTED: dict[str, str] = {
 > run 150
 > crash a
 > restart a
-> run 100
+> run 60
+> hold Frame a -> b
+> hold Batches a -> b
+> credit p 1 at a
+> run 20
+> credit q 1 at a
+> run 20
 > release BeaconAck
 > run 1000
 """,

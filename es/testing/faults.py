@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
+
+RATES = ("loss", "duplication", "slow", "fsync_stall")
+"""The fields of a profile that are probabilities, by name: what `calmed` can take away."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -27,10 +32,22 @@ class FaultProfile:
         ("one-way cut", 3),
         ("isolate", 3),
         ("power cut", 3),
+        ("crash in takeover", 1),
         ("witness crash", 1),
         ("clock jump", 1),
         ("wipe", 1),
     )
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Every kind of fault that may strike."""
+        return tuple(kind for kind, _ in self.weights)
+
+    def calmed(self, names: Iterable[str]) -> FaultProfile:
+        """This profile with some of its RATES at zero."""
+        zeros: dict[str, Any] = dict.fromkeys(names, 0.0)
+        assert zeros.keys() <= set(RATES)
+        return replace(self, **zeros)
 
     @staticmethod
     def drawn(seed: int) -> FaultProfile:

@@ -312,7 +312,8 @@ MUTANTS: dict[str, Mutant] = {
         ((Following, "on_beacon", _match_by_number), (Leading, "_count", _count_by_number)),
     ),
     "acknowledgement of any epoch": Mutant(
-        "R1", "acknowledgements of an older epoch count", ((Replica, "_leads", _count_any_epoch),)
+        "R1", "acknowledgements count by their number, in whatever epoch they were given",
+        ((Replica, "_leads", _count_any_epoch), (Leading, "_count", _count_by_number)),
     ),
     "joining early": Mutant(
         "R4", "a backup is counted in before it has caught up",

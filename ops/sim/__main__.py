@@ -1,7 +1,8 @@
-"""`python -m ops.sim`."""
+"""`python -m ops.sim`: the same as `aulario sim`."""
 
 import sys
 
-from ops.sim.command import sim
+from ops.cli import main
 
-sys.exit(sim.main(prog_name="python -m ops.sim", standalone_mode=False))
+if __name__ == "__main__":
+    main(["sim", *sys.argv[1:]])

@@ -1,90 +1,117 @@
-"""`sim`: run seeded schedules and say what they met; a failure prints the command that replays it."""
+"""`aulario sim`: run seeded schedules and say what they met; a failure is shrunk, and prints how to see it again."""
 
 from __future__ import annotations
 
 import os
 import time
+from typing import Any
 
 import click
 
-from es.testing.mutants import applied
+from es.testing.faults import RATES
 from ops.exits import OK, REFUSED
+from ops.output import JSON, TABLE, output_option
+from ops.sim import report
+from ops.sim.mutant_search import search
 from ops.sim.mutants import MUTANTS
-from ops.sim.suite import LOADS, NOTHING, Failure, find, run_directed, run_parallel, run_seed
+from ops.sim.pool import open_pool
+from ops.sim.progress import progress
+from ops.sim.shrink import Shrunk, shrink, watch
+from ops.sim.suite import LOADS, NOTHING, Failure, Schedule, run_directed, run_parallel
 
-COUNTS_SHOWN = ("register changes", "opening -> leading", "answers", "lost", "duplicated", "cut off", "fsync stall")
+
+class _Set(click.ParamType[Any]):
+    """Words with commas between them, as a frozenset."""
+
+    def __init__(self, each: click.ParamType[Any]) -> None:
+        self.each = each
+        self.name = each.name
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> frozenset[Any]:
+        return frozenset(self.each.convert(word, param, ctx) for word in value.split(",") if word)
 
 
 @click.command()
 @click.option("--seeds", default=100, show_default=True, type=click.IntRange(0), help="How many seeds.")
 @click.option("--first", default=0, show_default=True, type=click.IntRange(0), help="The first seed.")
-@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, type=click.IntRange(1), help="Processes.")
+@click.option("--seed", type=click.IntRange(0), help="This seed alone, without the directed schedules.")
 @click.option("--load", "loads", multiple=True, type=click.Choice(list(LOADS)), help="One load only.")
 @click.option("--mutant", type=click.Choice(list(MUTANTS)), help="Break one rule.")
-@click.option("--mutants", "every_mutant", is_flag=True, help="Break every rule in turn; print where each is found.")
-@click.option("--trace", is_flag=True, help="Print what happened in each schedule.")
+@click.option("--mutants", "search_mutants", is_flag=True, help="Break every rule in turn; say what finds it.")
+@click.option("--jobs", default=os.cpu_count() or 1, show_default=True, type=click.IntRange(1), help="Processes.")
+@click.option("--trace", is_flag=True, help="Show what happens in each schedule; no directed ones, no shrinking.")
+@click.option("--without", default="", type=_Set(click.IntRange(1)), help="Leave out the faults of these numbers.")
+@click.option("--calm", default="", type=_Set(click.Choice(RATES)), help="Take away these rates of small faults.")
+@click.option("--draw", default=0, type=click.IntRange(0), help="Draw the delays and losses of messages differently.")
+@output_option(TABLE, JSON)
 def sim(
-    seeds: int, first: int, jobs: int, loads: tuple[str, ...], mutant: str | None, every_mutant: bool, trace: bool
-) -> int:
+    seeds: int, first: int, seed: int | None, loads: tuple[str, ...], mutant: str | None, search_mutants: bool,
+    jobs: int, trace: bool, without: frozenset[int], calm: frozenset[str], draw: int, output: str,
+) -> None:  # fmt: skip
     """Run the whole cluster in one thread under faults drawn from seeds, and check every invariant.
 
-    Exit code 1 if an invariant is violated, or if a mutant survives.
+    The first failure ends the run and is shrunk to the few faults it needs. Seeds mean the same schedules only
+    with the same code: the commit is printed. Exit code 1 if an invariant is violated, or if a mutant survives.
 
     \b
     Examples:
-      python -m ops.sim --seeds 1000
-      python -m ops.sim --load rooms --first 17 --seeds 1 --trace
-      python -m ops.sim --mutant "read without a lease"
-      python -m ops.sim --mutants
+      aulario sim --seeds 1000
+      aulario sim --load rooms --seed 17 --trace
+      aulario sim --mutants --seeds 1000
+      aulario sim --mutant "resumed epoch" -o json
     """
     names = loads or tuple(LOADS)
-    span = range(first, first + seeds)
-    if every_mutant:
-        return _show_mutants(span)
-    if trace:
-        return _show_traces(names, span, mutant)
+    span = range(first, first + seeds) if seed is None else range(seed, seed + 1)
+    altered = bool(without or calm or draw)
+    if altered and (seed is None or len(names) > 1):
+        raise click.UsageError("--without, --calm and --draw alter one schedule: name its --load and its --seed")
+    if search_mutants:
+        failed = _search([mutant] if mutant else list(MUTANTS), names, span, jobs, output)
+    elif trace or altered:
+        failed = _show([Schedule(load, at, without, calm, draw) for at in span for load in names], mutant, output)
+    else:
+        failed = _run(names, span, mutant, jobs, output, directed=seed is None)
+    raise click.exceptions.Exit(REFUSED if failed else OK)
+
+
+def _run(names: tuple[str, ...], seeds: range, mutant: str | None, jobs: int, output: str, *, directed: bool) -> bool:
     began = time.monotonic()
-    failure = run_directed(mutant)
-    tally = NOTHING if failure is not None else run_parallel(names, span, mutant, jobs)
-    failure = failure or tally.failure
+    failures = run_directed(mutant) if directed else []
+    tally = NOTHING
+    if not failures:
+        with progress("schedules", len(seeds) * len(names)) as tell, open_pool(jobs) as pool:
+            for tally in run_parallel(pool, names, seeds, mutant):
+                tell(tally.schedules)
     seconds = time.monotonic() - began
-    click.echo(f"{tally.schedules} schedules in {seconds:.1f} s ({tally.schedules / max(seconds, 0.001):.1f}/s)")
-    click.echo(f"{tally.commands} commands before healing, {tally.faults} faults")
-    for name in COUNTS_SHOWN:
-        click.echo(f"  {tally.counts[name]:>10} {name}")
-    return _conclude(failure, mutant)
+    failure = failures[0] if failures else tally.failure
+    report.show_run(tally, failure, _shrunk(failure, mutant), mutant, jobs, seconds, output)
+    return failure is not None
 
 
-def _conclude(failure: Failure | None, mutant: str | None) -> int:
-    if failure is None:
-        click.echo("no violation")
-        return OK
-    click.echo(f"VIOLATION {failure}")
-    click.echo(f"replay: {failure.replay(mutant)}")
-    return REFUSED
+def _shrunk(failure: Failure | None, mutant: str | None) -> Shrunk | None:
+    if failure is None or not isinstance(failure.where, Schedule):
+        return None  # a directed schedule is short as it is
+    click.echo(f"{failure}\nlooking for fewer faults that do the same", err=True)
+    return shrink(failure.where, mutant)
 
 
-def _show_traces(names: tuple[str, ...], seeds: range, mutant: str | None) -> int:
-    for seed in seeds:
-        for name in names:
-            lines: list[str] = []
-            failure = None
-            try:
-                with applied(MUTANTS[mutant] if mutant else None):
-                    run_seed(name, seed, lines)
-            except Exception as error:  # noqa: BLE001 - whatever a schedule raises is what it found
-                failure = Failure(name, seed, f"{type(error).__name__}: {error}")
-            click.echo("\n".join(lines))
-            if _conclude(failure, mutant) != OK:
-                return REFUSED
-    return OK
+def _show(schedules: list[Schedule], mutant: str | None, output: str) -> bool:
+    """Up to the first that fails."""
+    began = time.monotonic()
+    runs, failure = 0, None
+    for schedule in schedules:
+        seen = watch(schedule, mutant)
+        runs, failure = runs + 1, seen.failure
+        click.echo("\n".join((f"{schedule}:", *seen.trace)), err=output == JSON)
+        if failure is not None:
+            break
+    report.show_traced(runs, failure, mutant, time.monotonic() - began, output)
+    return failure is not None
 
 
-def _show_mutants(seeds: range) -> int:
-    survivors = 0
-    for name, mutant in MUTANTS.items():
-        failure = find(name, seeds)
-        survivors += failure is None
-        found = "SURVIVES" if failure is None else str(failure)
-        click.echo(f"{mutant.rule:4} {name:34} {found[:120]}")
-    return REFUSED if survivors else OK
+def _search(mutants: list[str], names: tuple[str, ...], seeds: range, jobs: int, output: str) -> bool:
+    began = time.monotonic()
+    with progress("mutants found", len(mutants)) as tell, open_pool(jobs) as pool:
+        found = search(pool, mutants, names, seeds, tell)
+    report.show_mutants(found, len(seeds), time.monotonic() - began, output)
+    return any(one.survives for one in found)

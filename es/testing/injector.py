@@ -1,0 +1,180 @@
+"""Faults that strike a cluster one after another, drawn from a profile by a seed, and each by its number."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Collection
+
+from es.replication.effects import WITNESS
+from es.replication.transitions import Role
+from es.testing.cluster import Cluster
+from es.testing.faults import FaultProfile
+
+PROMOTING = (Role.PROMISING, Role.CLAIMING, Role.OPENING)
+LOOK_EVERY_US = 700
+"""Often enough to see a role that lasts one fsync."""
+
+CALMING_US = 4_000_000
+"""Every such stretch of a schedule has rarer faults than the one before."""
+
+AFTERMATH_US = 1_000_000
+"""A fault that strikes so soon after another has ended still makes a pair with it."""
+
+
+class FaultInjector:
+    """Draws faults from a profile, ever rarer once `CALMING_US` is over. Keeps to what the design promises to
+    survive: a disk is wiped only while the other node alone is in sync.
+
+    Strikes are numbered from 1. Each has a generator of its own, so that one that is left out (`without`) changes
+    neither kind nor moment of any other. `struck` gets the numbers of those that had something to strike.
+    """
+
+    def __init__(
+        self, cluster: Cluster, profile: FaultProfile, seed: int, without: Collection[int], struck: list[int]
+    ) -> None:
+        self.cluster = cluster
+        self.profile = profile
+        self.without = without
+        self.struck = struck
+        self.left_out = 0
+        self.stopped = False
+        self.faults: Counter[str] = Counter()
+        self.pairs: Counter[tuple[str, str]] = Counter()
+        self._random = random.Random(f"faults {seed}")
+        self._draw = self._random
+        self._number = 0
+        self._recent: list[tuple[str, int]] = []
+        self._kinds = [kind for kind, weight in profile.weights for _ in range(weight)]
+        self._strikes: dict[str, Callable[[], int | None]] = {
+            "crash": self._crash,
+            "power cut": self._power_cut,
+            "crash in takeover": self._crash_in_takeover,
+            "wipe": self._wipe,
+            "pause": self._pause,
+            "cut": self._cut,
+            "one-way cut": self._one_way_cut,
+            "isolate": self._isolate,
+            "witness crash": self._witness_crash,
+            "clock jump": self._clock_jump,
+        }
+        self._plan()
+
+    @property
+    def due(self) -> int:
+        """How many faults struck, or would have, had they not been left out."""
+        return len(self.struck) + self.left_out
+
+    def _plan(self) -> None:
+        mean_ms = self.profile.fault_every_ms * (1 + self.cluster.now_us // CALMING_US)
+        self.cluster.after(self._random.randint(mean_ms // 4, 2 * mean_ms) * 1000, self._strike)
+
+    def _strike(self) -> None:
+        if self.stopped:
+            return
+        self._plan()
+        kind = self._random.choice(self._kinds)
+        self._draw = random.Random(self._random.getrandbits(64))
+        self._number += 1
+        if self._number in self.without:
+            self.left_out += 1
+            return
+        effect_us = self._strikes[kind]()
+        if effect_us is not None:
+            self.cluster.note(f"that was fault {self._number}: {kind}")
+            self.struck.append(self._number)
+            self._count(kind, effect_us)
+
+    def _count(self, kind: str, effect_us: int) -> None:
+        now_us = self.cluster.now_us
+        self.faults[kind] += 1
+        self._recent = [(one, until_us) for one, until_us in self._recent if until_us >= now_us]
+        self.pairs.update((one, kind) for one, _ in self._recent)
+        self._recent.append((kind, now_us + effect_us + AFTERMATH_US))
+
+    def _us(self, most_ms: int) -> int:
+        return self._draw.randint(10, most_ms) * 1000
+
+    def _node(self) -> str:
+        """A node, the active one more often than not."""
+        active = self.cluster.active()
+        return active[0] if active and self._draw.random() < 0.6 else self._draw.choice(sorted(self.cluster.nodes))
+
+    # -- kinds of faults: each strikes and says how long it is in effect, in µs; None if there was nothing to strike
+
+    def _crash(self) -> int | None:
+        name = self._node()
+        return self._down(name, self._down_us()) if self.cluster.nodes[name].replica is not None else None
+
+    def _down(self, name: str, down_us: int) -> int:
+        self.cluster.crash(name)
+        self.cluster.after(down_us, self.cluster.restart, name)
+        return down_us
+
+    def _down_us(self) -> int:
+        return self._us(self.profile.down_ms_max)
+
+    def _crash_in_takeover(self) -> int | None:
+        """The primary is down for long; its heir crashes in the middle of its promotion, if it comes to that."""
+        cluster, active = self.cluster, self.cluster.active()
+        if not active:
+            return None
+        down_us = self._down(active[0], 3 * cluster.timing.grace_us + self._down_us())
+        (heir,) = cluster.nodes.keys() - {active[0]}
+        self._crash_promoting(heir, self._down_us(), cluster.now_us + down_us)
+        return down_us
+
+    def _crash_promoting(self, heir: str, down_us: int, until_us: int) -> None:
+        replica = self.cluster.nodes[heir].replica
+        if self.stopped or replica is None or self.cluster.now_us >= until_us:
+            return
+        if replica.role in PROMOTING:
+            self._down(heir, down_us)
+        else:
+            self.cluster.after(LOOK_EVERY_US, self._crash_promoting, heir, down_us, until_us)
+
+    def _power_cut(self) -> int | None:
+        """Both servers lose power in the same instant and come back in any order."""
+        running = [name for name, node in self.cluster.nodes.items() if node.replica is not None]
+        return max(self._down(name, self._down_us()) for name in running) if running else None
+
+    def _wipe(self) -> int | None:
+        cluster = self.cluster
+        outside = [name for name, node in cluster.nodes.items() if node.member not in cluster.register.in_sync]
+        if not outside or cluster.nodes[outside[0]].replica is None:
+            return None
+        down_us = self._down(outside[0], self._down_us())
+        cluster.wipe(outside[0])
+        return down_us
+
+    def _pause(self) -> int | None:
+        duration_us = self._us(self.profile.pause_ms_max)
+        self.cluster.pause(self._node(), duration_us)
+        return duration_us
+
+    def _cut(self) -> int | None:
+        one, two = self._draw.sample(["a", "b", WITNESS], 2)
+        return self._cut_links([(one, two), (two, one)])
+
+    def _one_way_cut(self) -> int | None:
+        one, two = self._draw.sample(["a", "b", WITNESS], 2)
+        return self._cut_links([(one, two)])
+
+    def _isolate(self) -> int | None:
+        name = self._node()
+        others = [other for other in ("a", "b", WITNESS) if other != name]
+        return self._cut_links([link for other in others for link in ((name, other), (other, name))])
+
+    def _cut_links(self, links: list[tuple[str, str]]) -> int:
+        duration_us = self._us(self.profile.cut_ms_max)
+        self.cluster.cut(links, duration_us)
+        return duration_us
+
+    def _witness_crash(self) -> int | None:
+        down_us = self._down_us()
+        self.cluster.crash_witness(down_us)
+        return down_us
+
+    def _clock_jump(self) -> int | None:
+        self.cluster.jump_clock(self._draw.choice((-1, 1)) * self._draw.randint(2_000, 3_600_000) * 1000)
+        return 0

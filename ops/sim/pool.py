@@ -1,0 +1,56 @@
+"""Work spread over processes, its results in order, never more under way than the processes can keep up with."""
+
+from __future__ import annotations
+
+import gc
+import signal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+TASKS_PER_PROCESS = 3
+"""One that runs, and two behind it while the oldest result is waited for."""
+
+Result = TypeVar("Result")
+
+
+class Pool:
+    """`jobs` processes, or this one if there is to be only one."""
+
+    def __init__(self, executor: ProcessPoolExecutor | None, jobs: int) -> None:
+        self._executor = executor
+        self._under_way_max = TASKS_PER_PROCESS * jobs
+
+    def in_order(self, call: Callable[..., Result], tasks: Iterable[tuple[Any, ...]]) -> Iterator[Result]:
+        """`call(*task)` for one task after another. Tasks are taken only as there is room for them."""
+        if self._executor is None:
+            yield from (call(*task) for task in tasks)
+            return
+        under_way: deque[Future[Result]] = deque()
+        for task in tasks:
+            under_way.append(self._executor.submit(call, *task))
+            if len(under_way) >= self._under_way_max:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
+
+
+@contextmanager
+def open_pool(jobs: int) -> Iterator[Pool]:
+    """A pool for as long as the block lasts; what is still waiting when it ends is dropped."""
+    if jobs == 1:
+        yield Pool(None, 1)
+        return
+    with ProcessPoolExecutor(jobs, initializer=_prepare) as executor:
+        try:
+            yield Pool(executor, jobs)
+        finally:
+            executor.shutdown(cancel_futures=True)
+
+
+def _prepare() -> None:
+    """A worker ends with its pool, not by Ctrl-C, and collects only what its schedules make."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.freeze()
