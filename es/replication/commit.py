@@ -13,6 +13,7 @@ def commit_point(me: Member, durable_seq: int, required: Collection[Member], ack
     return min([durable_seq, *(acked.get(member, 0) for member in required if member != me)])
 
 
-def copies(me: Member, seq: int, acked: Mapping[Member, int]) -> int:
-    """How many nodes hold `seq` durably, this one included."""
-    return 1 + sum(1 for member, acknowledged in acked.items() if member != me and acknowledged >= seq)
+def copies(me: Member, seq: int, required: Collection[Member], acked: Mapping[Member, int]) -> int:
+    """How many nodes hold `seq` durably, this one included. Only `required` members count: the disk of any other may
+    have been replaced since it acknowledged, and the node that it was part of be here again as another member."""
+    return 1 + sum(1 for member in required if member != me and acked.get(member, 0) >= seq)

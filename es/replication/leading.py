@@ -214,7 +214,7 @@ class Leading:
 
     def copies_of(self, seq: int) -> int:
         """How many nodes are known to hold `seq` durably."""
-        return copies(self.node.me, seq, self._acked())
+        return copies(self.node.me, seq, self.required, self._acked())
 
     def _advance(self, now: Instant) -> None:
         """R1. Answers leave only here and in `_release_reads`."""
@@ -229,7 +229,7 @@ class Leading:
                 flight = self.flights.popleft()
                 if flight.answers:
                     self._waiting -= len(flight.answers)
-                    held_by = copies(node.me, flight.batch.last_seq, acked)
+                    held_by = copies(node.me, flight.batch.last_seq, self.required, acked)
                     node.out.append(Answers(flight.batch, held_by, flight.answers))
             node.chain.release(point)
             if not self.opened and point >= self._opening_seq:

@@ -33,7 +33,17 @@ def test_the_commit_point(durable_seq: int, required: set[Member], acked: Mappin
 
 
 @pytest.mark.parametrize(
-    ("acked", "count"), [({}, 1), ({B: 4}, 1), ({B: 5}, 2), ({B: 9, C: 5}, 3), ({ME: 9}, 1), ({ME: 9, B: 5, C: 4}, 2)]
+    ("acked", "count"),
+    [
+        ({}, 1),
+        ({B: 4}, 1),
+        ({B: 5}, 2),
+        ({B: 9, C: 5}, 3),
+        ({ME: 9}, 1),
+        ({ME: 9, B: 5, C: 4}, 2),
+        ({B: 5, B_WIPED: 9}, 2),
+        ({B_WIPED: 9}, 1),
+    ],
 )
 def test_the_number_of_copies(acked: Mapping[Member, int], count: int) -> None:
-    assert copies(ME, 5, acked) == count
+    assert copies(ME, 5, {ME, B, C}, acked) == count
