@@ -57,8 +57,16 @@ def decode_program_request(payload: bytes) -> tuple[ProgramRequest | Malformed, 
     """What a program sends its faculty: one map. Never raises."""
     decoded = _decode(payload, program_request)
     if decoded.is_array:
-        return Dropped("not_a_map"), decoded.encoding
+        return _no_lone_map(decoded.messages), decoded.encoding
     return decoded.messages[0], decoded.encoding
+
+
+def _no_lone_map(messages: list[ProgramRequest | Malformed]) -> Malformed:
+    """An array of one has the id of that one; of several there is no telling whose answer it would be."""
+    match messages:
+        case [ProgramRequest(transaction_id=str(transaction_id)) | Invalid(transaction_id)]:
+            return Invalid(transaction_id, "message", "must be one map, not an array")
+    return Dropped("not_a_map")
 
 
 def _decode(payload: bytes, from_fields: Callable[[Any], M | Malformed]) -> Decoded[M]:

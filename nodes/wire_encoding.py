@@ -41,7 +41,10 @@ TEXT_CHARS_MAX = 200
 _UNCOUNTED_BYTES_MAX = 2 << 10
 """A message this short cannot grow to much: its nodes are not counted one by one."""
 
-_SALVAGE_KEYS_MAX = 64
+_SALVAGE_KEYS_MAX = 256
+_SALVAGE_DEPTH_MAX = 8
+_SALVAGE_BYTES_MAX = 2 * SINGLE_BYTES_MAX
+"""How far the transaction id of a broken message is looked for: every such message costs the loop that reads it."""
 
 
 class Encoding(StrEnum):
@@ -215,21 +218,42 @@ _decode_escaped_json = json.JSONDecoder(object_pairs_hook=_checked_text_map, par
 
 # --- the transaction id of what cannot be read otherwise
 
-_JSON_TRANSACTION_ID = re.compile(rb'"transaction_id"\s{0,8}:\s{0,8}"([^"\\\x00-\x1f]{1,800})"')
+
+def _json_transaction_id() -> re.Pattern[bytes]:
+    """The first `transaction_id` of the outermost map, whatever stands in nested ones. Nothing in it is given back
+    once it has matched: a payload is walked once, whatever is sent."""
+    text = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+    plain = r'[^\]\[{}"]++'
+    nested = rf"[\[{{](?:{plain}|{text})*+[\]}}]"
+    for _ in range(_SALVAGE_DEPTH_MAX - 1):
+        nested = rf"[\[{{](?:{plain}|{text}|{nested})*+[\]}}]"
+    key = r'"transaction_id"[ \t\r\n]{0,8}:[ \t\r\n]{0,8}'
+    return re.compile(rf"\{{(?:(?!{key}){text}|{plain}|{nested})*+{key}({text})".encode(), re.DOTALL)
+
+
+_JSON_TRANSACTION_ID = _json_transaction_id()
+_JSON_TEXT_BYTES_MAX = 2 + 12 * TEXT_CHARS_MAX
+"""A character takes at most two escapes of six bytes."""
 
 
 def salvaged_transaction_id(payload: bytes) -> str | None:
     """The transaction id of a lone message that breaks a limit, so that it can be answered; None if
     there is none to be had. Builds nothing but short strings. Never raises."""
     try:
-        if payload[:1] == b"{":
-            found = _JSON_TRANSACTION_ID.search(payload)
-            transaction_id = found.group(1).decode() if found else None
-        else:
-            transaction_id = _salvage_msgpack(payload)
+        transaction_id = (_salvage_json if payload[:1] == b"{" else _salvage_msgpack)(payload)
     except (ValueError, msgpack.UnpackException):
         return None
-    return transaction_id if transaction_id is not None and 0 < len(transaction_id) <= TEXT_CHARS_MAX else None
+    if transaction_id is None or not 0 < len(transaction_id) <= TEXT_CHARS_MAX or not _is_encodable(transaction_id):
+        return None
+    return transaction_id
+
+
+def _salvage_json(payload: bytes) -> str | None:
+    found = _JSON_TRANSACTION_ID.match(payload, 0, _SALVAGE_BYTES_MAX)
+    if found is None or len(found[1]) > _JSON_TEXT_BYTES_MAX:
+        return None
+    transaction_id: str = json.loads(found[1])
+    return transaction_id
 
 
 def _salvage_msgpack(payload: bytes) -> str | None:
@@ -245,8 +269,10 @@ def _salvage_msgpack(payload: bytes) -> str | None:
 
 def _short_text(payload: bytes, unpacker: Any) -> str | None:
     """The next value if it is a string of at most 64 KiB; otherwise it is skipped unbuilt."""
-    first = payload[unpacker.tell() : unpacker.tell() + 1]
-    if b"\xa0" <= first <= b"\xbf" or first == b"\xd9" or first == b"\xda":
+    start = unpacker.tell()
+    first = payload[start : start + 1]
+    is_long = first == b"\xdb" and payload[start + 1 : start + 3] == b"\x00\x00"
+    if b"\xa0" <= first <= b"\xbf" or first == b"\xd9" or first == b"\xda" or is_long:
         text: str = unpacker.unpack()
         return text
     unpacker.skip()

@@ -147,6 +147,7 @@ _NUMBER = "must be an integer from 0 up"
 _BOOL = "must be true or false"
 _MAP = "must be a map"
 _BOTH_ZERO = "salones and laboratorios are both zero"
+_REPEATED = "a key occurs twice"
 _ROOMS = f"must be a list of at most {ROOMS_PER_REQUEST_MAX} room ids"
 
 _SOL: _Schema = (
@@ -229,8 +230,11 @@ def server_answer(fields: Any) -> Proposal | Res | Malformed:
 
 def program_request(fields: Any) -> ProgramRequest | Malformed:
     """What a program asks. Its transaction id is optional; an unreadable one is an answerable fault."""
+    if type(fields) is RepeatedKeys:
+        repeated: Any = fields.get("transaction_id")
+        return Invalid(repeated if _is_name(repeated) else "", "message", _REPEATED)
     if type(fields) is not dict:
-        return _not_a_plain_map(fields)
+        return Dropped("not_a_map")
     get = fields.get
     transaction_id = get("transaction_id")
     if transaction_id is not None and not _is_name(transaction_id):
@@ -264,7 +268,7 @@ def _not_a_plain_map(fields: Any) -> Malformed:
     transaction_id: Any = fields.get("transaction_id")
     if not _is_name(transaction_id):
         return Dropped("no_transaction_id")
-    return Invalid(transaction_id, "message", "a key occurs twice")
+    return Invalid(transaction_id, "message", _REPEATED)
 
 
 def _first_fault(fields: Mapping[str, Any], schema: _Schema, transaction_id: str) -> Invalid | None:

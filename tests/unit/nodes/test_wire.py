@@ -320,6 +320,64 @@ def test_a_bad_program_request_names_its_field(write: Any, changes: dict[str, An
 @both
 def test_a_program_sends_no_arrays(write: Any) -> None:
     assert wire.decode_program_request(write([]))[0] == Dropped("not_a_map")
+    asked = {"programa": "Sistemas", "salones": 7, "laboratorios": 2, "transaction_id": "t9"}
+    for one in (asked, changed(asked, salones="x")):
+        assert wire.decode_program_request(write([one]))[0] == Invalid("t9", "message", "must be one map, not an array")
+    for several in ([asked, asked], [7], [changed(asked, transaction_id=...)]):
+        assert wire.decode_program_request(write(several))[0] == Dropped("not_a_map")
+
+
+MANY_KEYS = {f"k{i}": i for i in range(200)}
+
+
+@pytest.mark.parametrize(
+    ("payload", "transaction_id"),
+    [
+        (b'{"transaction_id":"t\\u00e9\\/1","programa":', "té/1"),
+        (b'{"nota":{"transaction_id":"other"},"transaction_id" :\t"t1","n":}', "t1"),
+        (b'{"nota":["transaction_id"],"n":"\\"transaction_id\\":\\"other\\"","transaction_id":"t1"', "t1"),
+        (b'{"n":"transaction_id","transaction_id":"t1"', "t1"),
+        (json.dumps({"nota": "x" * 70_000, "transaction_id": "t1"}).encode(), "t1"),
+        (json.dumps(MANY_KEYS | {"transaction_id": "t1"}).encode() + b" x", "t1"),
+        (msgpack.packb(MANY_KEYS | {"transaction_id": "t1"}) + b"\xc0", "t1"),
+        (b"\x82\xaetransaction_id\xdb\x00\x00\x00\x02t1\xa1n\xc1", "t1"),
+    ],
+    ids=["escapes", "nested", "in a string", "as a value", "too long", "many keys", "many keys msgpack", "str 32"],
+)
+def test_a_broken_message_is_answered_under_its_own_id(payload: bytes, transaction_id: str) -> None:
+    for decoded in (wire.decode_requests(payload).messages[0], wire.decode_program_request(payload)[0]):
+        assert isinstance(decoded, Invalid)
+        assert (decoded.transaction_id, decoded.field) == (transaction_id, "message")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b'{"nota":{"transaction_id":"other"},"n":}',
+        b'{"nota":{"transaction_id":"other"',
+        b'{"transaction_id":"\\ud800","n":}',
+        b'{"transaction_id":"t1',
+        b'{"transaction_id":"t1\\',
+        b'{"transaction_id":"t\n1","n":}',
+        b'{"transaction_id":7,"n":}',
+        b'{"transaction_id":["t1"],"n":}',
+        b'{"transaction_id":"","n":}',
+        b'{"transaction_id":"' + b"\\u0041" * 201 + b'","n":}',
+        b'{"n":"' + b'\\"' * 30_000,
+        b"\x81\xaetransaction_id\xdb\x00\x01\x00\x00" + b"t" * 65_536 + b"\xc0",
+    ],
+)
+def test_what_is_no_id_of_a_broken_message_is_not_echoed(payload: bytes) -> None:
+    [dropped] = wire.decode_requests(payload).messages
+    assert dropped in (Dropped("not_encoded"), Dropped("too_long"))
+
+
+def test_a_program_that_says_a_key_twice_is_told_so_with_or_without_an_id() -> None:
+    asked = b'{"programa":"a","programa":"b","salones":1,"laboratorios":0%s}'
+    assert wire.decode_program_request(asked % b"")[0] == Invalid("", "message", "a key occurs twice")
+    assert wire.decode_program_request(asked % b',"transaction_id":"t1"')[0] == Invalid(
+        "t1", "message", "a key occurs twice"
+    )
 
 
 @pytest.mark.parametrize("encoding", Encoding)
