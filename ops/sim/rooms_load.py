@@ -10,25 +10,10 @@ from typing import Any
 from es.replication.effects import Refusal
 from es.testing.cluster import Cluster
 from ops.sim.journal import Journal
+from ops.sim.small_rooms import nothing_held
 from projections.rooms import commands
-from projections.rooms.catalog import CLASSROOM, LAB, Catalog, Room
 from projections.rooms.commands import Answer, CloseTerm, Proposal, Release, Reserve, Result
-from projections.rooms.limits import Bounds
-from projections.rooms.machine import NAME, Rooms
-
-HOLD_MS = 800
-"""Short, so that proposals expire within a schedule."""
-
-CATALOG = Catalog.of(
-    Room(f"{building}-{kind[0].upper()}{number}", kind, building, 30)
-    for building in ("B1", "B2")
-    for kind, count in ((CLASSROOM, 7), (LAB, 2))
-    for number in range(count)
-)
-"""Few rooms, so that labs run out, classrooms are lent and requests are denied."""
-
-BOUNDS = Bounds(holds_max=7)
-"""Tight, so that BUSY is met too."""
+from projections.rooms.machine import NAME
 
 OPEN_TERMS = 2
 CLIENTS = 10
@@ -36,11 +21,6 @@ FACULTIES = 4
 RETRY_US = (150_000, 500_000)
 THINK_US = (0, 40_000)
 TERM_US = (600_000, 1_500_000)
-
-
-def machine() -> Rooms:
-    """The rooms application as these schedules run it."""
-    return Rooms(CATALOG, hold_ms=HOLD_MS, bounds=BOUNDS)
 
 
 @dataclass(slots=True)
@@ -88,11 +68,7 @@ class RoomsLoad:
     def idle(self) -> bool:
         """True when nobody waits and nothing is held."""
         busy = any(client.command is not None for client in (*self.clients, self.registrar))
-        return not busy and all(self._deadline(name) is None for name in self.cluster.active())
-
-    def _deadline(self, node: str) -> int | None:
-        replica = self.cluster.nodes[node].replica
-        return replica.node.fold.next_deadline() if replica is not None else None
+        return not busy and nothing_held(self.cluster)
 
     def receive(self, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
         """Check an answer to any attempt, however old; go on if it is the one waited for."""

@@ -18,16 +18,20 @@ from es.testing.ledger import Ledger
 from es.testing.ledger_load import LedgerLoad
 from es.testing.mutants import applied
 from es.testing.scenario import play
+from ops.sim.faculties_load import FacultiesLoad
 from ops.sim.mutants import MUTANTS
 from ops.sim.pool import Pool
-from ops.sim.rooms_load import RoomsLoad, machine
+from ops.sim.rooms_load import RoomsLoad
+from ops.sim.small_rooms import machine
 
 LEDGER = "ledger"
 ROOMS = "rooms"
+FACULTIES = "faculties"
 
 LOADS: dict[str, tuple[Callable[[], Sequence[Machine]], Callable[[int], Load]]] = {
     LEDGER: (lambda: (Ledger(),), LedgerLoad),
     ROOMS: (lambda: (machine(),), RoomsLoad),
+    FACULTIES: (lambda: (machine(),), FacultiesLoad),
 }
 """By name: the application, and the clients of one seed."""
 
