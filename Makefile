@@ -3,7 +3,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench lock clean
+.PHONY: help setup demo test prove lint bench lock clean
 
 help:  ## Show what can be made
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' Makefile
@@ -25,6 +25,9 @@ demo: setup  ## Run the whole cluster and the reference load, killing the primar
 
 test: setup  ## Run every test
 	$(BIN)/python -m pytest
+
+prove: setup  ## Every proof at its full length (hours; goes on where it was interrupted), then RELIABILITY.md
+	$(BIN)/python -m ops.prove.all $(PROVE)
 
 bench: setup  ## Transactions a second and latency on this machine, fsynced on both servers
 	$(BIN)/python -m ops.bench

@@ -77,6 +77,11 @@ class Security:
 OPEN: Final = Security()
 
 
+def libzmq_version() -> str:
+    """Of the library underneath, such as `4.3.5`."""
+    return zmq.zmq_version()
+
+
 def context() -> Context:
     """One per process. Terminating it never waits for a peer (every socket has LINGER 0)."""
     made: Context = zmq.Context(io_threads=1)

@@ -16,14 +16,14 @@ from typing import Any, Final, TypeVar
 import click
 
 from nodes.sustained_load import WINDOW
-from ops.cluster import running_cluster
+from ops.cluster import interrupt_on_signals, running_cluster
 from ops.exits import INTEGRITY, UNREACHABLE, Stopped
 from ops.output import JSON, TABLE, output_option, print_json, print_table
 from ops.prove.faults import Cut, Kill, Pause, Role, both
 from ops.prove.labs import Lab, OpenLab, plain_lab
 from ops.prove.loopback_lab import loopback_lab
 from ops.prove.topologies import Expected, Topology
-from ops.prove.trial import Clients, Course, await_ready, minority_results, set_scene, strike, under_load
+from ops.prove.trial import Clients, Course, await_ready, minority_results, rush, set_scene, strike, under_load
 from ops.verdict import Verdict, drain, head_seq, judge
 
 FACULTIES: Final = 4
@@ -31,8 +31,14 @@ FACULTIES: Final = 4
 
 PROGRAMS: Final = 4
 CLIENTS: Final = 4
-STRIKE_AFTER_S: Final = (0.3, 1.5)
-"""Between a cluster in sync and the fault; drawn evenly."""
+REST_MS: Final = 50
+"""Clients rest while the cluster only heals: a server that comes back has to catch up with them."""
+
+FULL_LOAD: Final = 1_000_000
+"""More transactions than anybody begins before the next server leads."""
+
+STRIKE_AFTER_S: Final = (0.1, 0.8)
+"""Between full load on a cluster in sync and the fault; drawn evenly."""
 
 PARTITION_MS: Final = 2_000
 FREEZE_MS: Final = 3_000
@@ -119,6 +125,7 @@ def _run(
 ) -> None:
     seed = secrets.randbits(32) if seed is None else seed
     click.echo(f"seed {seed}", err=True)
+    interrupt_on_signals()
     directory = Path(tempfile.mkdtemp(prefix="aulario-drill-"))
     with open_lab(directory, "default", FACULTIES) as lab:
         summary, broken = _drilled(lab, directory, topology, hold_ms, cycles, seed)
@@ -135,7 +142,8 @@ def _drilled(
     lab: Lab, directory: Path, topology: Topology, hold_ms: int, cycles: int, seed: int
 ) -> tuple[dict[str, Any], list[str]]:
     """The object that describes the drill, and a sentence for each broken promise."""
-    clients = Clients(PROGRAMS, CLIENTS, beside_servers=int(topology.minority is not None), window=WINDOW)
+    beside_servers = int(topology.minority is not None)
+    clients = Clients(PROGRAMS, CLIENTS, beside_servers, WINDOW, REST_MS)
     drawn = random.Random(seed)
     courses: list[Course] = []
     minority = 0
@@ -144,20 +152,23 @@ def _drilled(
         with under_load(lab, clients, seed) as loads:
             for cycle in range(cycles):
                 scene = set_scene(lab, cluster, None, drawn)
+                rush(loads, FULL_LOAD)
                 time.sleep(drawn.uniform(*STRIKE_AFTER_S))
                 course = strike(scene, topology, loads, hold_ms)
                 if not course.was_seen or course.first_reply_ms is None:
                     raise Stopped(f"nobody took over from {scene.primary}; see {directory}", UNREACHABLE)
                 courses.append(course)
                 minority += minority_results(scene, topology, course, loads)
+                for load in loads:
+                    load.rush(0)
                 click.echo(f"cycle {cycle + 1}: {course.first_reply_ms:.0f} ms", err=True)
                 await_ready(cluster)
             drain(lab.config, loads)
         verdict = judge(lab.config, loads, began_seq)
     broken = verdict.broken() + ([f"{minority} results beside a primary that was cut off"] if minority else [])
     seconds = round(time.monotonic() - began_s, 1)
-    return {"drill": topology.name, "cycles": cycles, **_figures(courses, verdict), "seconds": seconds,
-            "seed": seed}, broken  # fmt: skip
+    return {"drill": topology.name, "cycles": cycles, **_figures(courses, verdict), "failures": broken,
+            "seconds": seconds, "seed": seed}, broken  # fmt: skip
 
 
 def _figures(courses: Sequence[Course], verdict: Verdict) -> dict[str, Any]:

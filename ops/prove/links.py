@@ -20,6 +20,7 @@ import click
 
 from nodes.config import PROFILES
 from nodes.shell import die_with_parent
+from ops.cluster import interrupt_on_signals
 from ops.exits import INTEGRITY
 from ops.output import JSON, TABLE, output_option, print_table
 from ops.prove.faults import Pause
@@ -57,6 +58,7 @@ def links(
     """
     seed = secrets.randbits(32) if seed is None else seed
     click.echo(f"seed {seed}", err=True)
+    interrupt_on_signals()
     chosen = [TOPOLOGIES[name] for name in names or TOPOLOGIES]
     began_s = time.monotonic()
     by_name = {}

@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from ops.cluster import interrupt_on_signals
 from ops.exits import INTEGRITY, REFUSED, Stopped
 from ops.output import JSON, TABLE, output_option, print_json
 
@@ -50,6 +51,7 @@ def command(name: str, instrument: Callable[[int, int], Outcome], *, count: int,
     def run(count: int, seed: int | None, output: str) -> None:
         seed = secrets.randbits(32) if seed is None else seed
         click.echo(f"seed {seed}", err=True)
+        interrupt_on_signals()
         try:
             outcome = instrument(count, seed)
         except NotPermitted as why:

@@ -9,9 +9,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from enum import IntEnum
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from nodes.shell import die_with_parent
 from ops.prove.outcome import NotPermitted
 
 SOURCE = Path(__file__).with_name("recorder.c")
@@ -59,7 +61,8 @@ def recorded(library: Path, directory: Path, seed: int, writes: int, *weaknesses
         str(directory / "acknowledgements"), *weaknesses,
     ]  # fmt: skip
     environ = {**os.environ, "LD_PRELOAD": str(library), "RECORDER_TRACE": str(trace)}
-    subprocess.run(command, env=environ, check=True, timeout=WRITER_WITHIN_S)
+    dies = partial(die_with_parent, os.getpid())
+    subprocess.run(command, env=environ, check=True, timeout=WRITER_WITHIN_S, preexec_fn=dies)
     return tuple(_calls(trace.read_bytes()))
 
 

@@ -102,6 +102,17 @@ def _moves_clocks(topology: Topology) -> bool:
     return any(isinstance(fault, ClockJump) for fault in topology.faults)
 
 
+def _summed_up(series: Series) -> dict[str, Any]:
+    """`unavailable_max_ms`: the longest that clients of host c were without a result."""
+    return {
+        "expected": series.topology.expected.value,
+        "runs": len(series.trials),
+        "failures": len(series.failures),
+        "results": sum(trial.verdict.results for trial in series.trials),
+        "unavailable_max_ms": round(max(trial.unavailable_ms for trial in series.trials)),
+    }
+
+
 def summed_up(every: Sequence[Series], seconds: float) -> Outcome:
     """All series as one outcome."""
     trials = [trial for one in every for trial in one.trials]
@@ -118,10 +129,7 @@ def summed_up(every: Sequence[Series], seconds: float) -> Outcome:
         "stale_results": sum(trial.verdict.stale_results for trial in trials),
         "violations": sum(len(trial.verdict.violations) for trial in trials),
         "packets_lost": sum(trial.packets_lost or 0 for trial in trials),
-        "unavailable_max_ms": {
-            one.topology.name: round(max(trial.unavailable_ms for trial in one.trials))
-            for one in every if one.trials
-        },
+        "by_topology": {one.topology.name: _summed_up(one) for one in every if one.trials},
         "skipped": {one.topology.name: one.skipped for one in every if one.skipped},
         "relayed": {one.topology.name: one.relayed for one in every if one.relayed and not one.skipped},
     }  # fmt: skip

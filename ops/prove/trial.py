@@ -158,11 +158,11 @@ def under_load(lab: Lab, clients: Clients, seed: int) -> Iterator[list[Sustained
         yield loads
 
 
-def rush(loads: Sequence[SustainedLoad]) -> None:
-    """As many transactions under way as there can be, some of which have ended when this returns."""
+def rush(loads: Sequence[SustainedLoad], count: int = RUSH) -> None:
+    """Nobody rests for the next `count` transactions of each load; some have ended when this returns."""
     ended = loads[0].journal.statuses.total()
     for load in loads:
-        load.rush(RUSH)
+        load.rush(count)
     until(lambda: loads[0].journal.statuses.total() >= ended + RUSHED_RESULTS, RUSHED_WITHIN_S, loads)
 
 
@@ -187,7 +187,7 @@ def strike(scene: Scene, topology: Topology, loads: Sequence[SustainedLoad], hol
         epoch = epoch_of(scene.lab.config)
         lost = scene.lab.lost()
         for load in loads:
-            load.rush(RUSH)
+            load.rush(RUSH)  # the cluster heals in the midst of it
     first = journal.new_result
     return Course(
         began_us=there_us,

@@ -9,8 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
+
+from nodes.shell import die_with_parent
 
 WRITES_MAX = 1_000_000
 """For a writer that something else ends."""
@@ -20,14 +23,18 @@ FAILED = "failed "
 
 
 class WriterProcess:
-    """Started at once; a context that ends it, whatever happens. `prefix` is a command that runs another."""
+    """Started at once; a context that ends it, whatever happens, and the kernel does if this process is killed.
+    `prefix` is a command that runs another and does not outlive it."""
 
     def __init__(
         self, log: Path, seed: int, writes: int = WRITES_MAX, *weaknesses: str, prefix: Sequence[str] = ()
     ) -> None:
         arguments = [str(log), str(seed), str(writes), "/dev/stdout", *weaknesses]
         command = [*prefix, sys.executable, "-m", "ops.prove.writer", *arguments]
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, bufsize=0, process_group=0)
+        dies = partial(die_with_parent, os.getpid())
+        self._process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, bufsize=0, process_group=0, preexec_fn=dies
+        )
         self._heard = b""
 
     def hear(self, lines: int) -> None:

@@ -1,0 +1,156 @@
+"""Every instrument of the proof: what it does to the system, what must hold, how often, what it sees and what not."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Final
+
+AULARIO: Final = "aulario"
+PYTHON: Final = "python"
+COUNT: Final = "{count}"
+
+
+@dataclass(slots=True, frozen=True)
+class Instrument:
+    """`words` is its command as a person types it, `count` how often the full proof has it run. One that is not
+    `seeded` counts its own seeds, from 0; where `drawn` is not so, runs are different cases and no sample.
+    `tried` is said of `{runs}` runs."""
+
+    name: str
+    words: tuple[str, ...]
+    count: int
+    unit: str
+    tried: str
+    fault: str
+    holds: str
+    sees: str
+    blind: str
+    seeded: bool = True
+    drawn: bool = True
+
+    def typed(self, count: int, seed: int | None) -> tuple[str, ...]:
+        """Its command for so many runs."""
+        words = [word.replace(COUNT, str(count)) for word in self.words]
+        return (*words, *(("--seed", str(seed)) if seed is not None else ()))
+
+    def argv(self, count: int, seed: int | None) -> tuple[str, ...]:
+        """What to start for that, with this interpreter and this code; one JSON object on stdout."""
+        program, *rest = self.typed(count, seed)
+        start = (sys.executable, "-m", "ops.cli") if program == AULARIO else (sys.executable,)
+        return (*start, *rest, "-o", "json")
+
+
+def _prove(module: str, option: str = "--count") -> tuple[str, ...]:
+    return (PYTHON, "-m", f"ops.prove.{module}", option, COUNT)
+
+
+def _drill(fault: str) -> tuple[str, ...]:
+    return (AULARIO, "drill", fault, "--cycles", COUNT)
+
+
+_EVERY = (
+    Instrument(
+        "power_cuts", _prove("power_cuts"), 200, "cuts",
+        "its disk lost power {runs} times while it wrote",
+        "the power goes while a server writes its log",
+        "every acknowledged write is there, byte for byte, and nothing that was never written",
+        "what a real kernel and a real file system do with writes that were not flushed yet",
+        "a disk that keeps less than it says: the loop device underneath keeps every flushed block",
+    ),
+    Instrument(
+        "crash_states", _prove("crash_states"), 100_000, "states",
+        "its log was opened in {runs} states that a crash may leave behind",
+        "a crash between any two calls, with writes torn at sectors and kept or lost in any combination",
+        "the log opens, is whole, and holds every acknowledged write",
+        "states of the file that no power cut happens to leave in years",
+        "what the model does not allow: sectors that are torn within, flushed blocks that vanish",
+    ),
+    Instrument(
+        "damaged_files", _prove("damaged_files"), 1_000, "files",
+        "{runs} of its files were damaged",
+        "bit flips, truncation, zeroed or swapped pages, old pages back",
+        "found before anything is served, or nothing that is served differs from what was written",
+        "whether the chain of hashes and the numbered last write find what the storage engine does not",
+        "damage that arises while the server runs, in pages it has read already",
+    ),
+    Instrument(
+        "failing_calls", _prove("failing_calls"), 400, "writers",
+        "{runs} times a call to the operating system failed, stalled or was its last",
+        "a system call of the writer fails (EIO, ENOSPC, EROFS), stalls or is its last",
+        "the writer stops and says why; the log is sound and holds every acknowledged write",
+        "every path out of a failed write, flush or creation",
+        "calls that fail for some of their bytes and claim all",
+    ),
+    Instrument(
+        "failing_disks", _prove("failing_disks"), 200, "disks",
+        "{runs} disks filled up or turned read-only under it",
+        "the disk fills up, or turns read-only",
+        "the writer stops, nothing acknowledged is lost, and it goes on once there is room",
+        "the file system's own way of failing",
+        "a disk that fails under many processes at once",
+    ),
+    Instrument(
+        "failing_servers", _prove("failing_servers"), 56, "faults",
+        "{runs} times the disk of one of its servers failed or hung",
+        "the disk of a server of a running cluster fails, hangs or takes it along",
+        "the server ends or gives its role away; the other serves; no result is lost or given twice",
+        "the whole way from a failed flush to a client's next result",
+        "both disks failing at once",
+    ),
+    Instrument(
+        "kill_primary", _drill("kill-primary"), 300, "kills",
+        "its leading server was killed {runs} times under load",
+        "the primary is killed (SIGKILL) under load",
+        "the backup serves; every open request gets its one result",
+        "real processes, sockets, caches and client libraries, measured where it counts: at the clients",
+        "the page cache survives a killed process: what a flush is worth is for the power cuts to tell",
+    ),
+    Instrument(
+        "freeze", _drill("freeze"), 20, "freezes",
+        "frozen {runs} times",
+        "the primary is frozen for three seconds (SIGSTOP), then goes on",
+        "the backup serves; nothing that the old primary says afterwards counts",
+        "what a garbage collection, a paused virtual machine or a hanging host would do",
+        "freezes that end just as somebody takes over; the links' drawn pauses and the simulator meet those",
+    ),
+    Instrument(
+        "partition", _drill("partition"), 20, "partitions",
+        "and cut off {runs} times",
+        "the primary is cut off from all but the clients beside it",
+        "the backup serves; the clients beside the old primary get no result",
+        "a minority that believes it leads",
+        "cuts that lose single packets: those are made among the links",
+    ),
+    Instrument(
+        "links", _prove("links", "--repeat"), 20, "trials",
+        "its links were cut or disturbed, its processes stopped and its clocks moved in {runs} trials",
+        "every link cut, also one way; flapping, loss, delay, duplicates; processes paused and killed at system "
+        "calls; wall clocks an hour off",
+        "at most one primary; a minority gets no result; nothing lost, double or stale; afterwards equal logs",
+        "three hosts (network namespaces) with real TCP in real time, and at what moment who took over",
+        "more than one kernel; links that pass some bytes of a packet wrongly",
+    ),
+    Instrument(
+        "mutants", (AULARIO, "sim", "--mutants", "--seeds", COUNT), 2_000, "mutants",
+        "and {runs} rules were broken on purpose, to see whether that is noticed",
+        "one rule of the protocol is broken on purpose",
+        "the simulator or a directed schedule finds it",
+        "whether the checker would notice at all",
+        "mistakes that nobody thought of making on purpose",
+        seeded=False,
+        drawn=False,
+    ),
+    Instrument(
+        "sim", (AULARIO, "sim", "--seeds", COUNT), 50_000, "schedules",
+        "{runs} schedules of failures were simulated",
+        "crashes, pauses, cuts, loss, reordering, failing and lying disks, in orders drawn from seeds",
+        "every invariant after every step, and service again once all is healed",
+        "orders of events that no real cluster meets in years, each repeatable to the byte",
+        "sockets, the operating system, the storage engine: it runs the decisions, not their surroundings",
+        seeded=False,
+    ),
+)  # fmt: skip
+
+INSTRUMENTS: Final = {instrument.name: instrument for instrument in _EVERY}
+"""By name, in the order in which they run: quick ones first."""

@@ -1,0 +1,37 @@
+"""What the proof cannot show, however long it runs."""
+
+from __future__ import annotations
+
+from typing import Final
+
+LIMITS: Final = """\
+- **That the disk keeps what it has flushed.** The file system under test lies on a loop device, which keeps every
+  block that the kernel flushes. A drive that acknowledges a flush and holds it in a cache without a battery can
+  lose what was acknowledged. Two drives that do so at the same moment can lose a confirmed allocation; one is made
+  good by the other server, which notices.
+- **Real power.** A cut here stops a file system at an instant. Voltage that sags while a controller writes, a
+  sector that is half written, firmware that needs its own repair: none of that is met.
+- **More than one kernel.** Three hosts are three network namespaces of one kernel, on one machine with one memory.
+  Faults that two machines share (a switch, a rack, a rollout of the same kernel) or do not share (differing
+  drivers) are outside.
+- **Clocks.** Wall clocks are moved by an hour and nothing depends on them. The boot clock is believed: leased reads
+  (R7) need that it runs on each host at about the same rate as on the others. A host whose boot clock stands still
+  or runs at half speed, as some hypervisors have let happen, is not tried.
+- **Servers that lie.** A server is slow, silent, dead or damaged here, never malicious: there is no Byzantine
+  fault. Who can write to a server's process or data directory can change the past, and the chain of hashes shows it
+  only to somebody who has an old receipt or the other log.
+- **The network as an enemy.** Traffic is in the clear. Frames that are malformed or hostile are refused (the tests
+  send them), but somebody on the network may speak for a faculty.
+- **The checker itself.** What it does not look for it does not find. Mutants and controls show that it finds what
+  they break; a rule that is missing from the checker and from the protocol at once is missed by both.
+- **The specification.** Every run asks whether the system does what was specified, none whether that is what a
+  university needs.
+- **Independence.** The bounds hold for runs drawn like these. Real failures come in bursts, with causes in common,
+  under loads that nobody drew.
+- **Years.** The longest run lasts hours. What takes months (a disk that fills, a counter that ends, memory that
+  creeps away) is bounded in the code and in tests, not here.
+- **What has no count here.** Malformed and hostile frames, floods, refused starts and full disks under a running server
+  are cases of the ordinary tests: each holds or does not, and says nothing of a rate. A throttled processor, exhausted
+  memory or descriptors, and restarts of one server after the other are not tried at length.
+"""
+"""In Markdown, a paragraph each."""

@@ -1,0 +1,327 @@
+"""`python -m ops.prove.report`: RELIABILITY.md, written from the results that are kept (ops.prove.records)."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from ops.cluster_dir import write_whole
+from ops.exits import Stopped
+from ops.prove import records
+from ops.prove.bound import upper_bound
+from ops.prove.damage import HARMS
+from ops.prove.instruments import INSTRUMENTS
+from ops.prove.limits import LIMITS
+from ops.prove.provenance import CHECKOUT
+from ops.prove.records import Record
+
+Records = Mapping[str, Record]
+
+PAGE: Final = "RELIABILITY.md"
+RESULTS: Final = "reliability"
+NOT_YET: Final = "not run yet"
+CONTROL: Final = "control: "
+DRILLS: Final = ("kill_primary", "freeze", "partition")
+MINUTE_S, HOUR_S = 60, 3_600
+
+
+def places(results: Path | None) -> tuple[Path, Path]:
+    """Where results are kept and the page that sums them up: the project's, or both in a directory of their own."""
+    if results is None:
+        return CHECKOUT / RESULTS, CHECKOUT / PAGE
+    return results, results / PAGE
+
+
+def write(results: Path, page: Path) -> None:
+    """Write the page from what is in `results`. Raises Stopped with one sentence if a file there is no result."""
+    write_whole(page, rendered(records.read_all(results)))
+
+
+def rendered(found: Records) -> str:
+    """The page. The same results give the same text."""
+    parts = ["# Reliability", _opening(found), "## What was done, and what came of it", _matrix(found)]
+    for title, part in _PARTS.items():
+        if text := part(found):
+            parts += [f"## {title}", text]
+    return "\n\n".join(parts) + "\n"
+
+
+def _opening(found: Records) -> str:
+    ran = {name: record for name, record in found.items() if record.outcome.runs}
+    tried = [INSTRUMENTS[name].tried.format(runs=_grouped(record.outcome.runs)) for name, record in ran.items()]
+    broken = sum(len(record.outcome.failures) for record in found.values())
+    missing = [name for name in INSTRUMENTS if name not in ran]
+    result = (
+        "**Nothing that was confirmed was lost, no room was granted twice, and nobody was told two different things.**"
+        if not broken
+        else f"**{_grouped(broken)} of these runs broke a promise or did not end: [they are listed](#failures).**"
+    )
+    sentences = [
+        "Aulario promises that a confirmed allocation is never lost and that no room is granted twice. A promise about "
+        "failures is worth what was done to break it. " + (f"So {'; '.join(tried)}." if tried else "Nothing was yet."),
+        result if tried else "",
+        "That is no proof that it can never happen. Runs without a failure bound how often it does, if it does: "
+        "after *N* of them the true rate is below 3/*N* with 95 % certainty, for failures as they were drawn here. "
+        "[What no run on one computer can show](#what-cannot-be-proven-here) stands at the end.",
+        f"Without a result so far: {', '.join(missing)}." if missing else "",
+    ]
+    return "\n\n".join(filter(None, sentences))
+
+
+def _matrix(found: Records) -> str:
+    def row(name: str) -> Sequence[str]:
+        instrument, record = INSTRUMENTS[name], found.get(name)
+        told = [instrument.fault, instrument.holds]
+        if record is None:
+            return [*told, NOT_YET, "", "", "", _code(" ".join(instrument.typed(instrument.count, None)))]
+        if record.could_not_run:
+            return [*told, f"could not run: {record.could_not_run}", "", "", "", _code(record.command)]
+        outcome = record.outcome
+        runs = f"{_grouped(outcome.runs)} {instrument.unit}"
+        return [*told, runs, _grouped(len(outcome.failures)), _bound(record), _lasted(outcome.seconds),
+                _code(record.command)]  # fmt: skip
+
+    columns = ("what is done", "what must hold", "runs", "failures", "true rate below", "took", "again")
+    short = [
+        f"{name} ({_grouped(record.count)} of {_grouped(INSTRUMENTS[name].count)})"
+        for name, record in found.items() if record.count < INSTRUMENTS[name].count
+    ]  # fmt: skip
+    note = (
+        "The bound is 3/*N* after no failure, else Clopper and Pearson's, both at 95 %. Everything at once, going on "
+        "where it was interrupted: `make prove`."
+    )
+    quick = f"\n\nFewer runs than the full proof has: {', '.join(short)}." if short else ""
+    return f"{_table(columns, map(row, INSTRUMENTS))}\n\n{note}{quick}"
+
+
+def _bound(record: Record) -> str:
+    """As a percentage, or a dash where runs are no sample or their number is not known."""
+    runs, failures = record.outcome.runs, len(record.outcome.failures)
+    if not INSTRUMENTS[record.instrument].drawn or runs == 0 or failures > runs:
+        return "–"
+    percent = 100 * upper_bound(failures, runs)
+    return f"{percent:.{max(0, 1 - math.floor(math.log10(percent)))}f} %"
+
+
+def _failures(found: Records) -> str:
+    lines = [
+        f"- {failure.what}\n  Again: {_code(failure.replay)}"
+        for record in found.values()
+        for failure in record.outcome.failures
+    ]
+    return "\n".join(lines)
+
+
+def _skipped(found: Records) -> str:
+    return "\n".join(f"- {part}: {why}" for record in found.values() for part, why in record.skipped.items())
+
+
+def _service(found: Records) -> str:
+    rows = []
+    for name in DRILLS:
+        if name in found and "first_reply_ms" in (told := found[name].outcome.details):
+            figures = [told[key] for key in ("detect_ms", "promote_ms", "first_reply_ms", "first_reply_p99_ms",
+                                             "first_reply_max_ms", "results", "lost", "duplicates", "unknown",
+                                             "stale_results")]  # fmt: skip
+            rows.append([name.replace("_", " "), *map(_shown, figures)])
+    if not rows:
+        return ""
+    columns = ("drill", "detected ms", "promoted ms", "first reply ms", "99 % ms", "longest ms", "results", "lost",
+               "double", "never answered", "stale")  # fmt: skip
+    return (
+        "Measured at the clients, from the fault to the first result that the next primary has given; medians where "
+        f"nothing else is said.\n\n{_table(columns, rows)}"
+    )
+
+
+def _mutants(found: Records) -> str:
+    if "mutants" not in found:
+        return ""
+    rows = [
+        [one["mutant"], one["rule"], _shown(one["invariant"]), ", ".join(one["directed"]) or "–",
+         f"{one['load']} {one['seed']}" if one["seed"] is not None else "–"]
+        for one in found["mutants"].outcome.details.get("mutants", ())
+    ]  # fmt: skip
+    survivors = len(found["mutants"].outcome.failures)
+    return (
+        "A checker that never failed proves nothing. Each mutant takes one rule of the protocol away; the simulator, "
+        "under the very settings of the long run, or a schedule written for it must say so. "
+        f"{_grouped(len(rows) - survivors)} of {_grouped(len(rows))} were found.\n\n"
+        + _table(("mutant", "rule", "invariant that said so", "directed schedule", "first seed"), rows)
+    )
+
+
+def _controls(found: Records) -> str:
+    rows = [
+        [name.replace("_", " "), what.removeprefix(CONTROL), _shown(said)]
+        for name, record in found.items()
+        for what, said in record.outcome.details.items()
+        if what.startswith(CONTROL)
+    ]
+    if not rows:
+        return ""
+    return (
+        "A weakened log, which the instrument must convict before its word counts for the real one.\n\n"
+        + _table(("instrument", "weakness", "what became of it"), rows)
+    )
+
+
+def _coverage(found: Records) -> str:
+    if "sim" not in found or "coverage" not in (told := found["sim"].outcome.details):
+        return ""
+    counts, missed = told["counts"], told["never_met"]
+    blind = [f"- {what}: {'; '.join(names)}" for what, names in missed.items() if names]
+    met = "\n".join(["Never met:", *blind]) if blind else "There is nothing of these that it never met."
+    return (
+        f"{_grouped(told['commands'])} commands and {_grouped(told['faults'])} faults: {told['coverage']}. A pair is "
+        f"two kinds of faults, the second while the first was there or soon after.\n\n{met}\n\n"
+        f"{_table(('transition', 'times'), _counted(counts['transitions']))}\n\n"
+        f"{_table(('fault', 'times'), _counted(counts['faults']))}"
+    )
+
+
+def _counted(counts: Mapping[str, int]) -> list[list[str]]:
+    return [[name, _grouped(times)] for name, times in counts.items()]
+
+
+def _sight() -> str:
+    rows = [[name.replace("_", " "), one.sees, one.blind] for name, one in INSTRUMENTS.items()]
+    return _table(("instrument", "sees", "does not see"), rows)
+
+
+def _damage(found: Records) -> str:
+    if "damaged_files" not in found:
+        return ""
+    told = found["damaged_files"].outcome.details
+    endings = ("detected", "harmless", "rolled back", "served")
+    rows = [[harm, *(_grouped(told[harm].get(ending, 0)) for ending in endings)] for harm in HARMS if harm in told]
+    return (
+        "Harmless damage met bytes that nothing refers to. Rolled back is a log that ends at an earlier write; it is a "
+        "failure unless the number of the last write, which stands beside the log, was taken away with it.\n\n"
+        + _table(("damage", *endings), rows)
+    )
+
+
+def _links(found: Records) -> str:
+    if "links" not in found:
+        return ""
+    rows = [
+        [name, one["expected"], _grouped(one["runs"]), _grouped(one["failures"]), _grouped(one["results"]),
+         _grouped(one["unavailable_max_ms"])]
+        for name, one in found["links"].outcome.details.get("by_topology", {}).items()
+    ]  # fmt: skip
+    relayed = found["links"].outcome.details.get("relayed", {})
+    through = f"Through relays on one host, where namespaces are refused: {', '.join(relayed)}.\n\n" if relayed else ""
+    columns = ("topology", "what must be seen", "runs", "failures", "results", "longest without a result, ms")
+    return (
+        "Each trial: a cluster under load, the fault, what must be seen while it lasts, healing, and then the logs "
+        "against everything that any client was told. Timings are the profile `slow`, which waits longer before it "
+        f"takes a silence for a death.\n\n{through}{_table(columns, rows)}"
+    )
+
+
+def _provenance(found: Records) -> str:
+    if not found:
+        return ""
+    same: dict[tuple[str, str], list[Record]] = {}
+    for record in found.values():
+        host = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in record.host.items())
+        same.setdefault((record.commit, host), []).append(record)
+    rows = [
+        [", ".join(record.instrument.replace("_", " ") for record in of), _code(commit),
+         " to ".join(sorted({min(record.date for record in of), max(record.date for record in of)})), host]
+        for (commit, host), of in same.items()
+    ]  # fmt: skip
+    return (
+        "A commit is the last one that changed the code; with `+changes` there were some without a name. Seeds stand "
+        "in the commands above; an instrument without one counts its seeds from 0. The same seed draws the same "
+        "faults; in real time no two runs are the same.\n\n"
+        + _table(("instruments", "commit", "days", "host"), rows)
+    )
+
+
+_PARTS: Final[Mapping[str, Callable[[Records], str]]] = {
+    "Failures": _failures,
+    "What could not be run": _skipped,
+    "How long it takes": _service,
+    "Would a mistake be found?": _mutants,
+    "Controls": _controls,
+    "What the simulator met": _coverage,
+    "Damaged files, by damage": _damage,
+    "Links, processes and clocks, by topology": _links,
+    "What each instrument sees, and what not": lambda _: _sight(),
+    "What cannot be proven here": lambda _: LIMITS.strip(),
+    "Which code, where and when": _provenance,
+}
+"""Title -> part of the page; a part without text is left out."""
+
+
+def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; columns of nothing but figures are aligned at the right."""
+    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
+
+    def rule(index: int) -> str:
+        figures = [row[index] for row in cells if row[index] not in ("", "–")]
+        return "---:" if figures and all(figure[0].isdigit() and "-" not in figure for figure in figures) else "---"
+
+    def lines() -> Iterator[str]:
+        yield "| " + " | ".join(columns) + " |"
+        yield "|" + "|".join(map(rule, range(len(columns)))) + "|"
+        yield from ("| " + " | ".join(row) + " |" for row in cells)
+
+    return "\n".join(lines())
+
+
+def _grouped(number: int) -> str:
+    """Thousands apart, with a space that does not break."""
+    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _lasted(seconds: float) -> str:
+    if seconds < 2 * MINUTE_S:
+        return f"{seconds:.0f} s"
+    return f"{seconds / MINUTE_S:.0f} min" if seconds < 2 * HOUR_S else f"{seconds / HOUR_S:.1f} h"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
+    if value is None:
+        return "–"
+    return _grouped(value) if isinstance(value, int) else str(value)
+
+
+def _code(text: str) -> str:
+    return f"`{text}`"
+
+
+@click.command("report")
+@click.option("--results", type=click.Path(path_type=Path), help="Where results are (default: reliability/).")
+def report(results: Path | None) -> None:
+    """Write RELIABILITY.md from the results that are kept.
+
+    \b
+    Example:
+      python -m ops.prove.report
+    """
+    directory, page = places(results)
+    write(directory, page)
+    click.echo(f"written: {page}", err=True)
+
+
+def main() -> None:
+    """Run the command and exit; an error raised on purpose becomes one sentence on stderr."""
+    try:
+        report()
+    except Stopped as stopped:
+        click.echo(f"Error: {stopped}", err=True)
+        sys.exit(stopped.exit_code)
+
+
+if __name__ == "__main__":
+    main()

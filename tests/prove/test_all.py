@@ -1,0 +1,108 @@
+"""The whole proof: each instrument a child, its result kept whatever it does, and the exit code the worst of them."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ops.exits import INTEGRITY, OK, REFUSED
+from ops.prove import all as proof
+from ops.prove import records
+from ops.prove.instruments import INSTRUMENTS, PYTHON
+from ops.prove.records import Record
+from tests.prove.test_records import RECORD
+
+GOOD = 'print(\'{"name": "x", "runs": 3, "failures": [], "seconds": 0.1, "details": {"commit": "no"}}\')'
+BAD = 'print(\'{"name": "x", "runs": 3, "failures": [{"what": "lost", "replay": "r"}], "seconds": 1, "details": {}}\')'
+DRILL = 'print(\'{"drill": "freeze", "cycles": 2, "failures": ["1 lost"], "seconds": 1, "lost": 1}\')'
+REFUSES = "import sys; print('skipped: no disks here', file=sys.stderr); sys.exit(1)"
+PARTLY = 'print(\'{"name": "x", "runs": 3, "failures": [], "seconds": 1, "details": {"skipped": {"loss": "no tun"}}}\')'
+DIES = "import sys; sys.exit('it broke')"
+
+Prove = Callable[..., Result]
+
+
+@pytest.fixture
+def prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prove]:
+    """Runs the proof with programs in the places of its instruments."""
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*options: str, **programs: str) -> Result:
+        for name in list(INSTRUMENTS):
+            if name in programs:
+                words = (PYTHON, "-c", programs[name])
+                monkeypatch.setitem(INSTRUMENTS, name, replace(INSTRUMENTS[name], words=words, count=3))
+            else:
+                monkeypatch.delitem(INSTRUMENTS, name)
+        return CliRunner().invoke(proof.prove, ["--results", str(tmp_path), *options])
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def kept(tmp_path: Path, name: str) -> Record:
+    record = records.read(tmp_path, name)
+    assert record is not None
+    return record
+
+
+def test_what_went_well_is_kept_and_summed_up(prove: Prove, tmp_path: Path) -> None:
+    done = prove(links=GOOD)
+    assert done.exit_code == OK, done.output
+    record = kept(tmp_path, "links")
+    assert (record.outcome.runs, record.count, record.outcome.details) == (3, 3, {})
+    assert record.host["cores"] >= 1 and "3 runs, 0 failures" in done.output
+    assert "| 3 trials | 0 |" in (tmp_path / "RELIABILITY.md").read_text(encoding="utf-8")
+
+
+def test_a_failure_does_not_end_the_proof_but_its_exit_code(prove: Prove, tmp_path: Path) -> None:
+    done = prove(power_cuts=BAD, freeze=DRILL, links=GOOD, sim=REFUSES)
+    assert done.exit_code == INTEGRITY
+    assert kept(tmp_path, "power_cuts").outcome.failures[0].what == "lost"
+    assert kept(tmp_path, "freeze").outcome.failures[0].what == "1 lost"
+    assert kept(tmp_path, "freeze").outcome.details == {"lost": 1}
+    assert kept(tmp_path, "links").outcome.runs == 3
+    assert "## Failures\n\n- lost\n" in (tmp_path / "RELIABILITY.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("program", [REFUSES, PARTLY])
+def test_what_cannot_be_run_here_is_told_and_shows_in_the_exit_code(prove: Prove, program: str) -> None:
+    done = prove(links=program, sim=GOOD)
+    assert done.exit_code == REFUSED
+    assert ("no disks here" if program == REFUSES else "skipped loss: no tun") in done.output
+
+
+def test_an_instrument_that_breaks_is_a_failure(prove: Prove, tmp_path: Path) -> None:
+    assert prove(links=DIES).exit_code == INTEGRITY
+    assert kept(tmp_path, "links").outcome.failures[0].what == "it gave no outcome but ended with 1: it broke"
+
+
+@pytest.mark.parametrize(
+    ("commit", "count", "again"),
+    [("abc", 200, False), ("abd", 200, True), ("abc", 100, True)],
+)
+def test_a_result_of_this_code_and_count_need_not_come_again(commit: str, count: int, again: bool) -> None:
+    assert proof.is_of(RECORD, commit, count) is not again
+
+
+def test_a_result_of_code_without_a_name_must_come_again() -> None:
+    assert not proof.is_of(replace(RECORD, commit="abc+changes"), "abc+changes", 200)
+
+
+def test_what_could_not_run_is_tried_again() -> None:
+    assert not proof.is_of(replace(RECORD, could_not_run="no disks here"), "abc", 200)
+
+
+def test_a_kept_result_is_used_unless_it_is_wanted_again(
+    prove: Prove, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proof, "revision", lambda: "abc")
+    records.write(tmp_path, replace(RECORD, count=3, outcome=replace(RECORD.outcome, failures=())))
+    assert prove(power_cuts=BAD).exit_code == OK
+    assert prove("--again", power_cuts=BAD).exit_code == INTEGRITY
