@@ -53,12 +53,19 @@ def log_directory(directory: Path) -> Path:
 def config_in_force(directory: Path) -> ClusterConfig:
     """The configuration a cluster in `directory` runs with, or would. Raises ConfigError if there is none."""
     in_force = run_directory(directory) / "cluster.toml"
-    if in_force.exists():  # the environment had its say when this was written
+    if _is_there(in_force):  # the environment had its say when this was written
         return load(in_force, {}, {}, root=directory, names=faculty_names())
     path = config_path(directory)
-    if path.exists():
+    if _is_there(path):
         return load(path, os.environ, {}, names=faculty_names())
     raise ConfigError("", f"there is no cluster in {directory}: aulario.toml is missing")
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError as error:
+        raise ConfigError("", f"{path}: {error.strerror or error}") from None
 
 
 def prepare(

@@ -128,6 +128,9 @@ def test_what_is_no_file_is_refused_and_an_empty_file_is_a_cluster(tmp_path: Pat
         refused = aulario("config", "validate", "--config", tmp_path / name)
         assert (refused.returncode, refused.stdout) == (2, "")
         assert refused.stderr.splitlines()[-1].endswith(sentence)
+    refused = aulario("config", "validate", "--dir", tmp_path / ("x" * 300))
+    assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+    assert refused.stderr.endswith("File name too long\n")
     assert aulario("config", "validate", "--config", tmp_path / "empty.toml").returncode == 0
 
 
