@@ -12,7 +12,8 @@ from nodes import sockets, wire
 from nodes.shell import read_clock
 from nodes.sockets import OPEN, Context, Security
 from nodes.wire_encoding import Encoding
-from nodes.wire_schema import ProgramRequest, Res
+from nodes.wire_schema import UNKNOWN, ProgramRequest, Res
+from projections.rooms.commands import UNAVAILABLE
 
 CLASSROOMS_DRAWN: Final = (7, 10)
 LABS_DRAWN: Final = (2, 4)
@@ -86,7 +87,8 @@ def draw_request(random: Random, program: str, term: str | None = None) -> Progr
 
 class Asking:
     """One request within its time limit, without a socket or a clock: the same id in every attempt, each attempt on a
-    connection of its own. `payload` is what each sends; `limit` learns from the outcome.
+    connection of its own. `payload` is what each sends; `limit` learns from the outcome. A refusal that does not
+    speak for every attempt is UNKNOWN.
 
     An id is drawn if the request has none, so that it can be sent again without being another request.
     """
@@ -114,8 +116,16 @@ class Asking:
             if isinstance(message, Res) and message.transaction_id == self.transaction_id:
                 elapsed_us = now_us - self._began_us
                 self._limit.observe(elapsed_us)
-                return ProgramReply(message, elapsed_us, self._attempts)
+                return ProgramReply(self._in_doubt(message), elapsed_us, self._attempts)
         return None
+
+    def _in_doubt(self, res: Res) -> Res:
+        """UNAVAILABLE speaks for one attempt: an earlier one that was not answered may have been taken, by the
+        faculty before it was started again, or may yet arrive."""
+        if res.status != UNAVAILABLE or self._attempts == 1:
+            return res
+        sentence = "an earlier attempt was not answered and may have been taken; ask again with this id"
+        return Res(res.transaction_id, UNKNOWN, None, sentence)
 
     def give_up(self, now_us: int) -> NoAnswer:
         """No attempt was answered."""

@@ -7,11 +7,11 @@ from random import Random
 
 import pytest
 
-from nodes import sockets
-from nodes.program import ATTEMPTS_MAX, NoAnswer, TimeLimit, ask, draw_request
+from nodes import sockets, wire
+from nodes.program import ATTEMPTS_MAX, Asking, NoAnswer, TimeLimit, ask, draw_request
 from nodes.sockets import Context
 from nodes.wire_encoding import Encoding
-from nodes.wire_schema import ProgramRequest
+from nodes.wire_schema import ProgramRequest, Res
 
 
 @pytest.fixture
@@ -78,3 +78,56 @@ def test_a_program_keeps_the_id_it_was_given(context: Context) -> None:
     reply = ask(endpoint, request, limit, context=context, encoding=Encoding.JSON)
     assert isinstance(reply, NoAnswer)
     assert reply.transaction_id == "mine"
+
+
+# --- one request and its attempts
+
+REQUEST = ProgramRequest("Sistemas", 7, 2, transaction_id="mine")
+DENIED = Res("mine", "DENIED", "NOT_ENOUGH_ROOMS", "full")
+UNAVAILABLE = Res("mine", "UNAVAILABLE", "BUSY", "too many")
+
+
+def answered(asking: Asking, res: Res, now_us: int = 0) -> Res | None:
+    reply = asking.on_payload(wire.encode(res, Encoding.MSGPACK), now_us)
+    return None if reply is None else reply.res
+
+
+def test_attempts_share_the_limit_and_the_payload() -> None:
+    asking = Asking(REQUEST, TimeLimit(1, 3_000), 100)
+    assert [asking.next_attempt() for _ in range(ATTEMPTS_MAX + 1)] == [1_100, 2_100, 3_100, None]
+    assert wire.decode_program_request(asking.payload) == (REQUEST, Encoding.MSGPACK)
+
+
+def test_a_request_without_an_id_gets_one_for_all_its_attempts() -> None:
+    asking = Asking(REQUEST._replace(transaction_id=None), TimeLimit(), 0)
+    request, _ = wire.decode_program_request(asking.payload)
+    assert isinstance(request, ProgramRequest)
+    assert request.transaction_id == asking.transaction_id != Asking(REQUEST, TimeLimit(), 0).transaction_id
+
+
+def test_the_limit_learns_from_the_answer() -> None:
+    limit = TimeLimit(min_us=1, max_us=3_000)
+    asking = Asking(REQUEST, limit, 100)
+    asking.next_attempt()
+    reply = asking.on_payload(wire.encode(DENIED, Encoding.JSON), 150)
+    assert reply is not None
+    assert (reply.res, reply.elapsed_us, reply.attempts, limit.us) == (DENIED, 50, 1, 50 + 4 * 25)
+
+
+def test_what_is_said_of_another_transaction_is_no_answer() -> None:
+    asking = Asking(REQUEST, TimeLimit(), 0)
+    asking.next_attempt()
+    assert answered(asking, DENIED._replace(transaction_id="another")) is None
+    assert asking.on_payload(b"", 0) is None
+    assert answered(asking, DENIED) == DENIED
+
+
+def test_unavailable_counts_only_if_it_speaks_for_every_attempt() -> None:
+    asking = Asking(REQUEST, TimeLimit(), 0)
+    asking.next_attempt()
+    assert answered(asking, UNAVAILABLE) == UNAVAILABLE
+    asking.next_attempt()
+    in_doubt = answered(asking, UNAVAILABLE)
+    assert in_doubt is not None
+    assert (in_doubt.transaction_id, in_doubt.status, in_doubt.code) == ("mine", "UNKNOWN", None)
+    assert answered(asking, DENIED) == DENIED
