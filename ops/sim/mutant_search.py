@@ -48,8 +48,8 @@ def search(
             yield from ((name, chunk) for name in names if name not in seeded)
 
     for name, tally in pool.in_order(_run, wanted()):
-        if tally.failure is not None:
-            seeded.setdefault(name, tally.failure)
+        if tally.failure is not None and name not in seeded:
+            seeded[name] = tally.failure
             tell(len(seeded))
     return [Found(name, tuple(run_directed(name)), seeded.get(name)) for name in names]
 

@@ -14,7 +14,7 @@ from ops.prove.outcome import Outcome
 from ops.sim.mutant_search import Found
 from ops.sim.revision import revision
 from ops.sim.shrink import Shrunk
-from ops.sim.suite import Failure, Tally
+from ops.sim.suite import LOADS, Failure, Tally
 
 NAME = "sim"
 COUNTS_SHOWN = ("register changes", "opening -> leading", "answers", "lost", "duplicated", "cut off", "fsync stall")
@@ -44,12 +44,8 @@ def show_run(
         _show_json(runs, failure, mutant, seconds, details)
         return
     click.echo(f"{runs} schedules in {seconds:.1f} s ({details['schedules_per_s']}/s), commit {details['commit']}")
-    click.echo(f"{tally.commands} commands before healing, {tally.faults} faults")
-    for name in COUNTS_SHOWN:
-        click.echo(f"  {tally.counts[name]:>10} {name}")
-    click.echo(tally.coverage.figures())
-    if failure is None:
-        _show_never_met(tally.coverage.never_met())
+    if tally.schedules:
+        _show_met(tally)
     _show_failure(failure, shrunk, mutant)
 
 
@@ -100,9 +96,14 @@ def _figures(shrunk: Shrunk) -> dict[str, Any]:
     }
 
 
-def _show_never_met(missed: Mapping[str, Sequence[str]]) -> None:
-    for what, names in missed.items():
-        if names:
+def _show_met(tally: Tally) -> None:
+    """Figures; the blind spots by name, unless there was hardly anything to meet them."""
+    click.echo(f"{tally.commands} commands before healing, {tally.faults} faults")
+    for name in COUNTS_SHOWN:
+        click.echo(f"  {tally.counts[name]:>10} {name}")
+    click.echo(tally.coverage.figures())
+    for what, names in tally.coverage.never_met().items():
+        if names and tally.schedules > len(LOADS):
             listed = click.wrap_text("; ".join(names), width=120, initial_indent="  ", subsequent_indent="  ")
             click.echo(f"{what} never met:\n{listed}")
 

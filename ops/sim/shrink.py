@@ -17,7 +17,6 @@ DRAWS = 16
 """A schedule without a fault is another one from there on: its messages get so many chances to meet again."""
 
 
-
 class Seen(NamedTuple):
     """One schedule: what broke, if anything; its trace and the numbers of the faults that struck until then."""
 
