@@ -69,7 +69,12 @@ class Verdict:
 
 
 def judge(config: ClusterConfig, loads: Sequence[SustainedLoad], began_seq: int) -> Verdict:
-    """Hold the journals of drained loads against the logs of a cluster at rest."""
+    """Hold the journals of drained loads against the logs of a cluster at rest.
+
+    A cluster that looks healed may have a change of its register under way yet (a shrink that the witness hears of
+    only now): its logs have the time of coming to rest to be equal in.
+    """
+    logs_equal = until(lambda: at_rest(config) and _logs_equal(config), AT_REST_WITHIN_S, loads)
     journals = [load.journal for load in loads]
     epochs: list[kernel.EpochStarted] = []
     others: Counter[str] = Counter()
@@ -93,12 +98,16 @@ def judge(config: ClusterConfig, loads: Sequence[SustainedLoad], began_seq: int)
         stale_results=len(stale(chain.from_iterable(journal.spans for journal in journals))),
         contradictions=[sentence for journal in journals for sentence in journal.contradictions],
         violations=[f"seq {seq}: {rule}: {sentence}" for seq, rule, sentence in violations],
-        logs_equal=first_difference(tuple(server.data for server in config.servers)) is None and at_rest(config),
+        logs_equal=logs_equal,
         epochs=epochs,
         expired=others["Expired"],
         clock_anomalies=others["ClockAnomaly"],
         events=events,
     )
+
+
+def _logs_equal(config: ClusterConfig) -> bool:
+    return first_difference(tuple(server.data for server in config.servers)) is None
 
 
 def drain(config: ClusterConfig, loads: Sequence[SustainedLoad]) -> None:
