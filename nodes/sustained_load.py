@@ -120,7 +120,7 @@ class _Terms:
         return f"{self._prefix}-{self._begun // TERM_TRANSACTIONS % TERMS_MAX}"
 
 
-class _Pace:
+class Pace:
     """When a client's next transactions may begin. Rushed and looked at from different threads: one writes each."""
 
     def __init__(self, journal: Journal, rest_us: int) -> None:
@@ -129,9 +129,11 @@ class _Pace:
         self._rushed_until_begun = 0
 
     def rush(self, count: int) -> None:
+        """No rest until so many further transactions have begun."""
         self._rushed_until_begun = self._journal.begun + count
 
     def next_us(self, now: Instant) -> int:
+        """When a client that begins one now may begin the next (boot time)."""
         rests = self._journal.begun >= self._rushed_until_begun
         return now.boot_us + (self._rest_us if rests else 0)
 
@@ -153,7 +155,7 @@ class _Shared(NamedTuple):
     security: Security
     terms: _Terms
     journal: Journal
-    pace: _Pace
+    pace: Pace
     drawn: random.Random
 
 
@@ -171,7 +173,7 @@ class SustainedLoad:
         self._loop = Loop()
         self._context = sockets.context()
         self.journal = Journal()
-        self._pace = _Pace(self.journal, rest_ms * 1_000)
+        self._pace = Pace(self.journal, rest_ms * 1_000)
         shared = _Shared(
             self._loop, self._context, Security(config.security),
             _Terms(f"load-{seed}"), self.journal, self._pace, random.Random(seed),

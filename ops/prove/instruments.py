@@ -108,7 +108,7 @@ _EVERY = (
     ),
     Instrument(
         "freeze", _drill("freeze"), 20, "freezes",
-        "frozen {runs} times",
+        "that server was frozen {runs} times",
         "the primary is frozen for three seconds (SIGSTOP), then goes on",
         "the backup serves; nothing that the old primary says afterwards counts",
         "what a garbage collection, a paused virtual machine or a hanging host would do",
@@ -116,7 +116,7 @@ _EVERY = (
     ),
     Instrument(
         "partition", _drill("partition"), 20, "partitions",
-        "and cut off {runs} times",
+        "it was cut off from the others {runs} times",
         "the primary is cut off from all but the clients beside it",
         "the backup serves; the clients beside the old primary get no result",
         "a minority that believes it leads",
@@ -133,7 +133,7 @@ _EVERY = (
     ),
     Instrument(
         "mutants", (AULARIO, "sim", "--mutants", "--seeds", COUNT), 2_000, "mutants",
-        "and {runs} rules were broken on purpose, to see whether that is noticed",
+        "{runs} of its rules were broken on purpose, to see whether that is noticed",
         "one rule of the protocol is broken on purpose",
         "the simulator or a directed schedule finds it",
         "whether the checker would notice at all",

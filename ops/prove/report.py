@@ -54,23 +54,30 @@ def rendered(found: Records) -> str:
 def _opening(found: Records) -> str:
     ran = {name: record for name, record in found.items() if record.outcome.runs}
     tried = [INSTRUMENTS[name].tried.format(runs=_grouped(record.outcome.runs)) for name, record in ran.items()]
-    broken = sum(len(record.outcome.failures) for record in found.values())
     missing = [name for name in INSTRUMENTS if name not in ran]
-    result = (
-        "**Nothing that was confirmed was lost, no room was granted twice, and nobody was told two different things.**"
-        if not broken
-        else f"**{_grouped(broken)} of these runs broke a promise or did not end: [they are listed](#failures).**"
-    )
     sentences = [
         "Aulario promises that a confirmed allocation is never lost and that no room is granted twice. A promise about "
-        "failures is worth what was done to break it. " + (f"So {'; '.join(tried)}." if tried else "Nothing was yet."),
-        result if tried else "",
+        "failures is worth what was done to break it" + (":" if tried else "; nothing was yet."),
+        "\n".join(f"- {one}" for one in tried),
+        _result(found) if tried else "",
         "That is no proof that it can never happen. Runs without a failure bound how often it does, if it does: "
         "after *N* of them the true rate is below 3/*N* with 95 % certainty, for failures as they were drawn here. "
         "[What no run on one computer can show](#what-cannot-be-proven-here) stands at the end.",
         f"Without a result so far: {', '.join(missing)}." if missing else "",
     ]
     return "\n\n".join(filter(None, sentences))
+
+
+def _result(found: Records) -> str:
+    broken = sum(len(record.outcome.failures) for name, record in found.items() if INSTRUMENTS[name].drawn)
+    missed = sum(len(record.outcome.failures) for name, record in found.items() if not INSTRUMENTS[name].drawn)
+    kept = "Nothing that was confirmed was lost, no room was granted twice, and nobody was told two different things."
+    listed = "[what they were](#failures)"
+    sentences = [
+        f"In {_grouped(broken)} of these runs a promise was broken, or nobody could say: {listed}." if broken else kept,
+        f"Of the mistakes made on purpose {_grouped(missed)} went unnoticed: {listed}." if missed else "",
+    ]
+    return " ".join(f"**{sentence}**" for sentence in sentences if sentence)
 
 
 def _matrix(found: Records) -> str:

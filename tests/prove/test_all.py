@@ -28,20 +28,20 @@ Prove = Callable[..., Result]
 
 
 @pytest.fixture
-def prove(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Prove]:
+def prove(tmp_path: Path) -> Iterator[Prove]:
     """Runs the proof with programs in the places of its instruments."""
     handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    every = dict(INSTRUMENTS)
 
     def run(*options: str, **programs: str) -> Result:
-        for name in list(INSTRUMENTS):
-            if name in programs:
-                words = (PYTHON, "-c", programs[name])
-                monkeypatch.setitem(INSTRUMENTS, name, replace(INSTRUMENTS[name], words=words, count=3))
-            else:
-                monkeypatch.delitem(INSTRUMENTS, name)
+        INSTRUMENTS.clear()
+        for name, program in programs.items():
+            INSTRUMENTS[name] = replace(every[name], words=(PYTHON, "-c", program), count=3)
         return CliRunner().invoke(proof.prove, ["--results", str(tmp_path), *options])
 
     yield run
+    INSTRUMENTS.clear()
+    INSTRUMENTS.update(every)
     for number, handler in handlers.items():
         signal.signal(number, handler)
 
@@ -69,6 +69,16 @@ def test_a_failure_does_not_end_the_proof_but_its_exit_code(prove: Prove, tmp_pa
     assert kept(tmp_path, "freeze").outcome.details == {"lost": 1}
     assert kept(tmp_path, "links").outcome.runs == 3
     assert "## Failures\n\n- lost\n" in (tmp_path / "RELIABILITY.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("links", "a promise was broken"), ("mutants", "went unnoticed")], ids=["promise", "mutant"]
+)
+def test_the_page_begins_with_what_went_wrong(prove: Prove, tmp_path: Path, name: str, said: str) -> None:
+    prove(**{name: BAD, "sim": GOOD})
+    opening = (tmp_path / "RELIABILITY.md").read_text(encoding="utf-8").partition("\n## ")[0]
+    assert said in opening
+    assert ("Nothing that was confirmed was lost" in opening) is (name == "mutants")
 
 
 @pytest.mark.parametrize("program", [REFUSES, PARTLY])
