@@ -19,15 +19,16 @@ from ops.sim.faculty_journal import FacultyJournal
 from ops.sim.small_rooms import nothing_held
 from ops.sim.virtual_faculty import ASYNC, LBB, VirtualFaculty
 from ops.sim.virtual_servers import VirtualServers
-from projections.rooms.commands import UNAVAILABLE, Answer, Proposal, Reserve
+from projections.rooms.commands import INVALID, UNAVAILABLE, Answer, Proposal, Reserve
 
 PATTERNS = (ASYNC, LBB, ASYNC)
 PROGRAMS = 4
 OWN_TERM = "term 0"
 TERM_TRANSACTIONS = 8
+NAME_TRANSACTIONS = 30
 LIMIT_US = (300_000, 1_800_000)
 THINK_US = (0, 120_000)
-PAUSE_US = (20_000, 250_000)
+PAUSE_US = (50_000, 500_000)
 FAULT_US = (100_000, 900_000)
 CRASH_WITHIN_US = 50_000
 EFFECTS_MAX = 6
@@ -38,7 +39,8 @@ CUT_US = (50_000, 1_200_000)
 
 @dataclass(slots=True)
 class Program:
-    """One program of one faculty. `asking` is what waits for an answer, on the connection called `peer`."""
+    """Who asks one faculty, under a new name now and then. `asking` is what waits for an answer, on the connection
+    called `peer`."""
 
     name: str
     faculty: VirtualFaculty
@@ -77,7 +79,7 @@ class FacultiesLoad:
         self.servers = VirtualServers(cluster, self._to_peer, self._publish, self.journal.said)
         for faculty_id, pattern in enumerate(PATTERNS, start=1):
             names = [f"program {faculty_id}{letter}" for letter in "abcdefgh"[:PROGRAMS]]
-            faculty = VirtualFaculty(self, faculty_id, pattern, OWN_TERM, {1: names[0]})
+            faculty = VirtualFaculty(self, faculty_id, pattern, OWN_TERM, {1: f"{names[0]}0"})
             self.faculties[faculty.name] = faculty
             for name in names:
                 encoding = self.random.choice(list(Encoding))
@@ -115,8 +117,8 @@ class FacultiesLoad:
         self.transactions += 1
         term = self.transactions // TERM_TRANSACTIONS - (draw.random() < 0.2)
         program.request = ProgramRequest(
-            program.name, draw.randint(1, 3), draw.randint(0, 2), f"term {term}" if term > 0 else None, transaction_id,
-            draw.random() < 0.3,
+            f"{program.name}{self.transactions // NAME_TRANSACTIONS}", draw.randint(1, 3), draw.randint(0, 2),
+            f"term {term}" if term > 0 else None, transaction_id, draw.random() < 0.3,
         )  # fmt: skip
         self._ask(program)
 
@@ -177,9 +179,9 @@ class FacultiesLoad:
             return
         program.is_done = True
         next_step: Callable[[Program], None] = self._begin
-        if res.status not in (UNAVAILABLE, "INVALID") and chance < 0.3:
+        if res.status not in (UNAVAILABLE, INVALID) and chance < 0.3:
             next_step = self._repeat if chance < 0.2 else self._contradict
-        self.cluster.after(draw.randint(*THINK_US), next_step, program)
+        self.cluster.after(draw.randint(*(PAUSE_US if res.status == UNAVAILABLE else THINK_US)), next_step, program)
 
     def _repeat(self, program: Program) -> None:
         """The same again, with the same id: the same result."""

@@ -12,6 +12,7 @@ from es.replication.leading import Leading
 from es.replication.log_clock import LogClock
 from es.testing import mutants as kernel
 from es.testing.mutants import Mutant
+from ops.sim.faculty_mutants import FACULTY_MUTANTS
 from projections.rooms import decide, inventory
 from projections.rooms.commands import Reserve
 from projections.rooms.holds import Holds
@@ -74,5 +75,5 @@ ROOMS_MUTANTS: dict[str, Mutant] = {
     ),
 }  # fmt: skip
 
-MUTANTS: dict[str, Mutant] = kernel.MUTANTS | ROOMS_MUTANTS
+MUTANTS: dict[str, Mutant] = kernel.MUTANTS | ROOMS_MUTANTS | FACULTY_MUTANTS
 """Every mutant by name."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from es.replication.instant import Instant
 from es.testing.checker import Violation
 from es.testing.cluster import Cluster
 from nodes import wire
@@ -26,16 +27,16 @@ from nodes.faculty_core import (
 from nodes.faculty_shell import Route
 from nodes.program_registry import ProgramRegistry
 from nodes.wire_beats import Beat, decode_node_beat
-from nodes.wire_schema import ProgramRequest, Res
+from nodes.wire_schema import UNKNOWN, ProgramRequest, Res
 from ops.sim.uplinks import DealerUplink, ReqUplink, VirtualUplink
 from ops.sim.virtual_servers import ENDPOINTS
-from projections.rooms.commands import Answer, Proposal, Reserve
+from projections.rooms.commands import UNAVAILABLE, Answer, Proposal, Reserve
 
 ASYNC, LBB = "async", "lbb"
 RETRY_US = 200_000
 ANSWER_US = 1_500_000
 SILENCE_US = 400_000
-IN_FLIGHT_MAX = 4
+IN_FLIGHT_MAX = 3
 ROOMS_ACCEPTED_MAX = 4
 
 
@@ -88,6 +89,7 @@ class VirtualFaculty:
         self._frozen_until_us = 0
         self._inbox: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._effects_left: int | None = None
+        self._unsure: set[str] = set()
         self._tick_at_us: int | None = None
         self.start()
 
@@ -107,6 +109,7 @@ class VirtualFaculty:
         self._frozen_until_us = 0
         self._inbox = []
         self._effects_left = None
+        self._unsure = set()
         self._tick_at_us = None
         self.cluster.note(f"{self.name} started")
 
@@ -132,7 +135,7 @@ class VirtualFaculty:
         inbox, self._inbox = self._inbox, []
         for call, arguments in inbox:
             self._run(call, *arguments)
-        self._run(lambda: None)
+        self._run(self._on_time)
 
     def _draw_id(self) -> str:
         return f"{self.name}/{self.cluster.random.getrandbits(64):x}"
@@ -158,49 +161,48 @@ class VirtualFaculty:
         if self._frozen_until_us > self.cluster.now_us:
             self._inbox.append((call, arguments))
             return
-        call(*arguments)
-        self._carry_out(self.core.tick(self.cluster.clock()) if self.core else [])
-        if self.core is not None:
-            self._uplink.flush()
-            self._check_follows(self.core)
-            self._plan(self.core)
-
-    def _plan(self, core: FacultyCore) -> None:
+        now, core = self.cluster.clock(), self.core
+        call(core, now, *arguments)
+        self._carry_out(core.tick(now))
+        if self.core is not core:
+            return
+        self._uplink.flush()
         due_us = core.deadline()
         if due_us is not None and (self._tick_at_us is None or due_us < self._tick_at_us):
             self._tick_at_us = due_us
-            self.cluster.after(max(due_us - self.cluster.now_us, 0), self._tick, self.lives, due_us)
+            self.cluster.after(max(due_us - now.boot_us, 0), self._tick, self.lives, due_us)
 
     def _tick(self, life: int, due_us: int) -> None:
         if self.lives == life and self._tick_at_us == due_us:
             self._tick_at_us = None
-            self._run(lambda: None)
+            self._run(self._on_time)
 
-    def _on_request(self, peer: bytes, payload: bytes) -> None:
-        assert self.core is not None
+    def _on_time(self, core: FacultyCore, now: Instant) -> None:
+        self._carry_out(core.tick(now))
+        self._check_follows(core)
+
+    def _on_request(self, core: FacultyCore, now: Instant, peer: bytes, payload: bytes) -> None:
         request, encoding = wire.decode_program_request(payload)
         if not isinstance(request, ProgramRequest):
             raise Violation("wire", f"{self.name} takes a program's request for {request}")
-        self._carry_out(self.core.on_request(Route(peer, encoding), request, self.cluster.clock()))
+        self._carry_out(core.on_request(Route(peer, encoding), request, now))
 
-    def _on_beat(self, frame: bytes) -> None:
-        assert self.core is not None
+    def _on_beat(self, core: FacultyCore, now: Instant, frame: bytes) -> None:
         beat = decode_node_beat(frame)
         if beat is not None:  # None: the one for older subscribers
-            self._heard[beat.node] = (beat, self.cluster.now_us)
-            self._carry_out(self.core.on_beat(beat, self.cluster.clock()))
+            self._heard[beat.node] = (beat, now.boot_us)
+            self._carry_out([*core.on_beat(beat, now), *core.tick(now)])
+            self._check_follows(core)
 
-    def _on_payload(self, server: str, route: bytes, payload: bytes) -> None:
+    def _on_payload(self, core: FacultyCore, now: Instant, server: str, route: bytes, payload: bytes) -> None:
         if not self._uplink.takes(route):
             return
         for message in wire.decode_answers(payload).messages:
             if not isinstance(message, Proposal | Res):
                 raise Violation("wire", f"{self.name} takes what server {server} says for {message}")
             self.world.delivered(self.id, message)
-            if self.core is not None:
-                self._carry_out(self.core.on_server_message(server, message, self.cluster.clock()))
-        if self.core is not None:
-            self._uplink.close_unless(route, self.core.waits_for)
+            self._carry_out(core.on_server_message(server, message, now))
+        self._uplink.close_unless(route, core.waits_for)
 
     def _check_follows(self, core: FacultyCore) -> None:
         """A6: it follows the highest epoch among the active servers whose beats it still hears."""
@@ -208,6 +210,15 @@ class VirtualFaculty:
         alive = {name: beat.epoch for name, (beat, at_us) in self._heard.items() if beat.active and at_us > since_us}
         if alive.get(core.follows or "") != max(alive.values(), default=None):
             raise Violation("A6", f"{self.name} follows {core.follows} while {alive} are alive")
+
+    def _check_answer(self, res: Res) -> None:
+        """What once ended UNKNOWN never ends UNAVAILABLE, until it has a result or the process ends."""
+        if res.status == UNKNOWN:
+            self._unsure.add(res.transaction_id)
+        elif res.status != UNAVAILABLE:
+            self._unsure.discard(res.transaction_id)
+        elif res.transaction_id in self._unsure:
+            raise Violation("I5", f"{self.name} says {res} of what ended UNKNOWN")
 
     # -- duties
 
@@ -218,14 +229,17 @@ class VirtualFaculty:
         for effect in effects:
             if self._effects_left is not None:
                 if self._effects_left == 0:
-                    self._end(self.lives)
+                    self._end(self.lives)  # what the core still asks for in this turn is never done
                     return
                 self._effects_left -= 1
             match effect:
                 case Submit(transaction_id, server, message):
                     self.world.submitted(message)
                     self._uplink.submit(transaction_id, server, message)
+                case Timed():
+                    pass
                 case AnswerProgram(Route(peer, encoding), res):
+                    self._check_answer(res)
                     self.world.to_program(self, peer, wire.encode(res, encoding))
                 case Abandon(transaction_id):
                     self._uplink.abandon(transaction_id)
@@ -234,5 +248,3 @@ class VirtualFaculty:
                 case ServerChanged(_, current, epoch):
                     self.cluster.note(f"{self.name} follows {current} of epoch {epoch}")
                     self.cluster.counts["faculties that changed servers"] += 1
-                case Timed():
-                    pass

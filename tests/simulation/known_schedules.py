@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ops.sim.suite import LEDGER, ROOMS, Schedule
+from ops.sim.suite import FACULTIES, LEDGER, ROOMS, Schedule
 
 FOUND_AT: dict[str, Schedule | str] = {
     "self-promotion": Schedule(LEDGER, 1),
@@ -39,6 +39,14 @@ FOUND_AT: dict[str, Schedule | str] = {
     "mobile lab counted twice": Schedule(ROOMS, 0),
     "deadline by wall clock": Schedule(ROOMS, 1),
     "deadlines not extended": Schedule(ROOMS, 0),
+    "new id at a retry": Schedule(FACULTIES, 0),
+    "unknown told as denied": Schedule(FACULTIES, 0),
+    "epoch of a beat ignored": Schedule(FACULTIES, 5),
+    "doubt forgotten": Schedule(FACULTIES, 3),
+    "programs saved last": Schedule(FACULTIES, 25),
+    "expiry pushed to the oldest": Schedule(FACULTIES, 20),
+    "refusal of one attempt believed": Schedule(FACULTIES, 52),
+    "replaced disk counted": Schedule(FACULTIES, 94),
 }
 """The first seed that finds each mutant, or the directed schedule that does, where no early seed comes to it."""
 
@@ -63,6 +71,14 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression(
         Schedule(ROOMS, 400), "cut batch read from the log",
         "a batch already cut off but still on disk answered for the chain, and a late Mismatch was believed",
+    ),
+    Regression(
+        Schedule(FACULTIES, 52), "refusal of one attempt believed",
+        "a program took UNAVAILABLE for its end though an attempt before, unanswered, had been taken",
+    ),
+    Regression(
+        Schedule(FACULTIES, 94), "replaced disk counted",
+        "a receipt counted three copies on two nodes: a replaced disk was another member of the same node",
     ),
 )  # fmt: skip
 
