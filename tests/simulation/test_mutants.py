@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from es.testing.checker import Violation
 from es.testing.directed import DIRECTED
 from es.testing.mutants import applied
 from es.testing.scenario import play
+from ops.sim import mutant_search
 from ops.sim.mutant_search import search
 from ops.sim.mutants import MUTANTS
 from ops.sim.pool import open_pool
-from ops.sim.suite import LEDGER, ROOMS, Schedule, run_schedule
+from ops.sim.suite import LEDGER, ROOMS, SEEDS_PER_TASK, Schedule, Tally, run_schedule, run_schedules
 from tests.simulation.known_schedules import FOUND_AT, REGRESSIONS
 
 RULES_BROKEN = {
@@ -67,7 +70,7 @@ def test_a_mutant_is_gone_after_its_run(name: str) -> None:
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_a_search_finds_a_mutant_at_its_first_seed_and_stops_there(jobs: int) -> None:
+def test_a_search_finds_a_mutant_at_its_first_seed(jobs: int) -> None:
     heard: list[int] = []
     where = FOUND_AT["joining early"]
     assert isinstance(where, Schedule)
@@ -76,6 +79,19 @@ def test_a_search_finds_a_mutant_at_its_first_seed_and_stops_there(jobs: int) ->
     assert found.seeded is not None
     assert found.seeded.where == where
     assert (found.seeded.invariant, heard, found.survives) == ("I4", [1], False)
+
+
+def test_a_search_stops_where_it_has_found_a_mutant(monkeypatch: pytest.MonkeyPatch) -> None:
+    first_seeds: list[int] = []
+
+    def run(schedules: Sequence[Schedule], mutant: str) -> Tally:
+        first_seeds.append(schedules[0].seed)
+        return run_schedules(schedules, mutant)
+
+    monkeypatch.setattr(mutant_search, "run_schedules", run)
+    with open_pool(1) as pool:
+        search(pool, ["reply before replication"], [LEDGER, ROOMS], range(10 * SEEDS_PER_TASK), lambda _: None)
+    assert first_seeds == [0]
 
 
 def test_a_search_tells_directed_schedules_from_seeds() -> None:
