@@ -291,7 +291,7 @@ class Leading:
         once_durable = self._once_durable.get(fetch.member, 0)
         if fetch.after_seq < once_durable:
             node.ignore("rolled back")
-            node.tell(fetch.member.node, RolledBack(node.cluster_id, node.epoch, once_durable))
+            node.tell(fetch.member.node, RolledBack(node.cluster_id, node.epoch, fetch.member, once_durable))
         elif node.chain.hash_at(fetch.after_seq) == fetch.hash:
             batches = node.chain.slice_after(fetch.after_seq)
             head_seq = node.chain.head.seq

@@ -121,11 +121,12 @@ class Mismatch(NamedTuple):
 
 
 class RolledBack(NamedTuple):
-    """P → B: this incarnation acknowledged up to `seq` in this epoch and now reports less (R2): its disk
-    forgot. It must not go on under this incarnation."""
+    """P → B: `member` acknowledged up to `seq` and now asks for less (R2): its disk forgot. It must not go on
+    under this incarnation."""
 
     cluster_id: str
     epoch: int
+    member: Member
     seq: int
 
 
@@ -249,7 +250,7 @@ _SCHEMA: dict[str, tuple[type[Any], tuple[_Check, ...]]] = {
     "fetch": (Fetch, (_name, _number, _member, _number, _hash)),
     "batches": (Batches, (_name, _number, _number, _number, _hash, _number, _many_bytes)),
     "mismatch": (Mismatch, (_name, _number, _hash, _number, _hash)),
-    "rolled-back": (RolledBack, (_name, _number, _number)),
+    "rolled-back": (RolledBack, (_name, _number, _member, _number)),
     "outdated": (Outdated, (_register,)),
     "heartbeat": (Heartbeat, (_name, _number, _member)),
     "prevote": (Prevote, (_name, _number, _member)),

@@ -186,9 +186,9 @@ class Replica:
             case Mismatch(cluster_id, epoch):
                 if self._ours(cluster_id) and (following := self._follows(epoch)):
                     following.on_mismatch(message, now.boot_us)
-            case RolledBack(cluster_id, epoch, seq):
+            case RolledBack(cluster_id, epoch):
                 if self._ours(cluster_id) and self._follows(epoch):
-                    self._on_rolled_back(seq)
+                    self._on_rolled_back(message)
             case Ack(cluster_id, epoch) | BeaconAck(cluster_id, epoch) | Fetch(cluster_id, epoch):
                 if self._ours(cluster_id) and (leading := self._leads(epoch)):
                     self._on_follower(leading, message, now)
@@ -248,10 +248,10 @@ class Replica:
         if following is not None:
             following.on_beacon(beacon, now.boot_us)
 
-    def _on_rolled_back(self, seq: int) -> None:
+    def _on_rolled_back(self, told: RolledBack) -> None:
         """R2: as a member of in_sync it could be made primary without what it was counted for."""
-        if seq > self.node.chain.durable.seq:
-            self._halt("ROLLED_BACK", f"this disk acknowledged up to {seq} and has forgotten part of it")
+        if told.member == self.node.me and told.seq > self.node.chain.durable.seq:
+            self._halt("ROLLED_BACK", f"this disk acknowledged up to {told.seq} and has forgotten part of it")
         else:
             self.node.ignore("rolled back no longer")
 

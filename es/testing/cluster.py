@@ -429,6 +429,10 @@ class Cluster:
         self.nodes[name].disk.failing_until_us = self.now_us + duration_us
         self.note(f"{name}'s disk fails" + (f" for {duration_us // 1000} ms" if duration_us else " once"))
 
+    def mend_disk(self, name: str) -> None:
+        """The disk fails no more, and what it had only cached is on it."""
+        self.nodes[name].disk.recover()
+
     def lie(self, name: str, duration_us: int) -> None:
         """The disk calls durable what it has only cached; a crash in this time forgets some of it."""
         self.nodes[name].disk.lie(self.now_us + duration_us)
@@ -488,7 +492,7 @@ class Cluster:
         self.restart_witness()
         for name, node in self.nodes.items():
             node.paused_until_us = 0
-            node.disk.recover()
+            self.mend_disk(name)
             self.restart(name)
             self.rebuild(name)
         self.note("healed")

@@ -133,8 +133,9 @@ class SimulatedDisk:
         return self.rotten
 
     def recover(self) -> None:
-        """It fails no more."""
-        self.fails_next, self.failing_until_us, self._lies_until_us = False, 0, 0
+        """It fails no more, and what it had only cached is on the disk."""
+        self.fails_next, self.failing_until_us = False, 0
+        self._lies_until_us, self._flushed, self._cached = 0, None, []
 
     def refusal(self) -> str:
         """What a process that starts on this disk finds wrong with it; empty if nothing."""

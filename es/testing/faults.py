@@ -35,7 +35,10 @@ class FaultProfile:
         ("crash in takeover", 1),
         ("witness crash", 1),
         ("clock jump", 1),
-        ("wipe", 1),
+        ("wipe", 2),
+        ("write error", 2),
+        ("damage", 2),
+        ("lying disk", 3),
     )
 
     @property

@@ -8,12 +8,24 @@ from collections.abc import Callable, Collection
 
 from es.replication.effects import WITNESS
 from es.replication.transitions import Role
-from es.testing.cluster import Cluster
+from es.testing.cluster import PEER, Cluster
 from es.testing.faults import FaultProfile
 
 PROMOTING = (Role.PROMISING, Role.CLAIMING, Role.OPENING)
 LOOK_EVERY_US = 700
 """Often enough to see a role that lasts one fsync."""
+
+SUPERVISED_US = 300_000
+"""A process that a failing disk has ended is started again after so long, as a supervisor does."""
+
+IN_FLIGHT_US = 700_000
+"""No message of a node is under way any more so long after it went down."""
+
+LIE_MS_MAX = 400
+"""How long a disk lies before its node goes down: a role of some length, in which it has acknowledged something."""
+
+FOUND_US = 1_500_000
+"""Within so long a node whose disk has forgotten is found out, or no longer counted in: nothing else strikes."""
 
 CALMING_US = 4_000_000
 """Every such stretch of a schedule has rarer faults than the one before."""
@@ -24,7 +36,8 @@ AFTERMATH_US = 1_000_000
 
 class FaultInjector:
     """Draws faults from a profile, ever rarer once `CALMING_US` is over. Keeps to what the design promises to
-    survive: a disk is wiped only while the other node alone is in sync.
+    survive: never does the only disk that holds everything go. One is wiped while the other node alone is in sync,
+    damaged while the other is in sync too, and lies only where the primary lives to find out.
 
     Strikes are numbered from 1. Each has a generator of its own, so that one that is left out (`without`) changes
     neither kind nor moment of any other. `struck` gets the numbers of those that had something to strike.
@@ -44,6 +57,7 @@ class FaultInjector:
         self._random = random.Random(f"faults {seed}")
         self._draw = self._random
         self._number = 0
+        self._quiet_until_us = 0
         self._recent: list[tuple[str, int]] = []
         self._kinds = [kind for kind, weight in profile.weights for _ in range(weight)]
         self._strikes: dict[str, Callable[[], int | None]] = {
@@ -57,6 +71,9 @@ class FaultInjector:
             "isolate": self._isolate,
             "witness crash": self._witness_crash,
             "clock jump": self._clock_jump,
+            "write error": self._write_error,
+            "damage": self._damage,
+            "lying disk": self._lying_disk,
         }
         self._plan()
 
@@ -78,6 +95,8 @@ class FaultInjector:
         self._number += 1
         if self._number in self.without:
             self.left_out += 1
+            return
+        if self.cluster.now_us < self._quiet_until_us:
             return
         effect_us = self._strikes[kind]()
         if effect_us is not None:
@@ -178,3 +197,82 @@ class FaultInjector:
     def _clock_jump(self) -> int | None:
         self.cluster.jump_clock(self._draw.choice((-1, 1)) * self._draw.randint(2_000, 3_600_000) * 1000)
         return 0
+
+    # -- disks
+
+    def _write_error(self) -> int | None:
+        """A write fails, once or for a while (a full disk): the process ends, and is started again and again."""
+        name = self._node()
+        if self.cluster.nodes[name].replica is None:
+            return None
+        lasting_us = self._draw.choice((0, self._down_us()))
+        self.cluster.fail_fsync(name, lasting_us)
+        self._supervise(name, self.cluster.now_us + lasting_us + 2 * SUPERVISED_US)
+        return lasting_us
+
+    def _supervise(self, name: str, until_us: int) -> None:
+        if self.cluster.now_us >= until_us:
+            self.cluster.mend_disk(name)
+        elif not self.stopped:
+            self.cluster.after(SUPERVISED_US, self._supervise, name, until_us)
+        self.cluster.restart(name)
+
+    def _damage(self) -> int | None:
+        """A bit flips on the disk of a node that is down: it refuses to start, until its operator has it rebuilt."""
+        name = self._node()
+        if self.cluster.nodes[name].replica is None or not self._is_safe_without(name):
+            return None
+        down_us = IN_FLIGHT_US + self._down_us()
+        rebuilt_us = down_us + self._down_us()
+        self.cluster.crash(name)
+        self.cluster.after(down_us, self._rot_and_start, name)
+        self.cluster.after(rebuilt_us, self.cluster.rebuild, name)
+        return rebuilt_us
+
+    def _rot_and_start(self, name: str) -> None:
+        if self.cluster.nodes[name].replica is None and self._is_safe_without(name):
+            self.cluster.damage(name)
+        self.cluster.restart(name)
+
+    def _is_safe_without(self, name: str) -> bool:
+        """Whether the other node is counted in, with a disk that is sound: it holds everything."""
+        other = self.cluster.nodes[PEER[name]]
+        sound = not (other.disk.refused or other.disk.rotten or other.disk.forgot)
+        return sound and other.member in self.cluster.register.in_sync
+
+    def _lying_disk(self) -> int | None:
+        """A backup's disk calls durable what it only cached, then its power fails. It must not lead before it is
+        found out, and is: as long as its primary lives and is heard."""
+        cluster = self.cluster
+        active = cluster.active()
+        if len(active) != 1 or not self._is_calm():
+            return None
+        name = PEER[active[0]]
+        lie_us, down_us = self._us(LIE_MS_MAX), self._draw.randint(10, 200) * 1_000
+        self._quiet_until_us = cluster.now_us + lie_us + down_us + FOUND_US
+        cluster.faults = cluster.faults.calmed(["fsync_stall"])
+        cluster.lie(name, lie_us + 1)
+        cluster.after(lie_us, self._forget, name, self._draw.random(), down_us)
+        return lie_us + down_us
+
+    def _forget(self, name: str, share: float, down_us: int) -> None:
+        if self.stopped:
+            return
+        self.cluster.crash(name, keep=lambda at_risk: int(share * at_risk))
+        self.cluster.after(down_us, self.cluster.restart, name)
+        self.cluster.after(down_us + FOUND_US, self._end_quiet, name)
+
+    def _end_quiet(self, name: str) -> None:
+        self.cluster.rebuild(name)
+        if not self.stopped:
+            self.cluster.faults = self.profile
+
+    def _is_calm(self) -> bool:
+        """Nothing is cut, frozen, down or behind."""
+        cluster = self.cluster
+        now_us = cluster.now_us
+        settled = all(
+            node.replica is not None and node.paused_until_us <= now_us and node.disk.free_us <= now_us
+            for node in cluster.nodes.values()
+        )
+        return settled and cluster.in_sync() and not cluster.cuts and cluster.witness is not None

@@ -58,7 +58,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
         st.lists(st.binary(max_size=50), max_size=5).map(tuple),
     ),
     st.builds(Mismatch, NAMES, NUMBERS, HASHES, NUMBERS, HASHES),
-    st.builds(RolledBack, NAMES, NUMBERS, NUMBERS),
+    st.builds(RolledBack, NAMES, NUMBERS, MEMBERS, NUMBERS),
     st.builds(Outdated, REGISTERS),
     st.builds(Heartbeat, NAMES, NUMBERS, MEMBERS),
     st.builds(Prevote, NAMES, NUMBERS, MEMBERS),

@@ -195,11 +195,16 @@ def test_r2_what_was_counted_in_an_earlier_epoch_of_the_same_role_is_not_forgott
     assert [stop.seq for stop in pair.told(RolledBack, "b")] == [counted]
 
 
+def test_r2_what_was_said_of_the_disk_before_stops_nobody(backup: Driver) -> None:
+    backup.give(RolledBack(CLUSTER, 3, Member("b", "another"), 9))
+    assert backup.replica.role is Role.FOLLOWING
+
+
 def test_r2_a_question_that_was_overtaken_stops_nobody(backup: Driver) -> None:
     batch = batch_after(backup, 3)
     backup.give(frame(batch))
     backup.fsync()
-    backup.give(RolledBack(CLUSTER, 3, batch.last_seq))
+    backup.give(RolledBack(CLUSTER, 3, B, batch.last_seq))
     assert backup.replica.role is Role.FOLLOWING
     assert backup.replica.node.ignored["rolled back no longer"] == 1
 
@@ -586,7 +591,7 @@ def test_r9_a_hanging_disk_does_not_make_the_loop_spin(machine: Ledger) -> None:
 
 
 def test_r9_who_is_halted_says_nothing(backup: Driver) -> None:
-    backup.give(RolledBack(CLUSTER, 3, 9))
+    backup.give(RolledBack(CLUSTER, 3, B, 9))
     backup.clear()
     backup.tick(10 * GRACE_MS)
     backup.give(beacon(backup))
