@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 
 from es.replication.effects import WITNESS
 from es.replication.transitions import Role
+from es.testing.checker import Violation
 from es.testing.cluster import PEER, Cluster
 from es.testing.faults import FaultProfile
 
@@ -258,11 +259,18 @@ class FaultInjector:
     def _forget(self, name: str, share: float, down_us: int) -> None:
         if self.stopped:
             return
-        self.cluster.crash(name, keep=lambda at_risk: int(share * at_risk))
-        self.cluster.after(down_us, self.cluster.restart, name)
-        self.cluster.after(down_us + FOUND_US, self._end_quiet, name)
+        cluster = self.cluster
+        primary = cluster.nodes[PEER[name]].replica
+        cluster.crash(name, keep=lambda at_risk: int(share * at_risk))
+        counted = primary is not None and primary.active and cluster.in_sync()
+        missed = primary is not None and cluster.nodes[name].log.head().seq < primary.node.commit_seq
+        cluster.after(down_us, cluster.restart, name)
+        cluster.after(down_us + FOUND_US, self._end_quiet, name, cluster.register.epoch if counted and missed else 0)
 
-    def _end_quiet(self, name: str) -> None:
+    def _end_quiet(self, name: str, epoch: int) -> None:
+        """Whoever lost what was committed with its help must not have been counted in all the time since `epoch`."""
+        if self.cluster.register.epoch == epoch and not self.cluster.nodes[name].disk.refused:
+            raise Violation("R2", f"{name} has forgotten committed events and is still counted in")
         self.cluster.rebuild(name)
         if not self.stopped:
             self.cluster.faults = self.profile

@@ -24,6 +24,7 @@ from es.replication.messages import (
     Ack,
     Beacon,
     CompareAndSwap,
+    Fetch,
     Granted,
     Member,
     Mismatch,
@@ -100,6 +101,12 @@ def _seek_from_outside(self: Replica, now: Instant) -> None:
         node.tell_witness(Prevote(node.cluster_id, node.epoch, node.me))
 
 
+def _mend_in_silence(self: Leading, fetch: Fetch) -> None:
+    self._once_durable.pop(fetch.member, None)
+    _on_fetch(self, fetch)
+
+
+_on_fetch = Leading.on_fetch
 _prevote = Witness._prevote
 _compare_and_swap = Witness._compare_and_swap
 
@@ -310,6 +317,10 @@ MUTANTS: dict[str, Mutant] = {
     "hash not checked": Mutant(
         "R2", "chains are compared by sequence number alone",
         ((Following, "on_beacon", _match_by_number), (Leading, "_count", _count_by_number)),
+    ),
+    "forgetful disk mended": Mutant(
+        "R2", "a backup that lost what it acknowledged is filled up again and stays counted in",
+        ((Leading, "on_fetch", _mend_in_silence),),
     ),
     "acknowledgement of any epoch": Mutant(
         "R1", "acknowledgements count by their number, in whatever epoch they were given",
