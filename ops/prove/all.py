@@ -28,7 +28,7 @@ from ops.prove.outcome import Failure, Outcome
 from ops.prove.provenance import CHECKOUT, host, is_whole, revision
 from ops.prove.records import Record
 
-ENDS_WITHIN_S: Final = 4 * 3_600
+ENDS_WITHIN_S: Final = 12 * 3_600
 STOPS_WITHIN_S: Final = 30.0
 DRILL_HEAD: Final = ("drill", "cycles", "failures", "seconds")
 """What a drill's object says of itself in other words than an Outcome."""
