@@ -12,7 +12,10 @@ import secrets
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import replace
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
 from statistics import median
 from typing import Any, Final
 
@@ -21,10 +24,10 @@ import click
 from nodes.config import PROFILES
 from nodes.shell import die_with_parent
 from ops.cluster import interrupt_on_signals
-from ops.exits import INTEGRITY
+from ops.exits import INTEGRITY, REFUSED
 from ops.output import JSON, TABLE, output_option, print_table
 from ops.prove.faults import Pause
-from ops.prove.outcome import show
+from ops.prove.outcome import Failure, show
 from ops.prove.series import Series, run_series, summed_up
 from ops.prove.topologies import TOPOLOGIES, Topology
 
@@ -34,6 +37,10 @@ COLUMNS: Final = ("topology", "runs", "failures", "unavailable ms", "results", "
 
 JOBS: Final = 4
 """A trial is mostly waiting: on two cores so many clusters have what they need."""
+
+STOPS_WITHIN_S: Final = 30.0
+
+_fork = get_context("fork")
 
 
 @click.command()
@@ -69,6 +76,9 @@ def links(
     outcome = summed_up(series, time.monotonic() - began_s)
     if output == TABLE:
         print_table((_row(one) for one in series), COLUMNS)
+        told_above = {"by_topology", "skipped", "relayed"}
+        details = {key: value for key, value in outcome.details.items() if key not in told_above}
+        outcome = replace(outcome, details=details)
     show(outcome, output)
     if outcome.failures:
         sys.exit(INTEGRITY)
@@ -78,16 +88,51 @@ def _each_series(
     topologies: Sequence[Topology], jobs: int, repeat: int, profile: str, seed: int, *, loopback: bool
 ) -> Iterator[Series]:
     """The series of every topology, as they end. Those that may take longest begin first."""
-    with ProcessPoolExecutor(jobs, initializer=die_with_parent, initargs=(os.getpid(),)) as pool:
+    todo = sorted(topologies, key=_pause_ms)
+    under_way: dict[Connection, tuple[Topology, BaseProcess]] = {}
+    try:
+        while todo or under_way:
+            while todo and len(under_way) < jobs:
+                topology = todo.pop()
+                mine, its = _fork.Pipe(duplex=False)
+                told = (its, os.getpid(), topology, repeat, profile, seed, loopback)
+                child: BaseProcess = _fork.Process(target=_run, args=told)
+                child.start()
+                its.close()
+                under_way[mine] = topology, child
+            for end in wait(list(under_way)):
+                assert isinstance(end, Connection)
+                yield _ended(end, *under_way.pop(end))
+    finally:
+        left = [child for _, child in under_way.values()]
+        for one in left:
+            one.terminate()
+        for one in left:
+            one.join(STOPS_WITHIN_S)
+            one.kill()
+
+
+def _run(
+    tell: Connection, parent: int, topology: Topology, repeat: int, profile: str, seed: int, loopback: bool
+) -> None:
+    """The child: a process of its own has namespaces and an interpreter of its own."""
+    die_with_parent(parent)
+    try:
+        tell.send(run_series(topology, repeat, profile, seed, loopback=loopback))
+    except KeyboardInterrupt:
+        sys.exit(REFUSED)  # the cluster is stopped; there is nothing to say
+
+
+def _ended(end: Connection, topology: Topology, child: BaseProcess) -> Series:
+    with end:
         try:
-            under_way = [
-                pool.submit(run_series, topology, repeat, profile, seed, loopback=loopback)
-                for topology in sorted(topologies, key=_pause_ms, reverse=True)
-            ]
-            for future in as_completed(under_way):
-                yield future.result()
-        finally:
-            pool.shutdown(cancel_futures=True)
+            series: Series = end.recv()
+        except EOFError:
+            child.join()
+            what = f"{topology.name}: its process ended with {child.exitcode} and without a result"
+            series = Series(topology, failures=[Failure(what, f"python -m ops.prove.links --topology {topology.name}")])
+    child.join()
+    return series
 
 
 def _pause_ms(topology: Topology) -> int:
