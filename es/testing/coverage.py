@@ -6,7 +6,7 @@ from collections import Counter
 from itertools import product
 from typing import Any, NamedTuple
 
-from es.replication.effects import RoleChanged
+from es.replication.effects import Halt, RoleChanged
 from es.replication.transitions import TRANSITIONS, Role
 from es.testing.cluster import Cluster, SimulatedNode
 from es.testing.faults import DEFAULT
@@ -14,20 +14,23 @@ from es.testing.faults import DEFAULT
 Transition = tuple[Role, str]
 """The role that is left, and because of what."""
 
+FOLLOWING = Role.FOLLOWING
 IMPOSSIBLE: frozenset[Transition] = frozenset(
     {
         # A node claims an epoch for itself alone, and counts nobody in before it leads: while it opens that epoch
         # nobody else may promote itself. Only a register that an operator has replaced ends it.
         (Role.OPENING, "another epoch began"),
-        # A node halts when its own log or its peer contradicts what it knows: the checker takes that for a violation.
-        *(transition for transition, role in TRANSITIONS.items() if role is Role.HALTED),
+        # A node halts when its own log or its peer contradicts what it knows. The checker takes that for a violation,
+        # unless a disk has forgotten; and disks lie only while the primary is heard, so that such a node follows.
+        *(one for one, role in TRANSITIONS.items() if role is Role.HALTED and one[0] is not FOLLOWING),
     }
 )
 """What no schedule can meet while the protocol is whole."""
 
 POSSIBLE: tuple[Transition, ...] = tuple(one for one in TRANSITIONS if one not in IMPOSSIBLE)
 KINDS = DEFAULT.kinds
-PAIRS = tuple(product(KINDS, repeat=2))
+# Nothing strikes after a disk has lied, until its node must have been found out: that is beyond the aftermath.
+PAIRS = tuple((first, second) for first, second in product(KINDS, repeat=2) if first != "lying disk")
 """(first, second): the second struck while the first was in effect, or soon after (es.testing.injector)."""
 
 
@@ -36,11 +39,18 @@ class WatchedCluster(Cluster):
 
     def __init__(self, *arguments: Any) -> None:
         self.transitions: Counter[Transition] = Counter()
+        self._roles: dict[tuple[str, int], Role] = {}
         super().__init__(*arguments)
 
     def _role_changed(self, node: SimulatedNode, change: RoleChanged) -> None:
         self.transitions[change.before, change.reason] += 1
+        self._roles[node.name, node.lives] = change.after
         super()._role_changed(node, change)
+
+    def _halted(self, node: SimulatedNode, halt: Halt) -> None:
+        """A process begins by following; that it halts is the one transition it does not report as such."""
+        self.transitions[self._roles.get((node.name, node.lives), FOLLOWING), "it must not go on"] += 1
+        super()._halted(node, halt)
 
 
 class Coverage(NamedTuple):

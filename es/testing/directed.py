@@ -74,5 +74,28 @@ DIRECTED: dict[str, str] = {
 > release Batches
 > run 1000
 """,
+    "cut batch read from the log": """
+# What a returning node has cut off says nothing any more, though its disk still holds it: nor does a late answer (R8).
+> run 1000
+> hold Frame a -> b
+> credit p 1 at a
+> run 20
+> crash a
+> drop Frame
+> run 700
+> credit q 2 at b
+> credit r 3 at b
+> run 50
+> hold Batches b -> a
+> restart a
+> run 30
+> hold Mismatch b -> a
+> run 250
+> stall a 500
+> release Batches
+> run 10
+> release Mismatch
+> run 1500
+""",
 }
 """By the mutant that each one finds."""

@@ -14,7 +14,8 @@ from click.testing import CliRunner, Result
 from ops.cli import cli
 from ops.sim import mutant_search, revision
 from ops.sim.mutants import MUTANTS
-from ops.sim.suite import LOADS
+from ops.sim.suite import LOADS, Schedule
+from tests.simulation.known_schedules import FOUND_AT
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -59,13 +60,15 @@ def test_blind_spots_are_named() -> None:
 
 
 def test_a_violation_is_shrunk_and_tells_how_to_see_it_again() -> None:
-    arguments = ("--load", "ledger", "--seed", "7", "--mutant", "joining early", "-o", "json")
-    result = sim(*arguments)
+    where = FOUND_AT["joining early"]
+    assert isinstance(where, Schedule)
+    at = f"--load {where.load} --seed {where.seed}"
+    result = sim(*at.split(), "--mutant", "joining early", "-o", "json")
     (failure,) = outcome(result)["failures"]
     details = outcome(result)["details"]
     assert result.exit_code == 1
-    assert failure["what"].startswith("seed 7 of ledger: I4: ")
-    assert failure["replay"].startswith("aulario sim --load ledger --seed 7 --without ")
+    assert failure["what"].startswith(f"{where}: I4: ")
+    assert failure["replay"].startswith(f"aulario sim {at} --without ")
     assert failure["replay"].endswith('--trace --mutant "joining early"')
     assert details["shrunk"]["to_faults"] < details["shrunk"]["from_faults"]
     assert details["trace"][-1].startswith("VIOLATION I4: ")
@@ -81,20 +84,23 @@ def test_a_failing_directed_schedule_is_shown_as_it_is() -> None:
 
 
 def test_mutants_are_listed_with_what_finds_them() -> None:
-    found = outcome(sim("--mutants", "--mutant", "resumed epoch", "--seeds", "2", "-o", "json"))
+    where = FOUND_AT["resumed epoch"]
+    assert isinstance(where, Schedule)
+    seeds = ("--first", str(where.seed), "--seeds", "1")
+    found = outcome(sim("--mutants", "--mutant", "resumed epoch", *seeds, "-o", "json"))
     (row,) = found["details"]["mutants"]
     assert (found["name"], found["runs"], found["failures"]) == ("mutants", 1, [])
-    assert (row["mutant"], row["rule"], row["load"]) == ("resumed epoch", "R6", "ledger")
+    assert (row["mutant"], row["rule"], row["load"]) == ("resumed epoch", "R6", where.load)
     assert "no epoch fence" in row["directed"]
 
 
 def test_a_mutant_that_survives_is_a_failure() -> None:
-    arguments = ("--mutants", "--mutant", "joining early", "--seeds", "1")
+    arguments = ("--mutants", "--mutant", "joining early", "--seeds", "0")
     result = sim(*arguments)
     assert result.exit_code == 1
     assert "SURVIVES joining early" in result.stdout
     (failure,) = outcome(sim(*arguments, "-o", "json"))["failures"]
-    assert failure["replay"] == 'aulario sim --mutants --mutant "joining early" --seeds 1'
+    assert failure["replay"] == 'aulario sim --mutants --mutant "joining early" --seeds 0'
 
 
 def test_all_mutants_are_searched_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
