@@ -23,6 +23,7 @@ class FacultyJournal(Journal):
         super().__init__()
         self.own_term = own_term
         self.requests: dict[Transaction, ProgramRequest] = {}
+        self.contradicted: set[Transaction] = set()
         self.contradictions: dict[Transaction, Reserve] = {}
         self.accepts: dict[Transaction, bool] = {}
         self.receipts: dict[int, Receipt] = {}
@@ -33,7 +34,8 @@ class FacultyJournal(Journal):
 
     def requested(self, transaction: Transaction, request: ProgramRequest) -> None:
         """A program is about to ask this, for the first time or again."""
-        self.requests.setdefault(transaction, request)
+        if self.requests.setdefault(transaction, request) != request:
+            self.contradicted.add(transaction)
         self.untouched.discard(transaction)
 
     def submitted(self, message: Reserve | Answer) -> bool:
@@ -71,7 +73,7 @@ class FacultyJournal(Journal):
     def _expect_contradiction(self, transaction: Transaction, message: Answer) -> None:
         """A late PROP may be taken for the answer to another request with its id, if the program asks such a thing:
         once the first has ended, what is said to it then has no consequence."""
-        if transaction not in self.contradictions or transaction not in self.results:
+        if transaction not in self.contradicted or transaction not in self.results:
             raise Violation("I5", f"{message} is not the first answer")
 
     # -- what is told
