@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
@@ -39,6 +39,9 @@ FULL_LOAD: Final = 1_000_000
 
 STRIKE_AFTER_S: Final = (0.1, 0.8)
 """Between full load on a cluster in sync and the fault; drawn evenly."""
+
+CYCLES_A_CLUSTER: Final = 25
+"""Then a new cluster is begun: a server that comes back reads its whole log, and that grows with every cycle."""
 
 PARTITION_MS: Final = 2_000
 FREEZE_MS: Final = 3_000
@@ -120,37 +123,50 @@ def partition(cycles: int, seed: int | None, output: str) -> None:
     _run(topology, loopback_lab, hold_ms=PARTITION_MS, cycles=cycles, seed=seed, output=output)
 
 
+class _Part(NamedTuple):
+    """What happened on one cluster, and a sentence for each promise it broke."""
+
+    courses: list[Course]
+    verdict: Verdict
+    broken: list[str]
+
+
 def _run(
     topology: Topology, open_lab: OpenLab, *, hold_ms: int, cycles: int, seed: int | None, output: str
 ) -> None:
     seed = secrets.randbits(32) if seed is None else seed
     click.echo(f"seed {seed}", err=True)
     interrupt_on_signals()
-    directory = Path(tempfile.mkdtemp(prefix="aulario-drill-"))
-    with open_lab(directory, "default", FACULTIES) as lab:
-        summary, broken = _drilled(lab, directory, topology, hold_ms, cycles, seed)
+    began_s = time.monotonic()
+    parts: list[_Part] = []
+    for first in range(0, cycles, CYCLES_A_CLUSTER):
+        directory = Path(tempfile.mkdtemp(prefix="aulario-drill-"))
+        with open_lab(directory, "default", FACULTIES) as lab:
+            part = _drilled(lab, directory, topology, hold_ms, min(CYCLES_A_CLUSTER, cycles - first), seed + first)
+        parts.append(part)
+        if part.broken:
+            break
+        shutil.rmtree(directory)
+    summary = {"drill": topology.name, "cycles": sum(len(part.courses) for part in parts), **_figures(parts),
+               "seconds": round(time.monotonic() - began_s, 1), "seed": seed}  # fmt: skip
     if output == JSON:
         print_json(summary)
     else:
-        print_table([summary], COLUMNS, title=f"{topology.name} x {cycles}")
-    if broken:
-        raise Stopped(f"{'; '.join(broken)}; the cluster is kept in {directory}", INTEGRITY)
-    shutil.rmtree(directory)
+        print_table([summary], COLUMNS, title=f"{topology.name} x {summary['cycles']}")
+    if part.broken:
+        raise Stopped(f"{'; '.join(part.broken)}; the cluster is kept in {directory}", INTEGRITY)
 
 
-def _drilled(
-    lab: Lab, directory: Path, topology: Topology, hold_ms: int, cycles: int, seed: int
-) -> tuple[dict[str, Any], list[str]]:
-    """The object that describes the drill, and a sentence for each broken promise."""
+def _drilled(lab: Lab, directory: Path, topology: Topology, hold_ms: int, cycles: int, seed: int) -> _Part:
     beside_servers = int(topology.minority is not None)
     clients = Clients(PROGRAMS, CLIENTS, beside_servers, WINDOW, REST_MS)
     drawn = random.Random(seed)
     courses: list[Course] = []
     minority = 0
     with running_cluster(directory, lab.config, lab.surroundings) as cluster:
-        began_s, began_seq = time.monotonic(), head_seq(lab.config)
+        began_seq = head_seq(lab.config)
         with under_load(lab, clients, seed) as loads:
-            for cycle in range(cycles):
+            for _ in range(cycles):
                 scene = set_scene(lab, cluster, None, drawn)
                 rush(loads, FULL_LOAD)
                 time.sleep(drawn.uniform(*STRIKE_AFTER_S))
@@ -161,36 +177,37 @@ def _drilled(
                 minority += minority_results(scene, topology, course, loads)
                 for load in loads:
                     load.rush(0)
-                click.echo(f"cycle {cycle + 1}: {course.first_reply_ms:.0f} ms", err=True)
+                click.echo(f"{topology.name}: {course.first_reply_ms:.0f} ms", err=True)
                 await_ready(cluster)
             drain(lab.config, loads)
         verdict = judge(lab.config, loads, began_seq)
     broken = verdict.broken() + ([f"{minority} results beside a primary that was cut off"] if minority else [])
-    seconds = round(time.monotonic() - began_s, 1)
-    return {"drill": topology.name, "cycles": cycles, **_figures(courses, verdict), "failures": broken,
-            "seconds": seconds, "seed": seed}, broken  # fmt: skip
+    return _Part(courses, verdict, broken)
 
 
-def _figures(courses: Sequence[Course], verdict: Verdict) -> dict[str, Any]:
+def _figures(parts: Sequence[_Part]) -> dict[str, Any]:
     """Times are medians; those of detecting and promoting come from the log (R5)."""
-    takeovers = [epoch for epoch in verdict.epochs if epoch.cause == "failover"]
-    replies = sorted(course.first_reply_ms for course in courses if course.first_reply_ms is not None)
+    verdicts = [part.verdict for part in parts]
+    takeovers = [epoch for verdict in verdicts for epoch in verdict.epochs if epoch.cause == "failover"]
+    every = [course.first_reply_ms for part in parts for course in part.courses]
+    replies = sorted(ms for ms in every if ms is not None)
     return {
-        "requests": verdict.requests,
-        "results": verdict.results,
-        "lost": verdict.lost,
-        "duplicates": verdict.duplicates,
-        "unknown": verdict.unknown,
+        "requests": sum(verdict.requests for verdict in verdicts),
+        "results": sum(verdict.results for verdict in verdicts),
+        "lost": sum(verdict.lost for verdict in verdicts),
+        "duplicates": sum(verdict.duplicates for verdict in verdicts),
+        "unknown": sum(verdict.unknown for verdict in verdicts),
         "detect_ms": _median([epoch.silence_ms for epoch in takeovers]),
         "promote_ms": _median([epoch.promote_ms for epoch in takeovers]),
         "first_reply_ms": _median(replies),
         "first_reply_p99_ms": round(replies[math.ceil(0.99 * len(replies)) - 1]),
         "first_reply_max_ms": round(replies[-1]),
-        "stale_results": verdict.stale_results,
-        "contradictions": len(verdict.contradictions),
-        "violations": len(verdict.violations),
-        "logs_equal": verdict.logs_equal,
-        "events": verdict.events,
+        "stale_results": sum(verdict.stale_results for verdict in verdicts),
+        "contradictions": sum(len(verdict.contradictions) for verdict in verdicts),
+        "violations": sum(len(verdict.violations) for verdict in verdicts),
+        "logs_equal": all(verdict.logs_equal for verdict in verdicts),
+        "events": sum(verdict.events for verdict in verdicts),
+        "failures": [sentence for part in parts for sentence in part.broken],
     }
 
 
