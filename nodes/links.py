@@ -110,12 +110,19 @@ class Links:
                 raise
             self.ignored["peer gone"] += 1
 
-    def _on_ready(self, source: Socket, now: Instant) -> None:
-        for frames in drain(source):
+    # The clock is read once more after what is there was drained: a beacon must never count as heard before it was
+    # sent, whenever this process was frozen, or its primary's lease would outlast our patience (R5, R7).
+
+    def _on_ready(self, source: Socket, _: Instant) -> None:
+        messages = drain(source)
+        now = self._loop.clock()
+        for frames in messages:
             self._take(frames, now)
 
-    def _on_repair(self, now: Instant) -> None:
-        for route, *frames in drain(self._repair):
+    def _on_repair(self, _: Instant) -> None:
+        messages = drain(self._repair)
+        now = self._loop.clock()
+        for route, *frames in messages:
             self._take(frames, now, before=partial(self._remember, route))
 
     def _remember(self, route: bytes, message: Message) -> None:

@@ -54,7 +54,7 @@ class Loop:
     """Polls until `stop`. Register sources before or while it runs; not from other threads."""
 
     def __init__(self, clock: Callable[[], Instant] = read_clock) -> None:
-        self._clock = clock
+        self.clock = clock
         self._poller = zmq.Poller()
         self._on_ready: dict[Socket | int, Callable[[Instant], None]] = {}
         self._stopping = False
@@ -89,12 +89,11 @@ class Loop:
     def turn(self, participant: Participant) -> None:
         """Wait for a source or the participant's deadline, deliver, and end the turn."""
         ready = self._poller.poll(self._timeout_ms(participant.deadline()))
-        now = self._clock()
         for source, _ in ready:
             # A callback may have unregistered a source that was ready in the same turn.
             if on_ready := self._on_ready.get(source):
-                on_ready(now)
-        participant.on_turn(self._clock())
+                on_ready(self.clock())  # anew: the process may have been frozen since the one before (R7)
+        participant.on_turn(self.clock())
 
     def stop(self) -> None:
         """End `run` after its present turn. Safe from a signal handler and from any thread, until `close`."""
@@ -128,7 +127,7 @@ class Loop:
     def _timeout_ms(self, deadline_us: int | None) -> int:
         if deadline_us is None:
             return POLL_MS_MAX
-        wait_us = deadline_us - self._clock().boot_us
+        wait_us = deadline_us - self.clock().boot_us
         return min(max(-(-wait_us // 1_000), 0), POLL_MS_MAX)
 
 

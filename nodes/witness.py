@@ -38,6 +38,7 @@ class WitnessShell(Collector):
         register = unpack_register(stored)
         if register.cluster_id != config.cluster_id:
             raise WrongCluster(f"{self._path} belongs to cluster {register.cluster_id!r}, not to {config.cluster_id!r}")
+        register_file.save(self._path, stored)  # a crash may have left it visible and not durable
         self.core = Witness(register, protocol_timing(config.timing), read_clock().boot_us)
         self.undelivered = 0
         self._router = sockets.witness_router(context, config.witness.endpoint)

@@ -95,6 +95,7 @@ class Leading:
         self._cas_us = -(1 << 62)
         self._next_beacon_us = now.boot_us
         self._stall_counted_us = now.boot_us
+        self._ticked_us = now.boot_us
         self._owed_us = 0
         ts_us = self._ts(now)
         away_us = max(ts_us - node.last_ts_us, node.timing.retry_us) if node.last_ts_us else 0
@@ -384,10 +385,9 @@ class Leading:
         return max(self.node.last_ts_us + 1, self.clock.ts_us(now))
 
     def _stalled_for(self, now_us: int) -> int:
-        """How long commits have stood still beyond what the disk may take, not counted before."""
-        if not self.flights:
-            return 0
-        stalled_us = now_us - max(self.flights[0].sealed_us, self._stall_counted_us)
+        """How long commits, or this process, have stood still beyond what a disk may take, not counted before."""
+        still_since_us = min(self._ticked_us, self.flights[0].sealed_us if self.flights else now_us)
+        stalled_us = now_us - max(still_since_us, self._stall_counted_us)
         return stalled_us if stalled_us > self.node.timing.stall_us else 0
 
     def _owe(self, extension_us: int, now: Instant) -> None:
@@ -419,6 +419,7 @@ class Leading:
 
     def tick(self, now: Instant) -> None:
         """What time alone brings: expiries, beacons, changes of in_sync, reads whose lease came."""
+        self._wake(now)
         if self._expiry_due(now):
             self._open(now)
         self.flush(now)
@@ -428,6 +429,13 @@ class Leading:
         self._release_reads(now.boot_us)
         if not self.flights and self.open_batch is None:
             self.node.save_commit(now.boot_us)
+
+    def _wake(self, now: Instant) -> None:
+        """After a freeze: nobody could be heard meanwhile, nor expire (R3, R13)."""
+        if now.boot_us - self._ticked_us > self.node.timing.stall_us:
+            self._owe(self._stalled_for(now.boot_us), now)
+            self._judged_from_us = now.boot_us
+        self._ticked_us = now.boot_us
 
     def next_due_us(self, now_us: int) -> int:
         """Boot time at which `tick` next has something to do."""

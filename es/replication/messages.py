@@ -17,6 +17,8 @@ from es.errors import RemoteProtocolError
 from es.limits import FETCH_BATCHES_MAX, MEMBERS_MAX
 
 NAME_CHARS_MAX = 64
+LIFE_CHARS_MAX = 2 * NAME_CHARS_MAX
+"""A node's name and when this life of it began, by both clocks."""
 
 
 class Member(NamedTuple):
@@ -193,7 +195,7 @@ def _name(value: Any) -> str:
 
 
 def _life(value: Any) -> str:
-    if type(value) is str and len(value) <= NAME_CHARS_MAX:
+    if type(value) is str and len(value) <= LIFE_CHARS_MAX:
         return value
     raise ValueError("a life is expected")
 

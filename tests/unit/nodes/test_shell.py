@@ -145,3 +145,19 @@ def test_a_child_dies_with_its_parent_however_that_ends() -> None:
 def _fill(descriptor: int) -> None:
     while True:
         os.write(descriptor, b"x" * 65_536)
+
+
+def test_every_source_of_a_turn_gets_a_reading_of_its_own() -> None:
+    readings = iter(range(100))
+    loop, seen = Loop(clock=lambda: Instant(next(readings), 0)), []
+    pipes = [os.pipe() for _ in range(3)]
+    for read, write in pipes:
+        loop.register(read, lambda now: seen.append(now.boot_us))
+        os.write(write, b"x")
+    loop.turn(Turns(lambda now: seen.append(now.boot_us)))
+    assert len(seen) == 4
+    assert sorted(set(seen)) == seen, "nobody may act on what the clock said before the last one was served"
+    for read, write in pipes:
+        os.close(read)
+        os.close(write)
+    loop.close()

@@ -68,8 +68,16 @@ class Driver:
         self.take(self.replica.step(message, self.now))
 
     def tick(self, after_ms: float = 0) -> None:
+        """Time passes in which the process does not run, then it does."""
         self.now_us += int(after_ms * 1_000)
         self.take(self.replica.tick(self.now))
+
+    def live(self, ms: float) -> None:
+        """Time passes; the process runs all the while, and its disk works."""
+        until_us = self.now_us + int(ms * 1_000)
+        while self.now_us < until_us:
+            self.tick(min(until_us - self.now_us, TIMING.beacon_us) / 1_000)
+            self.fsync()
 
     def fsync(self, writes_max: int = 1_000) -> None:
         """What was asked for is written, also what that leads to."""

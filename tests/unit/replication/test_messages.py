@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 
 from es.errors import RemoteProtocolError
 from es.limits import FETCH_BATCHES_MAX, MEMBERS_MAX
+from es.log.base import Identity
+from es.log.memory import MemoryLog
 from es.replication import messages
+from es.replication.data_node import DataNode
+from es.replication.effects import Tell
+from es.replication.instant import Instant
 from es.replication.messages import (
+    LIFE_CHARS_MAX,
     NAME_CHARS_MAX,
     Ack,
     Batches,
@@ -34,13 +40,14 @@ from es.replication.messages import (
     unpack,
     unpack_register,
 )
+from es.replication.timing import Timing
 
 NAMES = st.text(min_size=1, max_size=NAME_CHARS_MAX)
 NUMBERS = st.integers(0, (1 << 63) - 1)
 HASHES = st.binary(min_size=32, max_size=32)
 MEMBERS = st.builds(Member, NAMES, NAMES)
 SETS = st.lists(MEMBERS, max_size=MEMBERS_MAX).map(lambda some: members(*some))
-REGISTERS = st.builds(Register, NAMES, NUMBERS, MEMBERS, SETS, NUMBERS, st.text(max_size=NAME_CHARS_MAX))
+REGISTERS = st.builds(Register, NAMES, NUMBERS, MEMBERS, SETS, NUMBERS, st.text(max_size=LIFE_CHARS_MAX))
 MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Frame, NAMES, NUMBERS, NUMBERS, st.binary(max_size=200)),
     st.builds(Beacon, REGISTERS, NUMBERS, HASHES, NUMBERS, NUMBERS, NUMBERS),
@@ -63,7 +70,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Heartbeat, NAMES, NUMBERS, MEMBERS),
     st.builds(Prevote, NAMES, NUMBERS, MEMBERS),
     st.builds(Granted, NAMES, NUMBERS, MEMBERS),
-    st.builds(CompareAndSwap, NAMES, NUMBERS, MEMBERS, MEMBERS, SETS, st.text(max_size=NAME_CHARS_MAX)),
+    st.builds(CompareAndSwap, NAMES, NUMBERS, MEMBERS, MEMBERS, SETS, st.text(max_size=LIFE_CHARS_MAX)),
     st.builds(Registered, REGISTERS),
 )
 JUNK = st.recursive(
@@ -135,7 +142,7 @@ def test_well_formed_junk_is_refused_or_is_a_message(kind: str, fields: list[obj
         Registered(REGISTER._replace(in_sync=(A, A))),
         Registered(REGISTER._replace(in_sync=(Member("b", "b1"), A))),
         Registered(REGISTER._replace(in_sync=tuple(Member(f"n{n}", "1") for n in range(MEMBERS_MAX + 1)))),
-        Registered(REGISTER._replace(author="x" * (NAME_CHARS_MAX + 1))),
+        Registered(REGISTER._replace(author="x" * (LIFE_CHARS_MAX + 1))),
     ],
     ids=str,
 )
@@ -155,6 +162,16 @@ def test_another_shape_is_refused(fields: list[object]) -> None:
 def test_a_deeply_nested_message_is_refused() -> None:
     with pytest.raises(RemoteProtocolError):
         unpack(b"\x91" * 100_000 + b"\xc0")
+
+
+def test_a_node_of_the_longest_name_can_ask_for_any_register_at_any_time() -> None:
+    latest = (1 << 63) - 1
+    log = MemoryLog(Identity("c", "n" * NAME_CHARS_MAX, "i" * NAME_CHARS_MAX))
+    node = DataNode(log, [], Timing(), Instant(latest, latest))
+    node.swap(node.me, (node.me,))
+    [tell] = node.out
+    assert isinstance(tell, Tell)
+    assert unpack(pack(tell.message)) == tell.message
 
 
 def test_members_are_a_sorted_set() -> None:

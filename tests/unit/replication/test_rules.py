@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from es.codec import Batch, BatchBuilder
+from es.codec import Batch, BatchBuilder, encode_batch
 from es.log.base import Identity
 from es.log.memory import MemoryLog
 from es.replication.effects import WITNESS, Halt
@@ -59,6 +59,12 @@ def backup() -> Driver:
     driver = Driver(B)
     driver.follow()
     return driver
+
+
+def extensions(driver: Driver) -> list[OutageExtended]:
+    """Every time that was owed, in the log's order."""
+    events = [read(entry) for batch in driver.log.batches() for entry in batch.entries if entry.application == "es"]
+    return [event for event in events if isinstance(event, OutageExtended)]
 
 
 def batch_after(driver: Driver, amount: int, epoch: int = 3) -> Batch:
@@ -188,7 +194,7 @@ def test_r2_a_disk_that_forgot_must_stop(pair: Driver) -> None:
 
 def test_r2_what_was_counted_in_an_earlier_epoch_of_the_same_role_is_not_forgotten(pair: Driver) -> None:
     counted = pair.head_seq
-    pair.tick(SHRINK_MS + 1)
+    pair.live(SHRINK_MS + 1)
     pair.grant_swap()
     pair.fsync()
     pair.give(Fetch(CLUSTER, pair.epoch, B, counted - 1, pair.replica.node.chain.hash_at(counted - 1) or b""))
@@ -215,7 +221,7 @@ def test_r2_a_question_that_was_overtaken_stops_nobody(backup: Driver) -> None:
 def test_r3_a_silent_backup_is_dropped_by_the_witness_alone(pair: Driver) -> None:
     pair.ask("w", Credit("x", 5))
     pair.fsync()
-    pair.tick(SHRINK_MS)
+    pair.live(SHRINK_MS)
     assert pair.asked_witness() is None
     pair.tick(1)
     swap = pair.asked_witness()
@@ -298,7 +304,7 @@ def test_r4_pending_ends_by_a_higher_epoch_only(alone: Driver) -> None:
     alone.ack_beacon()
     alone.ask("w", Credit("x", 5))
     alone.fsync()
-    alone.tick(SHRINK_MS + 1)
+    alone.live(SHRINK_MS + 3 * BEACON_MS)
     swap = alone.asked_witness()
     assert swap is not None
     assert swap.in_sync == (A,)
@@ -451,7 +457,7 @@ def test_r6_a_wiped_disk_is_another_member() -> None:
 def test_r6b_those_who_wait_survive_the_own_epochs(pair: Driver) -> None:
     pair.ask("w", Credit("x", 5))
     pair.fsync()
-    pair.tick(SHRINK_MS + 1)
+    pair.live(SHRINK_MS + 1)
     pair.ask("late", Credit("y", 1))
     pair.grant_swap()
     pair.fsync()
@@ -497,7 +503,7 @@ def test_r7_the_lease_runs_from_when_the_beacon_was_sent(pair: Driver) -> None:
 
 
 def test_r7_alone_no_lease_is_needed(alone: Driver) -> None:
-    alone.tick(10 * LEASE_MS)
+    alone.live(10 * LEASE_MS)
     alone.ask("read", Total())
     assert credited(alone) == {"read": 0}
 
@@ -607,7 +613,40 @@ def test_r9_a_primary_whose_disk_hangs_does_not_drop_its_backup(pair: Driver) ->
         pair.tick(BEACON_MS)
     pair.fsync()
     assert credited(pair) == {"w": Credited("x", 5)}
-    pair.tick(SHRINK_MS)
+    pair.live(SHRINK_MS)
     assert pair.asked_witness() is None
-    pair.tick(1)
+    pair.live(1)
     assert pair.asked_witness() is not None
+
+
+def test_r3_a_primary_that_was_frozen_does_not_drop_its_backup(pair: Driver) -> None:
+    pair.tick(SHRINK_MS + BEACON_MS)
+    assert pair.asked_witness() is None
+    pair.live(SHRINK_MS)
+    assert pair.asked_witness() is None
+    pair.live(1)
+    assert pair.asked_witness() is not None
+
+
+def test_r13_who_was_frozen_owes_that_time(alone: Driver) -> None:
+    alone.ask("w", Credit("x", 5))
+    alone.fsync()
+    alone.tick(TIMING.stall_us / 1_000 + 1)
+    alone.ask("v", Credit("y", 5))
+    alone.fsync()
+    assert extensions(alone)[-1].by_us == TIMING.stall_us + 1_000
+    owed = len(extensions(alone))
+    alone.tick(TIMING.stall_us / 1_000)
+    alone.ask("u", Credit("z", 5))
+    alone.fsync()
+    assert len(extensions(alone)) == owed, "a disk may take so long"
+
+
+def test_r8_frames_from_beyond_a_gap_are_let_go_once_it_is_filled(backup: Driver) -> None:
+    first = batch_after(backup, 3)
+    second = encode_batch(3, first.last_seq + 1, first.hash, first.ts_us + 1, first.entries)
+    backup.give(frame(second))
+    backup.give(Batches(CLUSTER, 3, 0, 0, bytes(32), second.last_seq, (first.data, second.data)))
+    assert backup.head_seq == second.last_seq
+    following = backup.replica.following
+    assert following is not None and following._stash == {}

@@ -1,0 +1,74 @@
+"""The links of two servers, on real sockets: what is heard is never heard before it was sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from es.codec import GENESIS_HASH
+from es.replication.effects import Emit
+from es.replication.instant import Instant
+from es.replication.messages import Beacon, Member, Message, Register
+from nodes import sockets
+from nodes.config import one_host
+from nodes.links import Links
+from nodes.shell import Loop
+from nodes.shell import drain as sockets_drain
+from ops.demo import free_base_port
+
+REGISTER = Register("c", 1, Member("a", "a1"), (Member("a", "a1"),), 1)
+
+
+class Heard:
+    """The messages of one server's links, and the clock reading that each came with."""
+
+    def __init__(self) -> None:
+        self.at: list[tuple[Message, int]] = []
+
+    def __call__(self, message: Message, now: Instant) -> None:
+        self.at.append((message, now.boot_us))
+
+
+class Idle:
+    """A participant that does nothing."""
+
+    def deadline(self) -> int | None:
+        return None
+
+    def on_turn(self, now: Instant) -> None:
+        """It has nothing to say."""
+
+
+@pytest.fixture
+def readings() -> Iterator[int]:
+    return count()
+
+
+def test_a_beacon_is_heard_by_a_clock_that_was_read_after_it_was_received(
+    tmp_path: Path, readings: Iterator[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = one_host(tmp_path, cluster_id="c", faculties=0, base_port=free_base_port())
+    context, heard = sockets.context(), Heard()
+    loop = Loop(clock=lambda: Instant(next(readings), 0))
+    links = {name: Links(config, config.server(name), loop, context, heard) for name in "ab"}
+    drained_at: list[int] = []
+
+    def drain(socket: sockets.Socket) -> list[list[bytes]]:
+        drained_at.append(next(readings))
+        return sockets_drain(socket)
+
+    monkeypatch.setattr("nodes.links.drain", drain)
+    sent_us = 0
+    while not heard.at:
+        sent_us += 1
+        links["a"].emit(Emit(Beacon(REGISTER, 0, GENESIS_HASH, 0, 0, sent_us)))
+        loop.turn(Idle())
+    assert isinstance(heard.at[0][0], Beacon)
+    assert heard.at[0][1] > drained_at[-1]
+    for one in links.values():
+        one.close()
+    loop.close()
+    context.term()
