@@ -3,6 +3,9 @@
 Messages, heartbeats and time go in, effects come out, in the order in which the shell must carry them
 out. It follows the servers' `NODE` beats, retries one transaction until it has a definite result, and
 answers every program within `answer_us`, with UNKNOWN at the latest.
+
+Answers name a transaction, not the request they answer. So there is one request at a time under an id: another one is
+refused if the first is known to stand, and otherwise waits until that is known (A10).
 """
 
 from __future__ import annotations
@@ -34,16 +37,22 @@ PROGRAMS_MAX: Final = 1_000
 """Programs one faculty registers."""
 
 WAITERS_MAX: Final = 16
-"""Programs that wait for one transaction; one more and the first of them learns UNKNOWN."""
+"""Programs that wait for one transaction, and as many that contradict it; one more and the first of them learns
+UNKNOWN."""
 
 UNSURE_MAX: Final = 10_000
 """Transactions remembered because they ended UNKNOWN: asked again, they never end UNAVAILABLE."""
+
+ENDED_MAX: Final = 20_000
+"""Transactions remembered with their requests after their end: far more than end while an answer is under way."""
 
 BACKOFF_MAX: Final = 4
 """A retry waits at most this many times `retry_us`."""
 
 LEGS: Final = ("sol_prop", "ack_res", "sol_res", "program")
-IGNORED_WHYS: Final = ("unknown_transaction", "repeated_proposal", "indefinite_result", "unknown_server")
+IGNORED_WHYS: Final = (
+    "unknown_transaction", "not_submitted", "late_refusal", "repeated_proposal", "indefinite_result", "unknown_server",
+)  # fmt: skip
 
 
 class Submit(NamedTuple):
@@ -118,8 +127,12 @@ class FacultySettings:
 
 @dataclass(slots=True)
 class _Transaction:
+    """One asking. `rivals` ask something else under its id. `unanswered` messages may still be answered, those of
+    earlier askings included; the first `foreign` refusals may mean another request."""
+
     reserve: Reserve
     routes: list[object]
+    rivals: list[object]
     began_us: int
     retry_at_us: int
     retry_after_us: int
@@ -130,7 +143,18 @@ class _Transaction:
     was_hinted: bool = False
     attempts: int = 0
     refusals: int = 0
+    unanswered: int = 0
+    foreign: int = 0
     refusal: Res | None = field(default=None, repr=False)
+
+
+class _Past(NamedTuple):
+    """What was asked under an id before; `stands` if the servers have a result for it. See _Transaction."""
+
+    reserve: Reserve
+    stands: bool
+    unanswered: int
+    foreign: int
 
 
 class _Seen(NamedTuple):
@@ -159,7 +183,8 @@ class FacultyCore:
         self._accepts = accepts
         self._in_flight: dict[str, _Transaction] = {}  # oldest first: the first one's time is up first
         self._retry_due_us: int | None = None
-        self._unsure: dict[str, None] = {}
+        self._unsure: dict[str, _Past] = {}
+        self._ended: dict[str, _Past] = {}
         self._seen: dict[str, _Seen] = {}
         self._follows: str | None = None
         self._followed: str | None = None
@@ -208,24 +233,37 @@ class FacultyCore:
         if isinstance(request, Dropped):
             return self._refuse(route, Res("", INVALID, BAD_FIELD, f"message: {request.why.replace('_', ' ')}"))
         transaction_id = self._draw_id() if request.transaction_id is None else request.transaction_id
-        effects: list[Effect] = []
         program_id = self._programs.id_of(request.program)
+        reserve = None if program_id is None else self._reserve(transaction_id, program_id, request)
         joined = self._in_flight.get(transaction_id)
         if joined is not None:
-            return self._join(joined, route, request, program_id)
+            return self._join(joined, route, reserve)
+        ended, unsure = self._ended.get(transaction_id), self._unsure.get(transaction_id)
+        if ended is not None and ended.stands and reserve != ended.reserve:
+            return self._refuse(route, _conflict(transaction_id))
         if len(self._in_flight) >= self._settings.in_flight_max:
             return self._refuse(route, self._busy(transaction_id, "too many requests in flight"))
-        if program_id is None:
+        if unsure is not None and reserve != unsure.reserve:
+            return self._begin(unsure.reserve, unsure, [], [route], now)  # first learn whether that one stands
+        effects: list[Effect] = []
+        if reserve is None:
             if len(self._programs) >= PROGRAMS_MAX:
                 return self._refuse(route, self._busy(transaction_id, "too many programs"))
             program_id = self._programs.register(request.program)
             effects.append(SavePrograms(self._programs.to_json()))
-        reserve = self._reserve(transaction_id, program_id, request)
+            reserve = self._reserve(transaction_id, program_id, request)
+        return effects + self._begin(reserve, unsure or ended, [route], [], now)
+
+    def _begin(
+        self, reserve: Reserve, past: _Past | None, routes: list[object], rivals: list[object], now: Instant
+    ) -> list[Effect]:
         retry_us = self._settings.retry_us
-        transaction = _Transaction(reserve, [route], now.boot_us, now.boot_us + retry_us, retry_us)
-        self._in_flight[transaction_id] = transaction
-        effects += self._submit(transaction, self._follows, now)
-        return effects
+        transaction = _Transaction(reserve, routes, rivals, now.boot_us, now.boot_us + retry_us, retry_us)
+        if past is not None:
+            transaction.unanswered = past.unanswered
+            transaction.foreign = past.foreign if past.reserve == reserve else past.unanswered
+        self._in_flight[reserve.transaction_id] = transaction
+        return self._submit(transaction, self._follows, now)
 
     def _reserve(self, transaction_id: str, program_id: int, request: ProgramRequest) -> Reserve:
         settings = self._settings
@@ -242,16 +280,11 @@ class FacultyCore:
             request.partial,
         )
 
-    def _join(
-        self, joined: _Transaction, route: object, request: ProgramRequest, program_id: int | None
-    ) -> list[Effect]:
-        transaction_id = joined.reserve.transaction_id
-        if program_id is None or self._reserve(transaction_id, program_id, request) != joined.reserve:
-            sentence = "a different request with this transaction id is in flight"
-            return self._refuse(route, Res(transaction_id, INVALID, CONFLICT, sentence))
-        joined.routes.append(route)
-        if len(joined.routes) > WAITERS_MAX:
-            return [AnswerProgram(joined.routes.pop(0), self._unknown(transaction_id))]
+    def _join(self, joined: _Transaction, route: object, reserve: Reserve | None) -> list[Effect]:
+        waiting = joined.routes if reserve == joined.reserve else joined.rivals
+        waiting.append(route)
+        if len(waiting) > WAITERS_MAX:
+            return [AnswerProgram(waiting.pop(0), self._unknown(joined.reserve.transaction_id))]
         return []
 
     def _refuse(self, route: object, res: Res) -> list[Effect]:
@@ -259,7 +292,7 @@ class FacultyCore:
         return [AnswerProgram(route, res)]
 
     def _busy(self, transaction_id: str, sentence: str) -> Res:
-        if transaction_id in self._unsure:
+        if self._is_in_doubt(transaction_id):
             return self._unknown(transaction_id)
         return Res(transaction_id, UNAVAILABLE, BUSY, sentence)
 
@@ -282,6 +315,12 @@ class FacultyCore:
         transaction = self._in_flight.get(message.transaction_id)
         if transaction is None:
             return self._ignore("unknown_transaction")
+        if transaction.attempts == 0:
+            return self._ignore("not_submitted")  # the late answer to an earlier asking
+        transaction.unanswered -= transaction.unanswered > 0
+        if transaction.foreign and isinstance(message, Res) and message.status in (INVALID, UNAVAILABLE):
+            transaction.foreign -= 1
+            return self._ignore("late_refusal")
         if isinstance(message, Proposal):
             return self._on_proposal(transaction, server, message, now)
         if message.status == UNAVAILABLE:
@@ -297,10 +336,9 @@ class FacultyCore:
         accept = self._accepts(reserve, proposal)
         transaction.answer = Answer(reserve.transaction_id, reserve.faculty_id, accept)
         transaction.retry_after_us = self._settings.retry_us
+        assert transaction.sol_sent_us is not None, "it was submitted"
         # Whoever proposes is there, even if its beats are late.
         effects = self._submit(transaction, self._follows or server, now)
-        if transaction.sol_sent_us is None:
-            return effects  # the late answer to an earlier asking with the same id
         return [Timed("sol_prop", now.boot_us - transaction.sol_sent_us), *effects]
 
     def _on_unavailable(self, transaction: _Transaction, server: str, refusal: Res, now: Instant) -> list[Effect]:
@@ -317,7 +355,14 @@ class FacultyCore:
     def _is_untouched(self, transaction: _Transaction) -> bool:
         """No server can have done anything about it: every attempt was refused (a proposal is no refusal),
         and no earlier asking with this id ended in doubt."""
-        return transaction.attempts == transaction.refusals and transaction.reserve.transaction_id not in self._unsure
+        return transaction.attempts == transaction.refusals and not self._is_in_doubt(
+            transaction.reserve.transaction_id
+        )
+
+    def _is_in_doubt(self, transaction_id: str) -> bool:
+        """An earlier asking ended UNKNOWN, or the servers refused it: then they may know another one."""
+        ended = self._ended.get(transaction_id)
+        return transaction_id in self._unsure or (ended is not None and not ended.stands)
 
     def _submit(self, transaction: _Transaction, server: str | None, now: Instant) -> list[Effect]:
         transaction.retry_at_us = now.boot_us + transaction.retry_after_us
@@ -327,6 +372,7 @@ class FacultyCore:
             return []  # the next active server's first beat submits it
         transaction.server = server
         transaction.attempts += 1
+        transaction.unanswered += 1
         answer = transaction.answer
         if answer is None:
             if transaction.sol_sent_us is None:
@@ -339,18 +385,27 @@ class FacultyCore:
     def _finish(self, transaction: _Transaction, res: Res, now: Instant) -> list[Effect]:
         transaction_id = transaction.reserve.transaction_id
         del self._in_flight[transaction_id]
-        self._unsure.pop(transaction_id, None)
+        assert transaction.sol_sent_us is not None, "it was submitted"
+        to_rivals = res
+        if res.status != UNAVAILABLE:
+            stands = res.status != INVALID
+            self._unsure.pop(transaction_id, None)
+            _remember(self._ended, ENDED_MAX, transaction, stands)
+            to_rivals = _conflict(transaction_id) if stands else self._unknown(transaction_id)
         effects: list[Effect] = []
         if transaction.ack_sent_us is not None:
             effects.append(Timed("ack_res", now.boot_us - transaction.ack_sent_us))
-        if transaction.sol_sent_us is not None:
-            effects.append(Timed("sol_res", now.boot_us - transaction.sol_sent_us))
-        return effects + self._answer_all(transaction, res, now)
+        effects.append(Timed("sol_res", now.boot_us - transaction.sol_sent_us))
+        return effects + self._answer_all(transaction, res, to_rivals, now)
 
-    def _answer_all(self, transaction: _Transaction, res: Res, now: Instant) -> list[Effect]:
-        self.results[res.status] += 1
-        effects: list[Effect] = [Timed("program", now.boot_us - transaction.began_us)]
+    def _answer_all(self, transaction: _Transaction, res: Res, to_rivals: Res, now: Instant) -> list[Effect]:
+        effects: list[Effect] = []
+        if transaction.routes:
+            self.results[res.status] += 1
+            effects.append(Timed("program", now.boot_us - transaction.began_us))
         effects += [AnswerProgram(route, res) for route in transaction.routes]
+        for route in transaction.rivals:
+            effects += self._refuse(route, to_rivals)
         return effects
 
     def _ignore(self, why: str) -> list[Effect]:
@@ -407,10 +462,8 @@ class FacultyCore:
             res = transaction.refusal or Res(transaction_id, UNAVAILABLE, NOT_ACTIVE, sentence)
         else:
             res = self._unknown(transaction_id)
-            self._unsure[transaction_id] = None
-            if len(self._unsure) > UNSURE_MAX:
-                del self._unsure[next(iter(self._unsure))]
-        return [Abandon(transaction_id), *self._answer_all(transaction, res, now)]
+            _remember(self._unsure, UNSURE_MAX, transaction, stands=False)
+        return [Abandon(transaction_id), *self._answer_all(transaction, res, res, now)]
 
     def _retry(self, now: Instant) -> list[Effect]:
         self._retry_due_us = None
@@ -424,3 +477,16 @@ class FacultyCore:
             elif self._retry_due_us is None or transaction.retry_at_us < self._retry_due_us:
                 self._retry_due_us = transaction.retry_at_us
         return effects
+
+
+def _conflict(transaction_id: str) -> Res:
+    return Res(transaction_id, INVALID, CONFLICT, "this id came before with another request")
+
+
+def _remember(past: dict[str, _Past], past_max: int, transaction: _Transaction, stands: bool) -> None:
+    """The newest last, the oldest forgotten beyond `past_max`."""
+    transaction_id = transaction.reserve.transaction_id
+    past.pop(transaction_id, None)
+    past[transaction_id] = _Past(transaction.reserve, stands, transaction.unanswered, transaction.foreign)
+    if len(past) > past_max:
+        del past[next(iter(past))]

@@ -28,6 +28,10 @@ TERM_TRANSACTIONS = 8
 NAME_TRANSACTIONS = 30
 LIMIT_US = (300_000, 1_800_000)
 THINK_US = (0, 120_000)
+RIVAL_US = (0, 150_000)
+RIVALS = 0.15
+"""The share of askings that are contradicted while they wait."""
+
 PAUSE_US = (50_000, 500_000)
 FAULT_US = (100_000, 900_000)
 CRASH_WITHIN_US = 50_000
@@ -40,13 +44,14 @@ CUT_US = (50_000, 1_200_000)
 @dataclass(slots=True)
 class Program:
     """Who asks one faculty, under a new name now and then. `asking` is what waits for an answer, on the connection
-    called `peer`."""
+    called `peer`. `rival` asks something else under an id that this one is asking, and asks it once."""
 
     name: str
     faculty: VirtualFaculty
     encoding: Encoding
     limit: TimeLimit
     request: ProgramRequest
+    rival: Program | None = None
     asking: Asking | None = None
     peer: bytes = b""
     connections: int = 0
@@ -83,7 +88,9 @@ class FacultiesLoad:
             self.faculties[faculty.name] = faculty
             for name in names:
                 encoding = self.random.choice(list(Encoding))
-                program = Program(name, faculty, encoding, TimeLimit(*LIMIT_US), ProgramRequest(name, 1, 0))
+                request = ProgramRequest(name, 1, 0)
+                rival = Program(f"{name}, rival", faculty, encoding, TimeLimit(*LIMIT_US), request)
+                program = Program(name, faculty, encoding, TimeLimit(*LIMIT_US), request, rival)
                 self.programs.append(program)
                 cluster.after(self.random.randint(*THINK_US), self._begin, program)
         self._plan_fault()
@@ -94,7 +101,9 @@ class FacultiesLoad:
 
     def idle(self) -> bool:
         """True when every program knows its result and nothing is held."""
-        return all(program.is_done for program in self.programs) and nothing_held(self.cluster)
+        rivals = [program.rival for program in self.programs]
+        done = all(one is None or one.is_done for one in (*self.programs, *rivals))
+        return done and nothing_held(self.cluster)
 
     def receive(self, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
         """Never called: answers leave by the servers' doors."""
@@ -121,6 +130,8 @@ class FacultiesLoad:
             f"term {term}" if term > 0 else None, transaction_id, draw.random() < 0.3,
         )  # fmt: skip
         self._ask(program)
+        if draw.random() < RIVALS:
+            self.cluster.after(draw.randint(*RIVAL_US), self._contradict_meanwhile, program, program.request)
 
     def _ask(self, program: Program) -> None:
         program.is_done = False
@@ -164,15 +175,21 @@ class FacultiesLoad:
     def _on_no_answer(self, program: Program, none: NoAnswer) -> None:
         program.asking = None
         self.cluster.counts["programs without an answer"] += 1
-        self.journal.left_in_doubt((program.faculty.id, none.transaction_id))
-        self.cluster.after(self.random.randint(*PAUSE_US), self._ask, program)
+        self.journal.left_in_doubt((program.faculty.id, none.transaction_id), program.request)
+        if program.rival is None:
+            program.is_done = True
+        else:
+            self.cluster.after(self.random.randint(*PAUSE_US), self._ask, program)
 
     def _on_reply(self, program: Program, reply: ProgramReply) -> None:
         program.asking = None
         res, draw = reply.res, self.random
         self.cluster.counts[f"programs told {res.status}"] += 1
         self.journal.told(program.faculty.id, program.request, res)
-        is_in_doubt = (program.faculty.id, res.transaction_id) in self.journal.in_doubt
+        if program.rival is None:
+            program.is_done = True
+            return
+        is_in_doubt = ((program.faculty.id, res.transaction_id), program.request) in self.journal.in_doubt
         chance = draw.random()
         if res.status == UNKNOWN or (res.status == UNAVAILABLE and (is_in_doubt or chance < 0.5)):
             self.cluster.after(draw.randint(*PAUSE_US), self._ask, program)
@@ -195,6 +212,14 @@ class FacultiesLoad:
             self.commands += 1
             program.request = program.request._replace(classrooms=program.request.classrooms + 1)
             self._ask(program)
+
+    def _contradict_meanwhile(self, program: Program, request: ProgramRequest) -> None:
+        """Something else with the same id, before the first has ended or soon after."""
+        rival = program.rival
+        if rival is not None and rival.is_done and not self.stopped:
+            self.commands += 1
+            rival.request = request._replace(labs=request.labs + 1)
+            self._ask(rival)
 
     # -- the world of a faculty
 

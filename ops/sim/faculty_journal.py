@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from es.log.base import EventLog
 from es.testing.checker import Violation
 from nodes.wire_schema import NOT_ACTIVE, UNKNOWN, ProgramRequest, Receipt, Res
 from ops.sim.journal import Journal
-from projections.rooms import commands
+from projections.rooms import commands, events
 from projections.rooms.checker import Transaction
 from projections.rooms.commands import Answer, Proposal, Reserve, Result
 from projections.rooms.identity import transaction_id_of
 from projections.rooms.machine import NAME
+
+Asked: TypeAlias = tuple[Transaction, ProgramRequest]
+"""One request under an id. A program that contradicts itself asks several."""
 
 
 class FacultyJournal(Journal):
@@ -22,25 +25,27 @@ class FacultyJournal(Journal):
     def __init__(self, own_term: str) -> None:
         super().__init__()
         self.own_term = own_term
-        self.requests: dict[Transaction, ProgramRequest] = {}
-        self.contradicted: set[Transaction] = set()
-        self.contradictions: dict[Transaction, Reserve] = {}
+        self.requests: dict[Transaction, list[ProgramRequest]] = {}
+        self.submissions: dict[Transaction, list[Reserve]] = {}
         self.accepts: dict[Transaction, bool] = {}
         self.receipts: dict[int, Receipt] = {}
-        self.in_doubt: set[Transaction] = set()
-        self.untouched: set[Transaction] = set()
+        self.stands: dict[Transaction, ProgramRequest] = {}
+        self.conflicts: set[Asked] = set()
+        self.in_doubt: set[Asked] = set()
+        self.untouched: set[Asked] = set()
 
     # -- what is asked
 
     def requested(self, transaction: Transaction, request: ProgramRequest) -> None:
-        """A program is about to ask this, for the first time or again."""
-        if self.requests.setdefault(transaction, request) != request:
-            self.contradicted.add(transaction)
-        self.untouched.discard(transaction)
+        """A program is about to ask this, for the first time or again, or to contradict what was asked."""
+        requests = self.requests.setdefault(transaction, [])
+        if request not in requests:
+            requests.append(request)
+        self.untouched.discard((transaction, request))
 
     def submitted(self, message: Reserve | Answer) -> bool:
-        """A faculty sends this. True if it is the first time. Raises Violation for what no program asked, for another
-        request than the first one's and for another answer to the proposal."""
+        """A faculty sends this. True if it is the first time. Raises Violation for what no program asked, for a
+        request that was another one before, and for a second answer to the proposal."""
         assert message.faculty_id is not None
         transaction = message.faculty_id, message.transaction_id
         if isinstance(message, Answer):
@@ -48,20 +53,26 @@ class FacultyJournal(Journal):
             if transaction not in self.proposals:
                 raise Violation("I5", f"{message} answers nothing")
             if self.accepts.setdefault(transaction, message.accept) != message.accept:
-                self._expect_contradiction(transaction, message)
+                raise Violation("I5", f"{message} is not the first answer")
         else:
             is_first = transaction not in self.reserves
-            if transaction not in self.requests:
-                raise Violation("I5", f"{message} is what no program asked")
-            if is_first and not self._is_asked_by(message, self.requests[transaction]):
-                raise Violation("I5", f"{message} is not what {self.requests[transaction]} asks")
-            if not is_first and message != self.reserves[transaction]:
-                if self._is_asked_by(message, self.requests[transaction]):
-                    raise Violation("I5", f"{message} was {self.reserves[transaction]} before")
-                self.contradictions[transaction] = message
+            self._check_reserve(transaction, message)
         if is_first:
             self.asked(message)
         return is_first
+
+    def _check_reserve(self, transaction: Transaction, reserve: Reserve) -> None:
+        """What a program asks under this id is one SOL for ever."""
+        submissions = self.submissions.setdefault(transaction, [])
+        if reserve in submissions:
+            return
+        asked = [request for request in self.requests.get(transaction, []) if self._is_asked_by(reserve, request)]
+        if not asked:
+            raise Violation("I5", f"{reserve} is what no program asked")
+        for earlier in submissions:
+            if self._is_asked_by(earlier, asked[0]):
+                raise Violation("I5", f"{reserve} was {earlier} before")
+        submissions.append(reserve)
 
     def _is_asked_by(self, reserve: Reserve, request: ProgramRequest) -> bool:
         """Whether a faculty's SOL is what its program asked."""
@@ -69,12 +80,6 @@ class FacultyJournal(Journal):
         return (reserve.program, reserve.classrooms, reserve.labs, reserve.term, reserve.partial) == (
             request.program, request.classrooms, request.labs, term, request.partial,
         )  # fmt: skip
-
-    def _expect_contradiction(self, transaction: Transaction, message: Answer) -> None:
-        """A late PROP may be taken for the answer to another request with its id, if the program asks such a thing:
-        once the first has ended, what is said to it then has no consequence."""
-        if transaction not in self.contradicted or transaction not in self.results:
-            raise Violation("I5", f"{message} is not the first answer")
 
     # -- what is told
 
@@ -97,24 +102,32 @@ class FacultyJournal(Journal):
         transaction = faculty_id, res.transaction_id
         is_known = transaction in self.results
         if res.status == UNKNOWN:
-            self.left_in_doubt(transaction)
+            self.left_in_doubt(transaction, request)
         elif res.status == commands.UNAVAILABLE:
-            if transaction in self.proposals and transaction not in self.in_doubt and not is_known:
-                raise Violation("I5", f"{res} was told of a transaction that had its proposal")
-            if transaction not in self.in_doubt and not is_known:
-                self.untouched.add(transaction)
+            if (transaction, request) not in self.in_doubt and not is_known:
+                self._check_untouched(transaction, request, res)
         elif res.status == commands.INVALID:
-            if res.code != commands.CONFLICT or request == self.requests[transaction]:
+            if res.code != commands.CONFLICT or len(self.requests[transaction]) == 1:
                 raise Violation("I5", f"{request} was told {res}")
+            self.conflicts.add((transaction, request))
         elif not is_known:
             raise Violation("I5", f"{res} was told, but no server released it")
         else:
             self._check_res(transaction, res)
-            self.in_doubt.discard(transaction)
+            self.in_doubt.discard((transaction, request))
+            if self.stands.setdefault(transaction, request) != request:
+                raise Violation("A10", f"{request} was told {res}, the result of {self.stands[transaction]}")
+        if self.stands.get(transaction) == request and (transaction, request) in self.conflicts:
+            raise Violation("A10", f"{request} was told its result, and that it contradicts another one")
 
-    def left_in_doubt(self, transaction: Transaction) -> None:
+    def left_in_doubt(self, transaction: Transaction, request: ProgramRequest) -> None:
         """A program was told nothing definite: whatever happens later is no surprise."""
-        self.in_doubt.add(transaction)
+        self.in_doubt.add((transaction, request))
+
+    def _check_untouched(self, transaction: Transaction, request: ProgramRequest, res: Res) -> None:
+        if transaction in self.proposals and len(self.requests[transaction]) == 1:
+            raise Violation("I5", f"{res} was told of a transaction that had its proposal")
+        self.untouched.add((transaction, request))
 
     def _check_res(self, transaction: Transaction, res: Res) -> None:
         if res.status == commands.UNAVAILABLE:
@@ -135,7 +148,7 @@ class FacultyJournal(Journal):
             raise Violation("I5", f"{answer} was told about a transaction {transaction} that nobody began")
         if isinstance(answer, Result):
             if answer.code == commands.CONFLICT:
-                return self.contradictions.get(transaction, self.reserves[transaction])
+                return self.submissions[transaction][-1]
             if answer.status == commands.ACCEPTED or answer.code == commands.REJECTED:
                 accept = answer.status == commands.ACCEPTED
                 if self.accepts.get(transaction) is not accept:
@@ -146,7 +159,8 @@ class FacultyJournal(Journal):
     # -- the log
 
     def check_log(self, log: EventLog) -> None:
-        """As Journal; then every receipt's epoch and hash, and that nothing was done of what was UNAVAILABLE."""
+        """As Journal; then every receipt's epoch and hash, and that the request in the log is the one whose result
+        was told: none that was UNAVAILABLE, none that was a conflict (A10)."""
         super().check_log(log)
         for receipt in self.receipts.values():
             batch = log.batch_at(receipt.seq)
@@ -157,5 +171,16 @@ class FacultyJournal(Journal):
                 if entry.application != NAME or entry.type not in ("Reserved", "Denied"):
                     continue
                 transaction = entry.body[0], transaction_id_of(entry.request_id)
-                if transaction in self.untouched:
-                    raise Violation("I5", f"{transaction} was told UNAVAILABLE, but {entry.type} stands in the log")
+                kind = events.Reserved if entry.type == "Reserved" else events.Denied
+                self._check_request(transaction, kind._make(entry.body))
+
+    def _check_request(self, transaction: Transaction, event: events.Reserved | events.Denied) -> None:
+        in_log = event.asked_classrooms, event.asked_labs, event.partial
+        for request in self.requests[transaction]:
+            stands = (request.classrooms, request.labs, request.partial) == in_log
+            if stands and (transaction, request) in self.untouched:
+                raise Violation("I5", f"{transaction} was told UNAVAILABLE, but {event} stands in the log")
+            if stands and (transaction, request) in self.conflicts:
+                raise Violation("A10", f"{request} was told it contradicts another one, but {event} stands in the log")
+            if not stands and self.stands.get(transaction) == request:
+                raise Violation("A10", f"{request} was told a result, but {event} stands in the log")

@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 
 from es.replication.instant import Instant
+from nodes import faculty_core
 from nodes.faculty_core import (
     BACKOFF_MAX,
     PROGRAMS_MAX,
@@ -344,10 +345,13 @@ def test_a_server_that_says_unknown_is_asked_again(faculty: Faculty) -> None:
     assert only(faculty.pass_ms(RETRY_MS), Submit) == [Submit("t1", "a", RESERVE)]
 
 
-def test_a_late_proposal_of_an_earlier_asking_is_taken() -> None:
+@pytest.mark.parametrize("late", [WHOLE, DONE, BUSY], ids=lambda late: type(late).__name__)
+def test_what_this_asking_has_not_submitted_is_not_answered(late: Proposal | Res) -> None:
     faculty = Faculty()
     faculty.ask()
-    assert faculty.hear(WHOLE) == [Submit("t1", "a", Answer("t1", 3, True))]
+    assert faculty.hear(late) == []
+    assert faculty.core.ignored["not_submitted"] == 1
+    assert only(faculty.beat(), Submit) == [Submit("t1", "a", RESERVE)]
 
 
 # --- joining, conflicts, bounds
@@ -360,20 +364,112 @@ def test_a_second_request_with_an_id_in_flight_joins_the_first(faculty: Faculty)
     assert answers(faculty.hear(DONE)) == [("r1", "ACCEPTED", None), ("r2", "ACCEPTED", None)]
 
 
+OTHER = REQUEST._replace(classrooms=8)
+CONFLICT = Res("t1", "INVALID", "CONFLICT", "this id came before with another request")
+
+
 @pytest.mark.parametrize(
     "other",
     [
-        REQUEST._replace(classrooms=8),
+        OTHER,
         REQUEST._replace(labs=3),
         REQUEST._replace(term="2026-1"),
         REQUEST._replace(partial=True),
         REQUEST._replace(program="Civil"),
     ],
 )
-def test_the_same_id_with_another_body_is_a_conflict(faculty: Faculty, other: ProgramRequest) -> None:
+def test_a10_the_same_id_with_another_body_is_a_conflict(faculty: Faculty, other: ProgramRequest) -> None:
     faculty.ask()
-    assert answers(faculty.ask(other, "r2")) == [("r2", "INVALID", "CONFLICT")]
-    assert faculty.core.in_flight == 1
+    assert faculty.ask(other, "r2") == [], "which of them stands is not known yet"
+    assert answers(faculty.hear(DONE)) == [("r1", "ACCEPTED", None), ("r2", "INVALID", "CONFLICT")]
+    assert answers(faculty.ask(other, "r3")) == [("r3", "INVALID", "CONFLICT")], "and nothing is submitted"
+    assert faculty.core.in_flight == 0
+    assert +faculty.core.results == {"ACCEPTED": 1, "INVALID": 2}
+    assert only(faculty.ask(), Submit) == [Submit("t1", "a", RESERVE)], "a repetition is none"
+
+
+def test_a10_a_late_result_is_not_that_of_another_request(faculty: Faculty) -> None:
+    faculty.ask()
+    faculty.pass_ms(RETRY_MS)
+    faculty.hear(DONE)
+    assert answers(faculty.ask(OTHER, "r2")) == [("r2", "INVALID", "CONFLICT")]
+    assert faculty.hear(DONE) == []
+    assert faculty.core.ignored["unknown_transaction"] == 1
+
+
+def test_a10_while_a_request_is_in_doubt_another_one_waits_for_its_result(faculty: Faculty) -> None:
+    faculty.ask()
+    assert answers(faculty.pass_ms(ANSWER_MS)) == [("r1", "UNKNOWN", None)]
+    assert faculty.ask(OTHER, "r2") == [Submit("t1", "a", RESERVE)]
+    assert answers(faculty.hear(DONE)) == [("r2", "INVALID", "CONFLICT")]
+    assert faculty.core.results["ACCEPTED"] == 0, "no program asked for that"
+
+
+def test_a10_who_contradicts_what_stays_in_doubt_learns_no_more(faculty: Faculty) -> None:
+    faculty.ask()
+    faculty.ask(OTHER, "r2")
+    assert answers(faculty.pass_ms(ANSWER_MS)) == [("r1", "UNKNOWN", None), ("r2", "UNKNOWN", None)]
+
+
+def test_a10_what_no_server_has_taken_contradicts_nothing(faculty: Faculty) -> None:
+    faculty.ask()
+    faculty.ask(OTHER, "r2")
+    assert answers(faculty.hear(BUSY)) == [("r1", "UNAVAILABLE", "BUSY"), ("r2", "UNAVAILABLE", "BUSY")]
+    assert only(faculty.ask(OTHER), Submit) == [Submit("t1", "a", RESERVE._replace(classrooms=8))]
+
+
+def test_a10_the_servers_first_request_is_asked_after_one_they_refused(faculty: Faculty) -> None:
+    faculty.ask(OTHER, "r2")
+    faculty.ask(REQUEST, "r1")
+    assert answers(faculty.hear(CONFLICT)) == [("r2", "INVALID", "CONFLICT"), ("r1", "UNKNOWN", None)]
+    assert only(faculty.ask(), Submit) == [Submit("t1", "a", RESERVE)]
+    assert answers(faculty.hear(DONE)) == [("r1", "ACCEPTED", None)]
+
+
+def test_a10_beside_a_request_the_servers_refused_another_one_never_ends_unavailable(faculty: Faculty) -> None:
+    faculty.ask(OTHER, "r2")
+    faculty.hear(CONFLICT)
+    faculty.ask()
+    assert faculty.hear(NOT_ACTIVE) == []
+    assert answers(faculty.pass_ms(ANSWER_MS)) == [("r1", "UNKNOWN", None)]
+
+
+def test_a10_a_late_refusal_of_another_request_is_not_taken(faculty: Faculty) -> None:
+    faculty.ask(OTHER, "r2")
+    faculty.pass_ms(RETRY_MS)
+    faculty.hear(CONFLICT)
+    faculty.ask()
+    assert faculty.hear(CONFLICT) == [], "the answer to the second attempt of the other one"
+    assert faculty.core.ignored["late_refusal"] == 1
+    assert answers(faculty.hear(CONFLICT)) == [("r1", "INVALID", "CONFLICT")], "there is no third one of it"
+
+
+def test_a10_a_late_refusal_is_known_for_one_after_a_result_in_doubt_too(faculty: Faculty) -> None:
+    faculty.ask(OTHER, "r2")
+    faculty.pass_ms(RETRY_MS)
+    faculty.hear(CONFLICT)
+    faculty.ask()
+    faculty.pass_ms(ANSWER_MS)
+    faculty.ask()
+    assert faculty.hear(NOT_ACTIVE) == []
+    assert faculty.core.ignored["late_refusal"] == 1
+    assert answers(faculty.hear(CONFLICT)) == [("r1", "INVALID", "CONFLICT")]
+
+
+def test_ended_requests_are_remembered_up_to_a_bound(faculty: Faculty, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(faculty_core, "ENDED_MAX", 2)
+    for number in (1, 2, 1, 3):
+        faculty.ask(REQUEST._replace(transaction_id=f"t{number}"))
+        faculty.hear(DONE._replace(transaction_id=f"t{number}"))
+    known = [answers(faculty.ask(OTHER._replace(transaction_id=f"t{number}"))) != [] for number in (1, 2, 3)]
+    assert known == [True, False, True]
+
+
+def test_those_who_contradict_are_bounded_too(faculty: Faculty) -> None:
+    faculty.ask()
+    for route in range(WAITERS_MAX):
+        assert faculty.ask(OTHER, route) == []
+    assert answers(faculty.ask(OTHER, WAITERS_MAX)) == [(0, "UNKNOWN", None)]
 
 
 def test_the_first_of_too_many_waiters_is_answered_and_the_last_one_joins(faculty: Faculty) -> None:
