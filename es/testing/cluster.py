@@ -31,11 +31,11 @@ from es.replication.timing import Timing
 from es.replication.transitions import Role
 from es.replication.witness import Save, Witness
 from es.testing.checker import Checker, Violation
+from es.testing.clock import SimulatedClock
 from es.testing.disk import SimulatedDisk, StoredLog
 from es.testing.faults import CALM, FaultProfile
 
 CLUSTER_ID = "simulated"
-WALL_START_US = 1_700_000_000_000_000
 DISK_US = (200, 4_000)
 LINK_US = (100, 1_500)
 PEER = {"a": "b", "b": "a"}
@@ -107,10 +107,11 @@ class Cluster:
         self.random = random.Random(seed)
         self.timing = timing
         self.faults = faults
+        self._are_clocks_skewed = faults is not CALM
         self.machines = machines
         self.load = load
         self.now_us = 0
-        self.wall_jump_us = 0
+        self._clocks: dict[str, SimulatedClock] = {}
         self.checker = Checker()
         self.counts: Counter[str] = Counter()
         self.trace: list[str] | None = None
@@ -132,7 +133,7 @@ class Cluster:
         }
         in_sync = members(*(node.member for node in self.nodes.values()))
         self.register = Register(CLUSTER_ID, 1, self.nodes["a"].member, in_sync, 1)
-        self.witness: Witness | None = Witness(self.register, timing, 0)
+        self.witness: Witness | None = Witness(self.register, timing, self.clock(WITNESS).boot_us)
         for node in self.nodes.values():
             self._boot(node)
         load.start(self)
@@ -161,9 +162,15 @@ class Cluster:
                 raise Violation("liveness", f"{what} did not happen within {within_us // 1000} ms")
             self.run_for(10_000)
 
-    def clock(self) -> Instant:
-        """What a node reads from its clocks."""
-        return Instant(self.now_us, WALL_START_US + self.now_us + self.wall_jump_us)
+    def clock(self, process: str) -> Instant:
+        """What a process reads from the clocks of its machine: a node, the witness, or what a load runs."""
+        return self._clock_of(process).read(self.now_us)
+
+    def _clock_of(self, process: str) -> SimulatedClock:
+        clock = self._clocks.get(process)
+        if clock is None:
+            clock = self._clocks[process] = SimulatedClock(self.seed, process, skewed=self._are_clocks_skewed)
+        return clock
 
     def note(self, what: str) -> None:
         """One line of the trace, if one is kept."""
@@ -201,7 +208,7 @@ class Cluster:
 
     def _submit(self, node: SimulatedNode, waiter: Any, application: str, command: Any) -> None:
         assert node.replica is not None
-        refusal = node.replica.submit(waiter, application, command, self.clock())
+        refusal = node.replica.submit(waiter, application, command, self.clock(node.name))
         if refusal is not None:
             self.send(node.name, "client", self._receive, waiter, refusal, node.name, None)
 
@@ -224,7 +231,7 @@ class Cluster:
             self._postpone(node, self._flush, node, life)
             return
         node.flush_planned = False
-        self._carry_out(node, node.replica.flush(self.clock()))
+        self._carry_out(node, node.replica.flush(self.clock(node.name)))
 
     def _receive(self, _: str, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
         self.load.receive(waiter, answer, node, seq)
@@ -234,7 +241,7 @@ class Cluster:
         if node.replica is None or node.paused_until_us > self.now_us:
             self._postpone(node, self._deliver, name, message)
             return
-        self._carry_out(node, node.replica.step(message, self.clock()))
+        self._carry_out(node, node.replica.step(message, self.clock(node.name)))
 
     def _postpone(self, node: SimulatedNode, call: Callable[..., None], *arguments: Any) -> None:
         """A frozen process takes it when it wakes, a dead one never."""
@@ -244,7 +251,7 @@ class Cluster:
     def _ask_witness(self, _: str, message: Message) -> None:
         if self.witness is None:
             return
-        for effect in self.witness.step(message, self.now_us):
+        for effect in self.witness.step(message, self.clock(WITNESS).boot_us):
             if isinstance(effect, Save):
                 self.register = effect.register
                 self.counts["register changes"] += 1
@@ -265,7 +272,7 @@ class Cluster:
         node.flush_planned = False
         node.promised = -1
         node.disk.free_us = self.now_us
-        node.replica = Replica(node.log, self.machines(), self.timing, self.clock())
+        node.replica = Replica(node.log, self.machines(), self.timing, self.clock(node.name))
         self._wake(node, node.lives)
 
     def _wake(self, node: SimulatedNode, life: int) -> None:
@@ -274,11 +281,11 @@ class Cluster:
         if node.replica is None or node.paused_until_us > self.now_us:
             self._postpone(node, self._wake, node, life)
             return
-        self._carry_out(node, node.replica.tick(self.clock()))
+        self._carry_out(node, node.replica.tick(self.clock(node.name)))
         replica = node.replica
         if replica is not None:
-            due_us = replica.deadline(self.clock())
-            self.after(max(due_us - self.now_us, 100), self._wake, node, life)
+            now = self.clock(node.name)
+            self.after(max(replica.deadline(now) - now.boot_us, 100), self._wake, node, life)
 
     def _carry_out(self, node: SimulatedNode, effects: Sequence[Effect]) -> None:
         """The shell's duties (es.replication.effects), on virtual hardware."""
@@ -326,7 +333,7 @@ class Cluster:
         if node.replica is None or node.paused_until_us > self.now_us:
             self._postpone(node, self._persisted, node, life, serial)
             return
-        self._carry_out(node, node.replica.persisted(serial, self.clock()))
+        self._carry_out(node, node.replica.persisted(serial, self.clock(node.name)))
 
     # -- the shell's other duties
 
@@ -396,6 +403,7 @@ class Cluster:
 
     def _end(self, node: SimulatedNode, kept: int) -> None:
         node.disk.lose_power(kept)
+        self._clock_of(node.name).reboot(self.now_us)
         if node.disk.forgot:
             self.checker.forget_promise(node.name)
         self.checker.on_durable_promise(node.name, node.durable_promise)
@@ -477,13 +485,17 @@ class Cluster:
     def restart_witness(self) -> None:
         """Start the witness again on its register."""
         if self.witness is None:
-            self.witness = Witness(self.register, self.timing, self.now_us)
+            self._clock_of(WITNESS).reboot(self.now_us)
+            self.witness = Witness(self.register, self.timing, self.clock(WITNESS).boot_us)
             self.note("w restarted")
 
-    def jump_clock(self, by_us: int) -> None:
-        """Move every node's wall clock."""
-        self.wall_jump_us += by_us
-        self.note(f"wall clock moved by {by_us // 1000} ms")
+    def jump_clock(self, by_us: int, name: str | None = None) -> None:
+        """Move the wall clock of a node's machine, or of every machine."""
+        clocks = self._clocks.values() if name is None else [self._clock_of(name)]
+        for clock in clocks:
+            clock.jump(by_us)
+        whose = "wall clock" if name is None else f"{name}'s wall clock"
+        self.note(f"{whose} moved by {by_us // 1000} ms")
 
     def heal(self) -> None:
         """No faults from now on: links whole, every process running, every refused disk rebuilt."""

@@ -161,7 +161,7 @@ class VirtualFaculty:
         if self._frozen_until_us > self.cluster.now_us:
             self._inbox.append((call, arguments))
             return
-        now, core = self.cluster.clock(), self.core
+        now, core = self.cluster.clock(self.name), self.core
         call(core, now, *arguments)
         self._carry_out(core.tick(now))
         if self.core is not core:
@@ -206,7 +206,7 @@ class VirtualFaculty:
 
     def _check_follows(self, core: FacultyCore) -> None:
         """A6: it follows the highest epoch among the active servers whose beats it still hears."""
-        since_us = self.cluster.now_us - SILENCE_US
+        since_us = self.cluster.clock(self.name).boot_us - SILENCE_US
         alive = {name: beat.epoch for name, (beat, at_us) in self._heard.items() if beat.active and at_us > since_us}
         if alive.get(core.follows or "") != max(alive.values(), default=None):
             raise Violation("A6", f"{self.name} follows {core.follows} while {alive} are alive")

@@ -50,14 +50,14 @@ class VirtualServers:
 
     def _on_payload(self, node: SimulatedNode, route: bytes, pattern: str, payload: bytes) -> None:
         front = self._front(node)
-        front.core.on_payload(route, pattern, payload, self._cluster.clock())
+        front.core.on_payload(route, pattern, payload, self._cluster.clock(node.name))
         self._flush(node, front)
 
     def _on_answers(self, node: SimulatedNode, effect: Answers) -> None:
         for (_, faculty_id, _), answer, seq in effect.answers:
             self._on_released(faculty_id, answer, seq)
         front = self._front(node)
-        front.core.on_answers(effect, self._cluster.clock())
+        front.core.on_answers(effect, self._cluster.clock(node.name))
         self._flush(node, front)
 
     def _on_committed(self, node: SimulatedNode, committed: Committed) -> None:
@@ -81,7 +81,7 @@ class VirtualServers:
         cluster.after(BEAT_US, self._beat, name)
         node = cluster.nodes[name]
         if node.replica is not None and node.paused_until_us <= cluster.now_us:
-            for frame in self._front(node).heartbeats.due(cluster.clock()):
+            for frame in self._front(node).heartbeats.due(cluster.clock(node.name)):
                 self._on_beat(name, frame)
 
     # -- workers
@@ -96,7 +96,7 @@ class VirtualServers:
 
     def _worked(self, node: SimulatedNode, life: int, result: bytes, done: Callable[..., None]) -> None:
         if node.lives == life:
-            done(*unpack(result), self._cluster.clock())
+            done(*unpack(result), self._cluster.clock(node.name))
             self._flush(node, self._front(node))
 
 

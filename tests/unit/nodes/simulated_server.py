@@ -55,7 +55,7 @@ class SimulatedServers:
 
     @property
     def now(self) -> Instant:
-        return self.cluster.clock()
+        return self.cluster.clock("a")
 
     def replica(self, name: str) -> Replica:
         replica = self.cluster.nodes[name].replica
