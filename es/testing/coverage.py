@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from es.replication.effects import Halt, RoleChanged
 from es.replication.transitions import TRANSITIONS, Role
-from es.testing.cluster import Cluster, SimulatedNode
+from es.testing.cluster import SimulatedNode
 from es.testing.faults import DEFAULT
+from es.testing.faulty_cluster import FaultyCluster
 
 Transition = tuple[Role, str]
 """The role that is left, and because of what."""
@@ -29,12 +30,19 @@ IMPOSSIBLE: frozenset[Transition] = frozenset(
 
 POSSIBLE: tuple[Transition, ...] = tuple(one for one in TRANSITIONS if one not in IMPOSSIBLE)
 KINDS = DEFAULT.kinds
-# Nothing strikes after a disk has lied, until its node must have been found out: that is beyond the aftermath.
-PAIRS = tuple((first, second) for first, second in product(KINDS, repeat=2) if first != "lying disk")
+NEED_BOTH = ("wipe", "damage", "lying disk", "lost lease", "one stays down")
+"""What strikes only where two nodes run, or are counted in."""
+
+PAIRS = tuple(
+    (first, second)
+    for first, second in product(KINDS, repeat=2)
+    # Nothing strikes after a disk has lied, until its node must have been found out: that is beyond the aftermath.
+    if first != "lying disk" and not (first == "one stays down" and second in NEED_BOTH)
+)
 """(first, second): the second struck while the first was in effect, or soon after (es.testing.injector)."""
 
 
-class WatchedCluster(Cluster):
+class WatchedCluster(FaultyCluster):
     """A cluster that counts its nodes' transitions."""
 
     def __init__(self, *arguments: Any) -> None:

@@ -97,5 +97,184 @@ DIRECTED: dict[str, str] = {
 > release Mismatch
 > run 1500
 """,
+    "write counted beyond a cut": """
+# What was under way when the chain was cut counts as durable only up to the cut: the writes before it are still to come
+# back, and what replaces their batches is not on the disk yet (R2, R8).
+> run 1000
+> stall b 100
+> stall a 2500
+> credit u0 1 at a
+> credit u1 1 at a
+> credit u2 1 at a
+> credit u3 1 at a
+> credit u4 1 at a
+> credit u5 1 at a
+> run 10
+> stall b 280
+> crash a
+> restart a
+> run 190
+> credit p 1 at a
+> run 90
+> crash b
+> crash a
+> restart b
+> run 1500
+""",
+    "pending given up without asking": """
+# A backup that may have been counted in already is required until the witness has said otherwise: the answer to the
+# swap that counts it in may merely be late (R4).
+> run 1000
+> crash b
+> run 1000
+> hold CompareAndSwap a -> w
+> restart b
+> run 200
+> cut a b
+> run 600
+> credit x 5 at a
+> run 30
+> release CompareAndSwap
+> run 5
+> crash a
+> run 1000
+""",
+    "promise not stored": """
+# A backup that has claimed the next epoch and restarts has not forgotten it: it renews no lease of this one (R5).
+> run 1000
+> cut a w
+> hold Beacon a -> b
+> hold CompareAndSwap b -> w
+> run 700
+> crash b
+> restart b
+> release Beacon
+> run 10
+> cut a b
+> release CompareAndSwap
+> run 130
+> credit x 5 at b
+> run 20
+> total at a
+> run 20
+""",
+    "no grace after the own start": """
+# A backup that has just started cannot tell how long its primary has been silent: it waits for a whole grace (R5).
+> run 1000
+> cut a w
+> run 700
+> crash b
+> cut a b
+> restart b
+> run 60
+> credit x 5 at b
+> run 20
+> total at a
+> run 20
+""",
+    "grant after the primary spoke": """
+# A grant says that the witness heard nothing. It counts only if the backup has not heard anything since either (R5).
+> run 1000
+> cut a w
+> hold Beacon a -> b
+> hold Granted w -> b
+> run 700
+> release Beacon
+> run 20
+> cut a b
+> release Granted
+> run 60
+> credit x 5 at b
+> run 20
+> total at a
+> run 20
+""",
+    "witness grants without silence": """
+# A primary that the witness hears is not replaced because its backup does not hear it. Nothing is unsafe about it: the
+# primary's lease is over. But whoever serves would lose the lead to every link that fails (R5).
+> run 1000
+> hold CompareAndSwap a -> w
+> cut a b
+> run 900
+> release CompareAndSwap
+> run 100
+> await a 0
+""",
+    "no start barrier of the witness": """
+# Nor because the witness was down when the primary spoke last. This too costs the service, not its promises (R5).
+> run 1000
+> hold CompareAndSwap a -> w
+> cut a b
+> run 520
+> crash w
+> hold Heartbeat a -> w
+> restart w
+> run 60
+> release Heartbeat
+> run 100
+> release CompareAndSwap
+> run 100
+> await a 0
+""",
+    "lease from the arrival": """
+# A lease runs from when the beacon was sent: its acknowledgement may come as late as it likes (R7).
+> run 1000
+> cut a w
+> hold BeaconAck b -> a
+> run 100
+> cut a b
+> run 600
+> credit x 5 at b
+> run 20
+> release BeaconAck
+> run 5
+> total at a
+> run 20
+""",
+    "read without the lease of pending": """
+# A backup that is being counted in may lead as soon as the witness has done it, before its primary learns (R4, R7).
+> run 1000
+> crash b
+> run 1000
+> hold Registered w -> a
+> restart b
+> run 120
+> cut a b
+> cut a w
+> run 900
+> credit x 5 at b
+> run 20
+> total at a
+> run 20
+""",
+    "clock read once a turn": """
+# A primary that was frozen in the midst of a turn judges what it drains afterwards by the time it is by then (R7).
+> run 1000
+> stall a 40
+> credit x 1 at a
+> run 20
+> freeze a 3000 requests writer
+> run 1500
+> credit y 5 at b
+> run 20
+> total at a
+> run 2000
+""",
+    "speaks while stalled": """
+# A primary whose disk hangs falls silent, and its backup takes over. Otherwise nobody serves; nothing is unsafe (R9).
+> run 1000
+> stall a 2500
+> credit x 1 at a
+> await b 1000
+> run 2000
+""",
+    "stall never noticed": """
+# Likewise, for whom a disk can never hang (R9).
+> run 1000
+> stall a 2500
+> credit x 1 at a
+> await b 1000
+> run 2000
+""",
 }
 """By the mutant that each one finds."""

@@ -27,7 +27,8 @@ class FaultProfile:
     cut_ms_max: int = 1_500
     weights: tuple[tuple[str, int], ...] = (
         ("crash", 4),
-        ("pause", 4),
+        ("pause", 3),
+        ("pause in a turn", 2),
         ("cut", 4),
         ("one-way cut", 3),
         ("isolate", 3),
@@ -35,10 +36,13 @@ class FaultProfile:
         ("crash in takeover", 1),
         ("witness crash", 1),
         ("clock jump", 1),
-        ("wipe", 2),
+        ("wipe", 3),
         ("write error", 2),
         ("damage", 2),
         ("lying disk", 3),
+        ("lost lease", 3),
+        ("one stays down", 2),
+        ("witness pause", 2),
     )
 
     @property

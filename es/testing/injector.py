@@ -9,8 +9,9 @@ from collections.abc import Callable, Collection
 from es.replication.effects import WITNESS
 from es.replication.transitions import Role
 from es.testing.checker import Violation
-from es.testing.cluster import PEER, Cluster
+from es.testing.cluster import PEER
 from es.testing.faults import FaultProfile
+from es.testing.faulty_cluster import SOURCES, FaultyCluster
 
 PROMOTING = (Role.PROMISING, Role.CLAIMING, Role.OPENING)
 LOOK_EVERY_US = 700
@@ -31,6 +32,15 @@ FOUND_US = 1_500_000
 CALMING_US = 4_000_000
 """Every such stretch of a schedule has rarer faults than the one before."""
 
+FOREVER_US = 1 << 50
+"""Until something ends it, at the latest healing."""
+
+READ_ONLY_US = 30_000
+"""So long before a primary loses its backup nobody writes any more: a write on its way would hold back every read."""
+
+HEIR_DEAF_US = 130_000
+"""How long an heir does not learn that it leads, while the beacons of its primary reach it: two of them, and more."""
+
 AFTERMATH_US = 1_000_000
 """A fault that strikes so soon after another has ended still makes a pair with it."""
 
@@ -45,7 +55,7 @@ class FaultInjector:
     """
 
     def __init__(
-        self, cluster: Cluster, profile: FaultProfile, seed: int, without: Collection[int], struck: list[int]
+        self, cluster: FaultyCluster, profile: FaultProfile, seed: int, without: Collection[int], struck: list[int]
     ) -> None:
         self.cluster = cluster
         self.profile = profile
@@ -75,6 +85,10 @@ class FaultInjector:
             "write error": self._write_error,
             "damage": self._damage,
             "lying disk": self._lying_disk,
+            "pause in a turn": self._pause_in_a_turn,
+            "lost lease": self._lost_lease,
+            "one stays down": self._one_stays_down,
+            "witness pause": self._witness_pause,
         }
         self._plan()
 
@@ -172,6 +186,19 @@ class FaultInjector:
         self.cluster.pause(self._node(), duration_us)
         return duration_us
 
+    def _pause_in_a_turn(self) -> int | None:
+        """A process is frozen between reading its clocks and draining what then came meanwhile."""
+        duration_us = self._us(self.profile.pause_ms_max)
+        ready = self._draw.sample(SOURCES, self._draw.randint(1, len(SOURCES)))
+        self.cluster.freeze(self._node(), duration_us, ready)
+        return duration_us
+
+    def _witness_pause(self) -> int | None:
+        """It keeps its memory, and answers late."""
+        duration_us = self._us(self.profile.pause_ms_max)
+        self.cluster.pause_witness(duration_us)
+        return duration_us
+
     def _cut(self) -> int | None:
         one, two = self._draw.sample(["a", "b", WITNESS], 2)
         return self._cut_links([(one, two), (two, one)])
@@ -198,6 +225,71 @@ class FaultInjector:
     def _clock_jump(self) -> int | None:
         self.cluster.jump_clock(self._draw.choice((-1, 1)) * self._draw.randint(2_000, 3_600_000) * 1000)
         return 0
+
+    # -- leases
+
+    def _lost_lease(self) -> int | None:
+        """The primary loses the witness, then its backup, and is reached by readers only: what it may still say hangs
+        on its lease (R7). Or else its last beacons are lost until the backup claims the lead, and reach it then."""
+        cluster, active = self.cluster, self.cluster.active()
+        if len(active) != 1 or not cluster.in_sync():
+            return None
+        name, heir = active[0], PEER[active[0]]
+        alone_us = cluster.timing.grace_us + self._us(self.profile.cut_ms_max)
+        if self._draw.random() < 0.5:
+            before_us = READ_ONLY_US + self._us(cluster.timing.grace_us // 1_000)
+            self._cut_from_witness(name, before_us + alone_us)
+            cluster.after(before_us - READ_ONLY_US, self._leave_readers, name, READ_ONLY_US + alone_us)
+            cluster.after(before_us, self._cut_apart, name, alone_us)
+            return before_us + alone_us
+        patience_us = 2 * cluster.timing.grace_us
+        self._cut_from_witness(name, patience_us + alone_us)
+        cluster.cut([(name, heir)], FOREVER_US)
+        self._leave_readers(name, patience_us + alone_us)
+        self._beacon_to_claimant(name, cluster.now_us + patience_us, alone_us)
+        return patience_us + alone_us
+
+    def _beacon_to_claimant(self, name: str, until_us: int, alone_us: int) -> None:
+        """Beacons pass again once the heir claims, which does not hear what the witness answers; then nothing does."""
+        cluster, heir = self.cluster, PEER[name]
+        replica = cluster.nodes[heir].replica
+        claims = replica is not None and replica.role in (Role.PROMISING, Role.CLAIMING)
+        if not self.stopped and not claims and cluster.now_us < until_us:
+            cluster.after(LOOK_EVERY_US, self._beacon_to_claimant, name, until_us, alone_us)
+            return
+        cluster.mend([(name, heir)])
+        if claims and not self.stopped:
+            cluster.cut([(WITNESS, heir)], HEIR_DEAF_US)
+            cluster.after(HEIR_DEAF_US, self._cut_apart, name, alone_us)
+
+    def _cut_from_witness(self, name: str, duration_us: int) -> None:
+        self.cluster.cut([(name, WITNESS), (WITNESS, name)], duration_us)
+
+    def _cut_apart(self, name: str, duration_us: int) -> None:
+        if not self.stopped:
+            self.cluster.cut([(name, PEER[name]), (PEER[name], name)], duration_us)
+
+    def _leave_readers(self, name: str, duration_us: int) -> None:
+        if not self.stopped:
+            self.cluster.leave_readers(name, duration_us)
+
+    # -- for good
+
+    def _one_stays_down(self) -> int | None:
+        """A node is down until healing: the other serves alone. Only what must not lead alone is brought back."""
+        cluster = self.cluster
+        if not self._is_calm():
+            return None
+        name = self._node()
+        cluster.retire(name)
+        cluster.after(self._down_us() + cluster.timing.grace_us, self._bring_back_if_needed, name)
+        return FOREVER_US
+
+    def _bring_back_if_needed(self, name: str) -> None:
+        """A swap on its way may have left it alone in sync."""
+        cluster = self.cluster
+        if cluster.register.in_sync == (cluster.nodes[name].member,):
+            cluster.bring_back(name)
 
     # -- disks
 

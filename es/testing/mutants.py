@@ -136,6 +136,11 @@ def _nameless_life(self: DataNode, *arguments: Any) -> None:
     self.life = self.me.node
 
 
+def _promise_in_memory(self: DataNode, epoch: int, now_us: int) -> int:
+    self.promised = max(self.promised, epoch)
+    return self.persist(now_us)
+
+
 # -- what counts
 
 _leads = Replica._leads
@@ -177,6 +182,10 @@ def _take_late_mismatch(self: Following, answer: Mismatch, now_us: int) -> None:
 def _ending_at_as_logged(self: Chain, seq: int) -> Batch | None:
     batch = self._ends.get(seq) or self.log.batch_at(seq)
     return batch if batch is not None and batch.last_seq == seq else None
+
+
+def _cut_only_the_chain(self: DataNode, seq: int) -> None:
+    self.chain.truncate_after(seq)
 
 
 def _acknowledge_early(self: Following, batches: list[Batch], now_us: int, truncate_after: int | None = None) -> None:
@@ -270,6 +279,12 @@ def _change_in_sync_growing(self: Leading, now_us: int) -> None:
     self.__dict__["growing"] = False
 
 
+def _drop_late_pending(self: Leading, now_us: int) -> None:
+    if self.pending is not None and self._late(self.pending, now_us):
+        self.pending = None
+    _change_in_sync(self, now_us)
+
+
 def _learn_and_remember(self: Replica, register: Register, now: Instant) -> None:
     before = self.leading
     _learn(self, register, now)
@@ -337,6 +352,10 @@ MUTANTS: dict[str, Mutant] = {
             (Leading, "_change_in_sync", _change_in_sync_growing),
         ),
     ),
+    "pending given up without asking": Mutant(
+        "R4", "a primary stops waiting for a backup that it may have counted in already",
+        ((Leading, "_change_in_sync", _drop_late_pending),),
+    ),
     "compare-and-swap without compare": Mutant(
         "R5", "the witness takes every swap", ((Witness, "_compare_and_swap", _swap_without_compare),)
     ),
@@ -351,6 +370,9 @@ MUTANTS: dict[str, Mutant] = {
     "late promise": Mutant(
         "R5", "a backup claims the next epoch while it still acknowledges this one",
         ((Replica, "_on_granted", _claim_before_promise),),
+    ),
+    "promise not stored": Mutant(
+        "R5", "a backup that restarts has forgotten what it promised", ((DataNode, "promise", _promise_in_memory),)
     ),
     "resumed epoch": Mutant(
         "R6", "a restarted primary goes on in its old epoch", ((Replica, "_seek", _seek_resuming),)
@@ -380,6 +402,10 @@ MUTANTS: dict[str, Mutant] = {
     "cut batch read from the log": Mutant(
         "R8", "what a chain has cut off still counts until the cut is durable",
         ((Chain, "_batch_ending_at", _ending_at_as_logged),),
+    ),
+    "write counted beyond a cut": Mutant(
+        "R8", "what was under way before a cut counts as durable beyond it",
+        ((DataNode, "truncate_after", _cut_only_the_chain),),
     ),
     "partial batch applied": Mutant(
         "R2", "the last event of a batch is not folded", ((Fold, "apply", _apply_part),)

@@ -1,0 +1,229 @@
+"""A virtual cluster that fails in ways that take more than one duty of a process: a freeze within a turn of its loop, a
+witness that stands still, a node that stays down, and a server that only those who read still reach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NamedTuple
+
+from es.codec import Plain
+from es.machine import Answered, Decision, Event, Machine, UnknownEvent
+from es.replication.effects import Answer, Answers
+from es.replication.instant import Instant
+from es.replication.messages import Beacon, Frame, Granted, Message, Registered
+from es.replication.timing import Timing
+from es.testing.cluster import Cluster, Load, SimulatedNode
+from es.testing.faults import FaultProfile
+
+REQUESTS: Final = "requests"
+WRITER: Final = "writer"
+BATCHES: Final = "batches"
+BEACONS: Final = "beacons"
+REPAIR: Final = "repair"
+FROM_WITNESS: Final = "witness"
+SOURCES: Final = (REQUESTS, WRITER, BATCHES, BEACONS, REPAIR, FROM_WITNESS)
+"""What a server's loop drains, one after another."""
+
+_SOURCE_OF: dict[type[Message], str] = {
+    Frame: BATCHES, Beacon: BEACONS, Registered: FROM_WITNESS, Granted: FROM_WITNESS
+}  # fmt: skip
+
+READ_BEFORE_DRAINING: frozenset[str] = frozenset({REQUESTS})
+"""Sources that a freeze leaves with an old reading of the clock. A server's shell reads anew for every source: that
+of requests drains after the reading, so that a freeze in between gives what came meanwhile a time from before it.
+Links read once more after they have drained; and every request that a finished write could release was drained before
+the writer's reading."""
+
+SLOT_US: Final = 25
+TURN_US: Final = SLOT_US * len(SOURCES)
+"""How long the rest of a turn takes, in which one source after another is drained."""
+
+WITNESS_TURN_US: Final = 200
+READ_EVERY_US: Final = 20_000
+READER: Final = "reader"
+"""The waiter of a read that is asked by nobody but the cluster itself."""
+
+
+class Look:
+    """A Machine (es.machine) with nothing to remember: every command is a read, whatever else a cluster is about."""
+
+    name = "look"
+
+    def fresh(self) -> Look:
+        return Look()
+
+    def decide(self, command: None, now_us: int) -> Decision:
+        return Answered(None)
+
+    def evolve(self, event: Event, seq: int, ts_us: int) -> None:
+        raise UnknownEvent(event.type)
+
+    def next_deadline(self) -> int | None:
+        return None
+
+    def due(self, now_us: int, events_max: int) -> Sequence[Event]:
+        return ()
+
+    def extend(self, by_us: int) -> None:
+        """Nothing is due, ever."""
+
+    def to_plain(self) -> Plain:
+        return None
+
+
+class FrozenTurn(NamedTuple):
+    """A turn of a process's loop that began with this reading of its clocks and goes on from `thaws_us`: `ready` are
+    the sources that it drains, in this order; the others wait for the next turn."""
+
+    reading: Instant
+    thaws_us: int
+    ready: Sequence[str]
+
+
+class FaultyCluster(Cluster):
+    """See the module. Its nodes bear Look beside the machines of the application."""
+
+    def __init__(
+        self, seed: int, machines: Callable[[], Sequence[Machine]], load: Load, timing: Timing, faults: FaultProfile
+    ) -> None:
+        self._turns: dict[str, FrozenTurn] = {}
+        self._old_readings: dict[str, Instant] = {}
+        self._witness_thaws_us = 0
+        self._retired: set[str] = set()
+        self._read_only_until_us: dict[str, int] = {}
+        super().__init__(seed, lambda: (*machines(), Look()), load, timing, faults)
+        self._answer_clients = self.on_answers
+        self.on_answers = self._answer_all_but_readers
+
+    # -- a freeze within a turn
+
+    def freeze(self, name: str, duration_us: int, ready: Sequence[str]) -> None:
+        """SIGSTOP within a turn, after the clock was read and before these SOURCES were drained; SIGCONT later."""
+        self._turns[name] = FrozenTurn(self.clock(name), self.now_us + duration_us, ready)
+        self.pause(name, duration_us)
+        self.note(f"{name} has yet to drain {', '.join(ready) or 'nothing'}")
+
+    def clock(self, process: str) -> Instant:
+        old = self._old_readings.get(process)
+        return old if old is not None else super().clock(process)
+
+    def run_at(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
+        if self.now_us < self._read_only_until_us.get(name, 0) and arguments[:1] != (READER,):
+            self.counts["cut off"] += 1
+            return
+        self._drain(REQUESTS, name, super().run_at, name, call, *arguments)
+
+    def _deliver(self, name: str, message: Message) -> None:
+        self._drain(_SOURCE_OF.get(type(message), REPAIR), name, super()._deliver, name, message)
+
+    def _persisted(self, node: SimulatedNode, life: int, serial: int) -> None:
+        self._drain(WRITER, node.name, super()._persisted, node, life, serial)
+
+    def _drain(self, source: str, name: str, call: Callable[..., None], *arguments: Any) -> None:
+        """`call` with the reading that its source has: an old one, if this is the rest of a frozen turn."""
+        turn = self._turn_of(name)
+        is_rest = turn is not None and turn.thaws_us <= self.now_us < turn.thaws_us + TURN_US
+        if turn is not None and is_rest and source in READ_BEFORE_DRAINING:
+            self._old_readings[name] = turn.reading
+            call(*arguments)
+            del self._old_readings[name]
+        else:
+            call(*arguments)
+
+    def _turn_of(self, name: str) -> FrozenTurn | None:
+        """The turn in which a process was frozen, unless it has crashed, healed or paused again since."""
+        turn = self._turns.get(name)
+        return turn if turn is not None and self.nodes[name].paused_until_us == turn.thaws_us else None
+
+    def _postpone(self, node: SimulatedNode, call: Callable[..., None], *arguments: Any) -> None:
+        turn = self._turn_of(node.name)
+        if node.replica is None or turn is None:
+            super()._postpone(node, call, *arguments)
+        else:
+            self.after(turn.thaws_us - self.now_us + self._moment(turn, call, arguments), call, *arguments)
+
+    def _moment(self, turn: FrozenTurn, call: Callable[..., None], arguments: tuple[Any, ...]) -> int:
+        """When after the thaw: what is ready source by source, then the end of the turn, then everything else."""
+        if call in (self._wake, self._flush):
+            return TURN_US
+        source = (
+            WRITER if call == self._persisted
+            else REQUESTS if call == self.run_at
+            else _SOURCE_OF.get(type(arguments[1]), REPAIR)
+        )  # fmt: skip
+        place = turn.ready.index(source) if source in turn.ready else len(SOURCES)
+        return place * SLOT_US + self.between(1, SLOT_US - 1)
+
+    # -- the witness stands still
+
+    def pause_witness(self, duration_us: int) -> None:
+        """SIGSTOP for the witness, and SIGCONT later: what is sent to it waits."""
+        self._witness_thaws_us = self.now_us + duration_us
+        self.note(f"w paused for {duration_us // 1000} ms")
+
+    def _ask_witness(self, _: str, message: Message) -> None:
+        if self.now_us < self._witness_thaws_us:
+            self.after(
+                self._witness_thaws_us - self.now_us + self.between(0, WITNESS_TURN_US), self._ask_witness, _, message
+            )
+        else:
+            super()._ask_witness(_, message)
+
+    def restart_witness(self) -> None:
+        self._witness_thaws_us = 0
+        super().restart_witness()
+
+    # -- a node stays down
+
+    def retire(self, name: str) -> None:
+        """Crash a node that nothing starts again but `bring_back` and healing."""
+        self.crash(name)
+        self._retired.add(name)
+
+    def bring_back(self, name: str) -> None:
+        """Start a retired node."""
+        if name in self._retired:
+            self._retired.remove(name)
+            self.restart(name)
+
+    def restart(self, name: str) -> None:
+        if name not in self._retired:
+            super().restart(name)
+
+    def heal(self) -> None:
+        self._retired.clear()
+        self._read_only_until_us.clear()
+        super().heal()
+
+    @property
+    def hung_us(self) -> int:
+        """For how long a disk hangs from now on: healing does not shorten what it has begun."""
+        return max(0, *(node.disk.free_us - self.now_us for node in self.nodes.values()))
+
+    # -- links
+
+    def mend(self, links: Sequence[tuple[str, str]]) -> None:
+        """End one cut of each link before its time."""
+        self._mend(links)
+
+    # -- a server that only readers reach
+
+    def leave_readers(self, name: str, duration_us: int) -> None:
+        """Cut a server's clients off from it for so long, but for one that reads again and again."""
+        self._read_only_until_us[name] = self.now_us + duration_us
+        self.note(f"only readers reach {name} for {duration_us // 1000} ms")
+        self._read(name)
+
+    def _read(self, name: str) -> None:
+        if self.now_us < self._read_only_until_us.get(name, 0):
+            self.after(READ_EVERY_US, self._read, name)
+            self.run_at(name, self._submit, READER, Look.name, None)
+
+    def _receive(self, _: str, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
+        if waiter != READER:
+            super()._receive(_, waiter, answer, node, seq)
+
+    def _answer_all_but_readers(self, node: SimulatedNode, effect: Answers) -> None:
+        answers: list[Answer] = [one for one in effect.answers if one.waiter != READER]
+        if answers:
+            self._answer_clients(node, Answers(effect.batch, effect.copies, answers))
