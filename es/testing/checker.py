@@ -85,6 +85,12 @@ class Checker:
             raise Violation("I5", f"seq {seq} was acknowledged with two hashes")
         self.acknowledged_seq = max(self.acknowledged_seq, seq)
 
+    def on_copies(self, node: str, copies: int, needed: int, holders: int) -> None:
+        """I5: an answer names as many copies as nodes are known to hold durably what it speaks for: no fewer than
+        were `needed` for it, no more than disks that do hold it."""
+        if not needed <= copies <= holders:
+            raise Violation("I5", f"{node} speaks of {copies} copies: {needed} are needed, {holders} disks hold them")
+
     def on_read(self, node: str, commit_seq: int) -> None:
         """I6: no answer from a state older than what some client has already seen."""
         if commit_seq < self.acknowledged_seq:

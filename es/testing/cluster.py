@@ -374,8 +374,15 @@ class Cluster:
     def _answer(self, node: SimulatedNode, effect: Answers) -> None:
         replica = node.replica
         assert replica is not None
+        register = replica.node.register
+        assert register is not None
         if effect.batch is None:
             self.checker.on_read(node.name, replica.node.commit_seq)
+        spoken_for = effect.batch or replica.node.chain.batch_at(replica.node.commit_seq)
+        if spoken_for is not None:
+            needed = len(register.in_sync) if effect.batch is not None else 1
+            holders = sum(one.disk.held(spoken_for) for one in self.nodes.values())
+            self.checker.on_copies(node.name, effect.copies, needed, holders)
         for _, _, seq in effect.answers:
             hash_: bytes | None = None
             if effect.batch is not None:

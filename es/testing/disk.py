@@ -6,7 +6,7 @@ import random
 from collections import deque
 from collections.abc import Iterable
 
-from es.codec import decode_batch, is_canonical
+from es.codec import Batch, decode_batch, is_canonical
 from es.errors import RemoteProtocolError
 from es.log.base import EMPTY, Identity, Write
 from es.log.chain import broken_link, head_of
@@ -23,6 +23,11 @@ class StoredLog(MemoryLog):
         other._batches = list(self._batches)
         other._bytes_used = self._bytes_used
         return other
+
+    def holds(self, batch: Batch) -> bool:
+        """Whether this very batch is durable here."""
+        stored = self.batch_at(batch.last_seq)
+        return stored is not None and stored.hash == batch.hash
 
     def flip_bit(self, draw: random.Random) -> bool:
         """One bit of one stored batch turns over; False if there is none."""
@@ -59,12 +64,21 @@ class SimulatedDisk:
         self.cluster_id = cluster_id
         self.node = node
         self.incarnations = 0
-        self.replace()
+        self.replaced: StoredLog | None = None
+        """The log of the incarnation before, if there was one."""
+        self.log = self._empty_log()
+        self._begin()
 
     def replace(self) -> None:
         """An empty disk in its place: another incarnation."""
+        self.replaced, self.log = self.log, self._empty_log()
+        self._begin()
+
+    def _empty_log(self) -> StoredLog:
         self.incarnations += 1
-        self.log = StoredLog(Identity(self.cluster_id, self.node, f"{self.node}{self.incarnations}"))
+        return StoredLog(Identity(self.cluster_id, self.node, f"{self.node}{self.incarnations}"))
+
+    def _begin(self) -> None:
         self.under_way: deque[tuple[int, Write]] = deque()
         self.free_us = 0
         self.fails_next = False
@@ -76,6 +90,11 @@ class SimulatedDisk:
         self._lies_until_us = 0
         self._flushed: StoredLog | None = None
         self._cached: list[Write] = []
+
+    def held(self, batch: Batch) -> bool:
+        """Whether a batch is on it, or was before it was replaced or forgot: it is counted until that is found out."""
+        logs = (self.log, self.replaced)
+        return self.forgot or any(log is not None and log.holds(batch) for log in logs)
 
     # -- writes
 
