@@ -237,8 +237,9 @@ DIRECTED: dict[str, str] = {
 > crash b
 > run 1000
 > hold Registered w -> a
+> hold Outdated b -> a
 > restart b
-> run 120
+> run 250
 > cut a b
 > cut a w
 > run 900

@@ -36,7 +36,7 @@ FOREVER_US = 1 << 50
 """Until something ends it, at the latest healing."""
 
 READ_ONLY_US = 30_000
-"""So long before a primary loses its backup nobody writes any more: a write on its way would hold back every read."""
+"""At least so long before a primary loses its backup nobody writes: a write on its way would hold back every read."""
 
 HEIR_DEAF_US = 130_000
 """How long an heir does not learn that it leads, while the beacons of its primary reach it: two of them, and more."""
@@ -223,7 +223,9 @@ class FaultInjector:
         return down_us
 
     def _clock_jump(self) -> int | None:
-        self.cluster.jump_clock(self._draw.choice((-1, 1)) * self._draw.randint(2_000, 3_600_000) * 1000)
+        """Of one machine, or of all."""
+        by_us = self._draw.choice((-1, 1)) * self._draw.randint(2_000, 3_600_000) * 1000
+        self.cluster.jump_clock(by_us, self._draw.choice((None, "a", "b", WITNESS)))
         return 0
 
     # -- leases
@@ -237,9 +239,10 @@ class FaultInjector:
         name, heir = active[0], PEER[active[0]]
         alone_us = cluster.timing.grace_us + self._us(self.profile.cut_ms_max)
         if self._draw.random() < 0.5:
-            before_us = READ_ONLY_US + self._us(cluster.timing.grace_us // 1_000)
+            before_us = READ_ONLY_US + self._us(2 * cluster.timing.grace_us // 1_000)
+            readers_us = self._draw.randint(READ_ONLY_US, before_us)
             self._cut_from_witness(name, before_us + alone_us)
-            cluster.after(before_us - READ_ONLY_US, self._leave_readers, name, READ_ONLY_US + alone_us)
+            cluster.after(before_us - readers_us, self._leave_readers, name, readers_us + alone_us)
             cluster.after(before_us, self._cut_apart, name, alone_us)
             return before_us + alone_us
         patience_us = 2 * cluster.timing.grace_us

@@ -8,6 +8,7 @@ from typing import Any
 
 from es.replication.data_node import DataNode
 from es.replication.effects import Emit
+from es.replication.following import Following
 from es.replication.instant import Instant
 from es.replication.leading import Leading
 from es.replication.messages import Beacon, BeaconAck, Granted, Member, Prevote, Register
@@ -21,6 +22,7 @@ LONG_AGO_US = -(1 << 60)
 
 _replica_init = Replica.__init__
 _on_granted = Replica._on_granted
+_on_beacon = Following.on_beacon
 _prevote = Witness._prevote
 _on_beacon_ack = Leading.on_beacon_ack
 
@@ -35,6 +37,13 @@ def _take_late_grant(self: Replica, granted: Granted, now: Instant) -> None:
     if self.following is not None and granted.epoch == self.node.epoch and self.role is Role.FOLLOWING:
         self.following.heard_us = min(self.following.heard_us, now.boot_us - self.node.timing.grace_us)
     _on_granted(self, granted, now)
+
+
+def _hear_by_their_clock(self: Following, beacon: Beacon, now_us: int) -> None:
+    before_us = self._beacon_sent_us
+    _on_beacon(self, beacon, now_us)
+    if self._beacon_sent_us > before_us:
+        self.heard_us = beacon.sent_us
 
 
 def _prevote_at_once(self: Witness, prevote: Prevote, register: Register, now_us: int) -> list[WitnessEffect]:
@@ -93,6 +102,10 @@ SILENCE_MUTANTS: dict[str, Mutant] = {
     "grant after the primary spoke": Mutant(
         "R5", "a grant counts though the primary was heard since it was asked for",
         ((Replica, "_on_granted", _take_late_grant),),
+    ),
+    "silence by the primary's clock": Mutant(
+        "R5", "a backup counts silence from the time that a beacon bears",
+        ((Following, "on_beacon", _hear_by_their_clock),),
     ),
     "witness grants without silence": Mutant(
         "R5", "the witness grants a prevote though it hears the primary", ((Witness, "_prevote", _prevote_deaf),)

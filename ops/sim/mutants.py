@@ -11,6 +11,7 @@ from es.replication.instant import Instant
 from es.replication.leading import Leading
 from es.replication.log_clock import LogClock
 from es.testing import mutants as kernel
+from es.testing.chain_mutants import CHAIN_MUTANTS
 from es.testing.mutants import Mutant
 from es.testing.silence_mutants import SILENCE_MUTANTS
 from ops.sim.faculty_mutants import FACULTY_MUTANTS
@@ -76,5 +77,5 @@ ROOMS_MUTANTS: dict[str, Mutant] = {
     ),
 }  # fmt: skip
 
-MUTANTS: dict[str, Mutant] = kernel.MUTANTS | SILENCE_MUTANTS | ROOMS_MUTANTS | FACULTY_MUTANTS
+MUTANTS: dict[str, Mutant] = kernel.MUTANTS | CHAIN_MUTANTS | SILENCE_MUTANTS | ROOMS_MUTANTS | FACULTY_MUTANTS
 """Every mutant by name."""

@@ -47,6 +47,8 @@ FOUND_AT: dict[str, Schedule | str] = {
     "speaks while stalled": "speaks while stalled",
     "stall never noticed": "stall never noticed",
     "outage never extended": Schedule(ROOMS, 37),
+    "copies assumed": Schedule(LEDGER, 0),
+    "silence by the primary's clock": Schedule(LEDGER, 87),
     "expiry not logged": Schedule(ROOMS, 0),
     "no duplicate table": Schedule(ROOMS, 0),
     "conflict taken for a repetition": Schedule(ROOMS, 0),
