@@ -96,6 +96,11 @@ class Checker:
         if commit_seq < self.acknowledged_seq:
             raise Violation("I6", f"{node} read at {commit_seq} after {self.acknowledged_seq} was acknowledged")
 
+    def on_process_end(self, node: str, replica: Replica) -> None:
+        """What nodes say to each other is never malformed."""
+        if replica.node.ignored["malformed"]:
+            raise Violation("wire", f"{node} has ignored a message of its peer as malformed")
+
     def on_end(self, logs: dict[str, EventLog], replicas: dict[str, Replica]) -> None:
         """I4, I5, I7, I8 on the healed cluster."""
         histories = {name: [batch.data for batch in log.batches()] for name, log in logs.items()}
@@ -114,6 +119,7 @@ class Checker:
             if batch_at is None or batch_at.hash != hash_:
                 raise Violation("I5", f"acknowledged seq {seq} is not in the log")
         for name, replica in replicas.items():
+            self.on_process_end(name, replica)
             self._refold(name, replica, log)
 
     def _refold(self, name: str, replica: Replica, log: EventLog) -> None:

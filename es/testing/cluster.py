@@ -7,7 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from es.log.base import EventLog
 from es.machine import Machine
@@ -25,11 +25,11 @@ from es.replication.effects import (
     Tell,
 )
 from es.replication.instant import Instant
-from es.replication.messages import Member, Message, Register, members
+from es.replication.messages import Member, Message, Register, members, pack, unpack
 from es.replication.replica import Replica
 from es.replication.timing import Timing
 from es.replication.transitions import Role
-from es.replication.witness import Save, Witness
+from es.replication.witness import Save, Witness, WitnessEffect
 from es.testing.checker import Checker, Violation
 from es.testing.clock import SimulatedClock
 from es.testing.disk import SimulatedDisk, StoredLog
@@ -38,6 +38,7 @@ from es.testing.faults import CALM, FaultProfile
 CLUSTER_ID = "simulated"
 DISK_US = (200, 4_000)
 LINK_US = (100, 1_500)
+PACKED_EVERY = 8
 PEER = {"a": "b", "b": "a"}
 
 
@@ -64,6 +65,13 @@ class Load(Protocol):
     def check(self, cluster: Cluster) -> None:
         """I9 and whatever else the application promises, on the healed cluster."""
         ...
+
+
+class Saving(NamedTuple):
+    """A register on its way to the witness's disk, and until when."""
+
+    register: Register
+    until_us: int
 
 
 class SimulatedNode:
@@ -133,6 +141,9 @@ class Cluster:
         }
         in_sync = members(*(node.member for node in self.nodes.values()))
         self.register = Register(CLUSTER_ID, 1, self.nodes["a"].member, in_sync, 1)
+        self._saving: Saving | None = None
+        self._dies_saving_us: int | None = None
+        self._witness_draw = random.Random(f"witness {seed}")
         self.witness: Witness | None = Witness(self.register, timing, self.clock(WITNESS).boot_us)
         for node in self.nodes.values():
             self._boot(node)
@@ -179,7 +190,7 @@ class Cluster:
 
     def between(self, low: int, high: int) -> int:
         """A whole number from `low` to `high`, both included, drawn from the seed."""
-        return low + int(self.random.random() * (high - low + 1))
+        return _between(self.random, low, high)
 
     # -- network
 
@@ -241,7 +252,16 @@ class Cluster:
         if node.replica is None or node.paused_until_us > self.now_us:
             self._postpone(node, self._deliver, name, message)
             return
-        self._carry_out(node, node.replica.step(message, self.clock(node.name)))
+        self._carry_out(node, node.replica.step(self._over_the_wire(message), self.clock(node.name)))
+
+    def _over_the_wire(self, message: Message) -> Message:
+        """What a message is on the other side: the same, in every `PACKED_EVERY`-th schedule by its very bytes."""
+        if self.seed % PACKED_EVERY:
+            return message
+        arrived = unpack(pack(message))
+        if arrived != message:
+            raise Violation("wire", f"{message} arrives as {arrived}")
+        return arrived
 
     def _postpone(self, node: SimulatedNode, call: Callable[..., None], *arguments: Any) -> None:
         """A frozen process takes it when it wakes, a dead one never."""
@@ -249,17 +269,37 @@ class Cluster:
             self.after(node.paused_until_us - self.now_us + self.between(0, 200), call, *arguments)
 
     def _ask_witness(self, _: str, message: Message) -> None:
+        """It takes one message after another: while it saves, the next one waits."""
         if self.witness is None:
             return
-        for effect in self.witness.step(message, self.clock(WITNESS).boot_us):
+        if self._saving is not None:
+            self.after(self._saving.until_us - self.now_us, self._ask_witness, _, message)
+        else:
+            self._witness_says(self.witness.step(self._over_the_wire(message), self.clock(WITNESS).boot_us))
+
+    def _witness_says(self, effects: Sequence[WitnessEffect]) -> None:
+        for done, effect in enumerate(effects, start=1):
             if isinstance(effect, Save):
-                self.register = effect.register
-                self.counts["register changes"] += 1
-                primary, in_sync = effect.register.primary, effect.register.in_sync
-                counted = ", ".join(member.node for member in in_sync)
-                self.note(f"w register {effect.register.epoch}: primary {primary.node}, in sync {counted}")
-            else:
-                self.send(WITNESS, effect.node, self._deliver, effect.message)
+                delay_us = self._disk_us(self._witness_draw)
+                self._saving = saving = Saving(effect.register, self.now_us + delay_us)
+                self.after(delay_us, self._saved, saving, effects[done:])
+                if self._dies_saving_us is not None:
+                    self.after(self._witness_draw.randint(0, delay_us), self._crash_saving, saving)
+                return
+            self.send(WITNESS, effect.node, self._deliver, effect.message)
+
+    def _saved(self, saving: Saving, effects: Sequence[WitnessEffect]) -> None:
+        """The register is durable; now what follows may be said."""
+        if self._saving is saving:
+            self._saving = None
+            self._store(saving.register)
+            self._witness_says(effects)
+
+    def _store(self, register: Register) -> None:
+        self.register = register
+        self.counts["register changes"] += 1
+        counted = ", ".join(member.node for member in register.in_sync)
+        self.note(f"w register {register.epoch}: primary {register.primary.node}, in sync {counted}")
 
     # -- processes and disks
 
@@ -300,12 +340,16 @@ class Cluster:
     def _persist(self, node: SimulatedNode, persist: Persist) -> None:
         disk = node.disk
         disk.under_way.append((persist.serial, persist.write))
-        delay_us = self.between(*DISK_US)
-        if self.random.random() < self.faults.fsync_stall:
-            self.counts["fsync stall"] += 1
-            delay_us += self.between(1, self.faults.fsync_stall_ms_max) * 1000
-        disk.free_us = max(disk.free_us, self.now_us) + delay_us
+        disk.free_us = max(disk.free_us, self.now_us) + self._disk_us(self.random)
         self.after(disk.free_us - self.now_us, self._written, node, node.lives)
+
+    def _disk_us(self, draw: random.Random) -> int:
+        """How long a write takes."""
+        delay_us = _between(draw, *DISK_US)
+        if draw.random() < self.faults.fsync_stall:
+            self.counts["fsync stall"] += 1
+            delay_us += _between(draw, 1, self.faults.fsync_stall_ms_max) * 1000
+        return delay_us
 
     def _written(self, node: SimulatedNode, life: int) -> None:
         """One fsync has returned; the process learns of it once it runs."""
@@ -409,6 +453,8 @@ class Cluster:
         self.note(f"{name} crashed")
 
     def _end(self, node: SimulatedNode, kept: int) -> None:
+        if node.replica is not None:
+            self.checker.on_process_end(node.name, node.replica)
         node.disk.lose_power(kept)
         self._clock_of(node.name).reboot(self.now_us)
         if node.disk.forgot:
@@ -484,10 +530,21 @@ class Cluster:
                 del self.cuts[link]
 
     def crash_witness(self, down_us: int) -> None:
-        """Stop the witness; its register is on disk."""
-        self.witness = None
+        """Stop the witness. Its register is on its disk: the new one perhaps, if it was saving one."""
+        if self._saving is not None and self._witness_draw.randint(0, 1):
+            self._store(self._saving.register)
+        self.witness, self._saving = None, None
         self.note("w crashed")
         self.after(down_us, self.restart_witness)
+
+    def crash_witness_saving(self, down_us: int) -> None:
+        """Stop the witness while it next saves: whether the register reaches its disk or not, nobody is told."""
+        self._dies_saving_us = down_us
+
+    def _crash_saving(self, saving: Saving) -> None:
+        if self._saving is saving and self._dies_saving_us is not None:
+            down_us, self._dies_saving_us = self._dies_saving_us, None
+            self.crash_witness(down_us)
 
     def restart_witness(self) -> None:
         """Start the witness again on its register."""
@@ -508,6 +565,7 @@ class Cluster:
         """No faults from now on: links whole, every process running, every refused disk rebuilt."""
         self.faults = CALM
         self.cuts.clear()
+        self._dies_saving_us = None
         self.restart_witness()
         for name, node in self.nodes.items():
             node.paused_until_us = 0
@@ -536,3 +594,7 @@ class Cluster:
     def logs(self) -> dict[str, EventLog]:
         """Every node's disk."""
         return {name: node.log for name, node in self.nodes.items()}
+
+
+def _between(draw: random.Random, low: int, high: int) -> int:
+    return low + int(draw.random() * (high - low + 1))

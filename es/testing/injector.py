@@ -219,7 +219,8 @@ class FaultInjector:
 
     def _witness_crash(self) -> int | None:
         down_us = self._down_us()
-        self.cluster.crash_witness(down_us)
+        crash = self._draw.choice((self.cluster.crash_witness, self.cluster.crash_witness_saving))
+        crash(down_us)
         return down_us
 
     def _clock_jump(self) -> int | None:
