@@ -198,7 +198,10 @@ class FaultyCluster(Cluster):
     @property
     def hung_us(self) -> int:
         """For how long a disk hangs from now on: healing does not shorten what it has begun."""
-        return max(0, *(node.disk.free_us - self.now_us for node in self.nodes.values()))
+        free_us = [node.disk.free_us for node in self.nodes.values()]
+        if self._saving is not None:
+            free_us.append(self._saving.until_us)
+        return max(0, max(free_us) - self.now_us)
 
     # -- links
 

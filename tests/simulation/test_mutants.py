@@ -96,7 +96,7 @@ def test_a_search_stops_where_it_has_found_a_mutant(monkeypatch: pytest.MonkeyPa
 
 def test_a_search_tells_directed_schedules_from_seeds() -> None:
     with open_pool(1) as pool:
-        (found,) = search(pool, ["no epoch fence"], [LEDGER, ROOMS], range(1), lambda _: None)
+        (found,) = search(pool, ["pending given up without asking"], [LEDGER, ROOMS], range(1), lambda _: None)
     assert found.seeded is None
-    assert {"late promise", "no epoch fence"} == set(found.row()["directed"])
+    assert {"pending given up without asking", "read without the lease of pending"} == set(found.row()["directed"])
     assert not found.survives

@@ -95,12 +95,12 @@ def test_mutants_are_listed_with_what_finds_them() -> None:
 
 
 def test_a_mutant_that_survives_is_a_failure() -> None:
-    arguments = ("--mutants", "--mutant", "joining early", "--seeds", "0")
+    arguments = ("--mutants", "--mutant", "mobile lab counted twice", "--seeds", "0")
     result = sim(*arguments)
     assert result.exit_code == 1
-    assert "SURVIVES joining early" in result.stdout
+    assert "SURVIVES mobile lab counted twice" in result.stdout
     (failure,) = outcome(sim(*arguments, "-o", "json"))["failures"]
-    assert failure["replay"] == 'aulario sim --mutants --mutant "joining early" --seeds 0'
+    assert failure["replay"] == 'aulario sim --mutants --mutant "mobile lab counted twice" --seeds 0'
 
 
 def test_all_mutants_are_searched_unless_one_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
