@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from es.testing.checker import Checker, Violation
 from es.testing.scenario import LEDGER, play
 from tests.scenarios.promises import PROMISES
 from tests.scenarios.rooms_vocabulary import RoomsVocabulary
@@ -56,8 +57,22 @@ def test_every_fault_has_a_scenario_and_every_scenario_a_fault() -> None:
 
 
 def test_a_line_that_is_no_command_is_named() -> None:
-    for line in ("explode a", "credit x at a", "run 5\n> application rooms"):
+    for line in ("explode a", "freeze a 5 ears", "credit x at a", "run 5\n> application rooms"):
         with pytest.raises(ValueError, match=f"no command: '{line.rpartition('> ')[2]}'"):
             play(f"> {line}\n", VOCABULARIES)
     with pytest.raises(ValueError, match="no application 'chess'"):
         play("> application chess\n", VOCABULARIES)
+
+
+def test_every_script_ends_on_a_healed_cluster_of_which_it_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    ends: list[set[str]] = []
+    monkeypatch.setattr(Checker, "on_end", lambda _, logs, replicas: ends.append(set(replicas)))
+    played = play("> run 1000\n> hold Beacon a -> b\n> cut b w\n> crash w\n> crash a\n")
+    assert played.endswith("> crash a\na crashed\n")
+    assert ends == [{"a", "b"}]
+
+
+def test_what_is_awaited_comes_or_liveness_is_violated() -> None:
+    assert play("> run 1000\n> crash a\n> await b 1000\n").endswith("the epoch's first batch has committed\n")
+    with pytest.raises(Violation, match="liveness: b serves did not happen within 500 ms"):
+        play("> run 1000\n> await b 500\n")
