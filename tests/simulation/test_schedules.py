@@ -11,7 +11,7 @@ from ops.sim.pool import open_pool
 from ops.sim.suite import LEDGER, LOADS, SEEDS_PER_TASK, Schedule, run_parallel, run_schedule, run_schedules
 from tests.simulation.known_schedules import REGRESSIONS, Regression
 
-SEEDS_PER_LOAD = 240
+SEEDS_PER_LOAD = 200
 CHUNK = 40
 
 
