@@ -175,7 +175,8 @@ class Cluster:
 
     def clock(self, process: str) -> Instant:
         """What a process reads from the clocks of its machine: a node, the witness, or what a load runs."""
-        return self._clock_of(process).read(self.now_us)
+        clock = self._clocks.get(process) or self._clock_of(process)
+        return clock.read(self.now_us)
 
     def _clock_of(self, process: str) -> SimulatedClock:
         clock = self._clocks.get(process)
