@@ -15,5 +15,8 @@ def commit_point(me: Member, durable_seq: int, required: Collection[Member], ack
 
 def copies(me: Member, seq: int, required: Collection[Member], acked: Mapping[Member, int]) -> int:
     """How many nodes hold `seq` durably, this one included. Only `required` members count: the disk of any other may
-    have been replaced since it acknowledged, and the node that it was part of be here again as another member."""
-    return 1 + sum(1 for member in required if member != me and acked.get(member, 0) >= seq)
+    have been replaced since it acknowledged. A node that is required as two members has had its disk replaced, and
+    counts once both have acknowledged."""
+    others = {member: acked.get(member, 0) >= seq for member in required if member != me}
+    lacking = {member.node for member, holds in others.items() if not holds}
+    return 1 + len({member.node for member in others} - lacking)

@@ -47,3 +47,8 @@ def test_the_commit_point(durable_seq: int, required: set[Member], acked: Mappin
 )
 def test_the_number_of_copies(acked: Mapping[Member, int], count: int) -> None:
     assert copies(ME, 5, {ME, B, C}, acked) == count
+
+
+@pytest.mark.parametrize(("acked", "count"), [({B: 5}, 1), ({B_WIPED: 5}, 1), ({B: 5, B_WIPED: 9}, 2)])
+def test_a_node_whose_disk_was_replaced_holds_one_copy_at_most(acked: Mapping[Member, int], count: int) -> None:
+    assert copies(ME, 5, {ME, B, B_WIPED}, acked) == count
