@@ -28,12 +28,6 @@ _SOURCE_OF: dict[type[Message], str] = {
     Frame: BATCHES, Beacon: BEACONS, Registered: FROM_WITNESS, Granted: FROM_WITNESS
 }  # fmt: skip
 
-READ_BEFORE_DRAINING: frozenset[str] = frozenset({REQUESTS})
-"""Sources that a freeze leaves with an old reading of the clock. A server's shell reads anew for every source: that
-of requests drains after the reading, so that a freeze in between gives what came meanwhile a time from before it.
-Links read once more after they have drained; and every request that a finished write could release was drained before
-the writer's reading."""
-
 SLOT_US: Final = 25
 TURN_US: Final = SLOT_US * len(SOURCES)
 """How long the rest of a turn takes, in which one source after another is drained."""
@@ -79,6 +73,12 @@ class FrozenTurn(NamedTuple):
     thaws_us: int
     ready: Sequence[str]
 
+    def is_old_for(self, source: str) -> bool:
+        """Whether a source drains with the reading from before the freeze. A server's shell reads anew for every
+        source, so that only the first can be affected; links read once more after they have drained, and what the
+        writer has finished releases no request that was drained after its reading."""
+        return source == REQUESTS and self.ready[0] == source
+
 
 class FaultyCluster(Cluster):
     """See the module. Its nodes bear Look beside the machines of the application."""
@@ -98,10 +98,12 @@ class FaultyCluster(Cluster):
     # -- a freeze within a turn
 
     def freeze(self, name: str, duration_us: int, ready: Sequence[str]) -> None:
-        """SIGSTOP within a turn, after the clock was read and before these SOURCES were drained; SIGCONT later."""
+        """SIGSTOP within a turn, after the clock was read and before these SOURCES were drained; SIGCONT later.
+        At least one was ready, or the loop would still wait."""
+        assert ready
         self._turns[name] = FrozenTurn(self.clock(name), self.now_us + duration_us, ready)
         self.pause(name, duration_us)
-        self.note(f"{name} has yet to drain {', '.join(ready) or 'nothing'}")
+        self.note(f"{name} has yet to drain {', '.join(ready)}")
 
     def clock(self, process: str) -> Instant:
         old = self._old_readings.get(process)
@@ -123,7 +125,7 @@ class FaultyCluster(Cluster):
         """`call` with the reading that its source has: an old one, if this is the rest of a frozen turn."""
         turn = self._turn_of(name)
         is_rest = turn is not None and turn.thaws_us <= self.now_us < turn.thaws_us + TURN_US
-        if turn is not None and is_rest and source in READ_BEFORE_DRAINING:
+        if turn is not None and is_rest and turn.is_old_for(source):
             self._old_readings[name] = turn.reading
             call(*arguments)
             del self._old_readings[name]

@@ -41,6 +41,9 @@ READ_ONLY_US = 30_000
 HEIR_DEAF_US = 130_000
 """How long an heir does not learn that it leads, while the beacons of its primary reach it: two of them, and more."""
 
+NEEDED_AFTER_US = 1_500_000
+"""So often it is looked at whether a cluster can do without the node that stays down."""
+
 AFTERMATH_US = 1_000_000
 """A fault that strikes so soon after another has ended still makes a pair with it."""
 
@@ -286,14 +289,16 @@ class FaultInjector:
             return None
         name = self._node()
         cluster.retire(name)
-        cluster.after(self._down_us() + cluster.timing.grace_us, self._bring_back_if_needed, name)
+        cluster.after(NEEDED_AFTER_US, self._bring_back_if_needed, name)
         return FOREVER_US
 
     def _bring_back_if_needed(self, name: str) -> None:
-        """A swap on its way may have left it alone in sync."""
+        """A swap on its way, or another disk that rots, may have left it alone with what must not be lost."""
         cluster = self.cluster
-        if cluster.register.in_sync == (cluster.nodes[name].member,):
+        if cluster.nodes[PEER[name]].member not in cluster.register.in_sync:
             cluster.bring_back(name)
+        elif not self.stopped:
+            cluster.after(NEEDED_AFTER_US, self._bring_back_if_needed, name)
 
     # -- disks
 

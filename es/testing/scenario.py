@@ -274,7 +274,7 @@ def _obey(cluster: ScriptedCluster, words: list[str]) -> None:
             cluster.wipe(node)
         case ["pause", node, ms]:
             cluster.pause(node, int(ms) * 1_000)
-        case ["freeze", node, ms, *ready] if {*ready} <= {*SOURCES}:
+        case ["freeze", node, ms, *ready] if ready and {*ready} <= {*SOURCES}:
             cluster.freeze(node, int(ms) * 1_000, ready)
         case ["await", node, ms]:
             cluster.run_until(lambda: node in cluster.active(), int(ms) * 1_000, f"{node} serves")
