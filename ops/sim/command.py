@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Any
+from typing import Any, Final
 
 import click
 
 from es.testing.faults import RATES
+from ops.cluster import interrupt_on_signals
 from ops.exits import OK, REFUSED
 from ops.output import JSON, TABLE, output_option
 from ops.sim import report
@@ -18,6 +19,8 @@ from ops.sim.pool import open_pool
 from ops.sim.progress import progress
 from ops.sim.shrink import Shrunk, shrink, watch
 from ops.sim.suite import LOADS, NOTHING, Failure, Schedule, run_directed, run_parallel
+
+SEEDS: Final = 100
 
 
 class _Set(click.ParamType[Any]):
@@ -32,8 +35,8 @@ class _Set(click.ParamType[Any]):
 
 
 @click.command()
-@click.option("--seeds", default=100, show_default=True, type=click.IntRange(0), help="How many seeds.")
-@click.option("--first", default=0, show_default=True, type=click.IntRange(0), help="The first seed.")
+@click.option("--seeds", type=click.IntRange(0), help=f"How many seeds.  [default: {SEEDS}]")
+@click.option("--first", type=click.IntRange(0), help="The first seed.  [default: 0]")
 @click.option("--seed", type=click.IntRange(0), help="This seed alone, without the directed schedules.")
 @click.option("--load", "loads", multiple=True, type=click.Choice(list(LOADS)), help="One load only.")
 @click.option("--mutant", type=click.Choice(list(MUTANTS)), help="Break one rule.")
@@ -45,8 +48,8 @@ class _Set(click.ParamType[Any]):
 @click.option("--draw", default=0, type=click.IntRange(0), help="Draw the delays and losses of messages differently.")
 @output_option(TABLE, JSON)
 def sim(
-    seeds: int, first: int, seed: int | None, loads: tuple[str, ...], mutant: str | None, search_mutants: bool,
-    jobs: int, trace: bool, without: frozenset[int], calm: frozenset[str], draw: int, output: str,
+    seeds: int | None, first: int | None, seed: int | None, loads: tuple[str, ...], mutant: str | None,
+    search_mutants: bool, jobs: int, trace: bool, without: frozenset[int], calm: frozenset[str], draw: int, output: str,
 ) -> None:  # fmt: skip
     """Run the whole cluster in one thread under faults drawn from seeds, and check every invariant.
 
@@ -60,8 +63,12 @@ def sim(
       aulario sim --mutants --seeds 1000
       aulario sim --mutant "resumed epoch" -o json
     """
+    interrupt_on_signals()
     names = loads or tuple(LOADS)
-    span = range(first, first + seeds) if seed is None else range(seed, seed + 1)
+    if seed is not None and not (seeds is None and first is None):
+        raise click.UsageError("--seed is one seed alone: it goes with neither --seeds nor --first")
+    first, count = (first or 0, SEEDS if seeds is None else seeds) if seed is None else (seed, 1)
+    span = range(first, first + count)
     altered = bool(without or calm or draw)
     if altered and (seed is None or len(names) > 1):
         raise click.UsageError("--without, --calm and --draw alter one schedule: name its --load and its --seed")

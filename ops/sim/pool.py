@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import active_children
 from typing import Any, TypeVar
+
+from nodes.shell import die_with_parent
 
 TASKS_PER_PROCESS = 3
 """One that runs, and two behind it while the oldest result is waited for."""
@@ -43,14 +47,22 @@ def open_pool(jobs: int) -> Iterator[Pool]:
     if jobs == 1:
         yield Pool(None, 1)
         return
-    with ProcessPoolExecutor(jobs, initializer=_prepare) as executor:
+    others = active_children()
+    with ProcessPoolExecutor(jobs, initializer=_prepare, initargs=(os.getpid(),)) as executor:
         try:
             yield Pool(executor, jobs)
+        except BaseException:
+            for worker in active_children():
+                if worker not in others:
+                    worker.terminate()  # nobody wants what it is busy with
+            raise
         finally:
             executor.shutdown(cancel_futures=True)
 
 
-def _prepare() -> None:
-    """A worker ends with its pool, not by Ctrl-C, and collects only what its schedules make."""
+def _prepare(parent: int) -> None:
+    """A worker ends with its pool, however that ends, and not by Ctrl-C; it collects only what its schedules make."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent(parent)
     gc.freeze()

@@ -122,6 +122,13 @@ def test_what_alters_one_schedule_needs_one(option: tuple[str, str]) -> None:
     assert "name its --load and its --seed" in result.stderr
 
 
+@pytest.mark.parametrize("option", [("--seeds", "5"), ("--first", "3")])
+def test_one_seed_alone_is_no_range_of_seeds(option: tuple[str, str]) -> None:
+    result = sim("--seed", "3", *option)
+    assert result.exit_code == 2
+    assert "goes with neither --seeds nor --first" in result.stderr
+
+
 def test_the_module_is_the_command() -> None:
     arguments = ("--load", "ledger", "--seed", "3", "--jobs", "1", "--trace")
     done = subprocess.run(
