@@ -16,8 +16,8 @@ from ops.cluster_dir import config_in_force
 from ops.exits import INTEGRITY, Stopped
 from ops.log_reader import committed, opened
 from ops.options import DIRECTORY, FILE
-from ops.output import JSON, TABLE, output_option, print_json
-from ops.receipts import read_receipts
+from ops.output import JSON, TABLE, count, output_option, print_json
+from ops.receipts import Outcomes, Results, beyond, read_results
 from projections.rooms.checker import Observation, check_rooms
 
 VIOLATIONS_SHOWN_MAX = 20
@@ -36,13 +36,14 @@ def audit() -> None:
 @audit.command()
 @click.argument("data_dirs", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--dir", "directory", type=DIRECTORY, envvar="AULARIO_DIR", help="Check every server of this cluster.")
-@click.option("--receipts", type=FILE, help="Results kept of `aulario request -o json`: each must stand in the logs.")
+@click.option("--receipts", type=FILE, help="Results kept of `aulario request -o json`: they must stand.")
 @output_option(TABLE, JSON)
 def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | None, output: str) -> None:
     """Check the logs in DATA_DIRS against the rules, against one another and against receipts.
 
     Rooms are conserved and none is granted twice, every transaction has one outcome, every epoch one primary;
-    the logs are equal; every receipt stands in them.
+    the logs are equal as far as they go; every receipt stands in them, and no refusal is confirmed. A receipt
+    may lie beyond the end of one log if another has it.
 
     Exit code 4 if a rule is broken.
 
@@ -58,7 +59,7 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
 
     for data_dir in data_dirs:
         verify_in_child(data_dir)
-    findings = check_logs(data_dirs, list(read_receipts(receipts)) if receipts is not None else ())
+    findings = check_logs(data_dirs, read_results(receipts) if receipts is not None else None)
     if output == JSON:
         print_json(findings)
     else:
@@ -72,20 +73,41 @@ def broken_rules(log: LmdbLog, observed: Iterable[Observation] = ()) -> list[Bro
     return [*check_history(committed(log)), *check_rooms(committed(log), observed)]
 
 
-def check_logs(data_dirs: tuple[Path, ...], observed: Iterable[Observation] = ()) -> dict[str, Any]:
-    """What the checker finds: `logs` (committed events and violations of each), `logs_equal` up to the
-    lowest commit point, and `ok`. Raises LogError."""
-    logs = []
+def check_logs(data_dirs: tuple[Path, ...], results: Results | None = None) -> dict[str, Any]:
+    """What the checker finds: `logs` (committed events and violations of each), `logs_equal` up to the lowest commit
+    point `compared_to_seq`, `receipts` if there are results to hold against them, and `ok`. Raises LogError."""
+    logs: list[dict[str, Any]] = []
+    outcomes = Outcomes()
+    told = results or Results()
     for path in data_dirs:
         with opened(path) as log:
-            violations = [f"seq {seq}: {rule}: {sentence}" for seq, rule, sentence in broken_rules(log, observed)]
-            logs.append({"data": str(path), "events": log.commit_seq(), "violations": violations})
+            commit_seq = log.commit_seq()
+            broken = broken_rules(log, [seen for seen in told.receipts if seen.seq <= commit_seq])
+            logs.append({"data": str(path), "events": commit_seq, "violations": _sentences(broken)})
+            if told.refusals:
+                outcomes.take(committed(log))
+    commit_seqs = [log["events"] for log in logs]
+    unmatched = _sentences([*beyond(max(commit_seqs), told.receipts), *outcomes.contradicting(told.refusals)])
     differ_at = first_difference(data_dirs)
     return {
-        "ok": differ_at is None and not any(log["violations"] for log in logs),
+        "ok": differ_at is None and not unmatched and not any(log["violations"] for log in logs),
         "logs_equal": differ_at is None,
+        "compared_to_seq": min(commit_seqs),
         "logs": logs,
         **({} if differ_at is None else {"differ_at_seq": differ_at}),
+        **({} if results is None else {"receipts": _counts(results) | {"violations": unmatched}}),
+    }
+
+
+def _sentences(broken: Iterable[BrokenRule]) -> list[str]:
+    return [f"seq {seq}: {rule}: {sentence}" for seq, rule, sentence in broken]
+
+
+def _counts(results: Results) -> dict[str, Any]:
+    return {
+        "accepted": len(results.receipts),
+        "refused": len(results.refusals),
+        "passed_over": results.passed_over,
     }
 
 
@@ -105,9 +127,25 @@ def first_difference(data_dirs: tuple[Path, ...]) -> int | None:
 
 def _print_findings(findings: dict[str, Any]) -> None:
     for log in findings["logs"]:
-        violations = log["violations"]
-        click.echo(f"{log['data']}: {log['events']} events, {len(violations) or 'no'} violations")
-        for violation in violations[:VIOLATIONS_SHOWN_MAX]:
-            click.echo(f"  {violation}")
+        _print_violations(f"{log['data']}: {count(log['events'], 'event')}", log["violations"])
     if len(findings["logs"]) > 1:
-        click.echo("logs equal" if findings["logs_equal"] else f"logs differ at seq {findings['differ_at_seq']}")
+        click.echo(_comparison(findings))
+    if (told := findings.get("receipts")) is not None:
+        checked = f"{count(told['accepted'], 'receipt')} and {count(told['refused'], 'refusal')} checked"
+        passed_over = f"{count(told['passed_over'], 'other result')} passed over"
+        _print_violations(f"{checked}, {passed_over}", told["violations"])
+
+
+def _print_violations(about: str, violations: list[str]) -> None:
+    click.echo(f"{about}, {count(len(violations), 'violation') if violations else 'no violations'}")
+    for violation in violations[:VIOLATIONS_SHOWN_MAX]:
+        click.echo(f"  {violation}")
+
+
+def _comparison(findings: dict[str, Any]) -> str:
+    if not findings["logs_equal"]:
+        return f"logs differ at seq {findings['differ_at_seq']}"
+    compared_to_seq = findings["compared_to_seq"]
+    if all(log["events"] == compared_to_seq for log in findings["logs"]):
+        return "logs equal"
+    return f"logs equal up to seq {compared_to_seq}"

@@ -70,6 +70,11 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
+def count(number: int, noun: str) -> str:
+    """The number with its noun: `1 event`, `2 events`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _cell(value: object) -> str:
     return printable(_text_of(value))
 

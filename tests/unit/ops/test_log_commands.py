@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from es.codec import Entry, encode_batch
 from es.log.base import EMPTY, Write
@@ -83,35 +87,96 @@ def test_audit_passes_a_sound_history(history: Path) -> None:
     assert [log["violations"] for log in findings["logs"]] == [[], []]
 
 
-def test_audit_holds_receipts_against_the_logs(history: Path, tmp_path: Path) -> None:
-    with opened(history / "server-a") as log:
-        every = [(batch, entry) for batch in log.batches() for entry in batch.entries]
-    batch, confirmed = next(one for one in every if one[1].type == "Confirmed")
-    seq = batch.first_seq + confirmed.offset
-    exported = json_lines(aulario("log", "export", history / "server-a", "-o", "json").stdout)
-    body = next(event["body"] for event in exported if event["seq"] == seq)
-    reserved = next(
-        event["body"] for event in exported
-        if event["type"] == "Reserved" and event["body"]["transaction_id"] == body["transaction_id"]
-    )  # fmt: skip
-    told = {
-        "faculty_id": body["faculty_id"], "transaction_id": body["transaction_id"], "status": "ACCEPTED",
-        "recibo": {"seq": seq, "hash": batch.hash.hex()},
-        "aulas": reserved["classrooms"], "laboratorios": reserved["labs"], "moviles": reserved["mobile"],
+@pytest.fixture
+def accepted(history: Path) -> dict[str, Any]:
+    """What t1's client was told."""
+    events = json_lines(aulario("log", "export", history / "server-a", "-o", "json").stdout)
+    reserved, confirmed = events[-2:]
+    return {
+        "faculty_id": confirmed["body"]["faculty_id"], "transaction_id": "t1", "status": "ACCEPTED",
+        "recibo": {"seq": confirmed["seq"], "hash": confirmed["hash"]}, "aulas": reserved["body"]["classrooms"],
+        "laboratorios": reserved["body"]["labs"], "moviles": reserved["body"]["mobile"],
     }  # fmt: skip
-    denied = {"transaction_id": "other", "status": "DENIED"}
-    receipts = tmp_path / "results.jsonl"
 
-    receipts.write_text(f"{json.dumps(told)}\n{json.dumps(denied)}\n")
-    assert aulario("audit", "check", "--dir", history, "--receipts", receipts).returncode == 0
 
-    receipts.write_text(json.dumps({**told, "aulas": ["another room"]}))
-    refused = aulario("audit", "check", "--dir", history, "--receipts", receipts)
-    assert (refused.returncode, "accepted with other rooms" in refused.stdout) == (4, True)
+def checked_against(history: Path, *told: dict[str, Any]) -> tuple[int, dict[str, Any], str]:
+    """`audit check --receipts`: exit status, findings, what people are shown."""
+    file = history / "results.jsonl"
+    file.write_text("".join(json.dumps(result) + "\n" for result in told))
+    check = ("audit", "check", "--dir", history, "--receipts", file)
+    (findings,) = json_lines(aulario(*check, "-o", "json").stdout)
+    shown = aulario(*check)
+    return shown.returncode, findings, shown.stdout
 
-    receipts.write_text("no json")
-    misused = aulario("audit", "check", "--dir", history, "--receipts", receipts)
-    assert (misused.returncode, "line 1" in misused.stderr) == (2, True)
+
+def test_audit_holds_receipts_against_the_logs(history: Path, accepted: dict[str, Any]) -> None:
+    denied = {"faculty_id": 1, "transaction_id": "other", "status": "DENIED", "code": "NOT_ENOUGH_ROOMS"}
+    unknown = {"transaction_id": "another", "status": "UNKNOWN"}
+    code, findings, shown = checked_against(history, accepted, denied, unknown)
+    assert code == 0
+    assert findings["receipts"] == {"accepted": 1, "refused": 1, "passed_over": 1, "violations": []}
+    assert shown.endswith("1 receipt and 1 refusal checked, 1 other result passed over, no violations\n")
+
+    code, _, shown = checked_against(history, {**accepted, "aulas": ["another room"]})
+    assert (code, "accepted with other rooms" in shown) == (4, True)
+
+
+def test_a_receipt_beyond_the_end_of_one_log_must_stand_in_another(history: Path, accepted: dict[str, Any]) -> None:
+    shorten(history / "server-b")
+    code, findings, shown = checked_against(history, accepted)
+    behind = accepted["recibo"]["seq"] - 1
+    assert (code, findings["ok"], findings["compared_to_seq"]) == (0, True, findings["logs"][1]["events"])
+    assert findings["compared_to_seq"] <= behind
+    assert f"logs equal up to seq {findings['compared_to_seq']}\n" in shown
+
+    shorten(history / "server-a")
+    code, findings, _ = checked_against(history, accepted)
+    assert code == 4
+    (violation,) = findings["receipts"]["violations"]
+    assert f"no log is committed beyond seq {findings['compared_to_seq']}" in violation
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [("DENIED", "LABS_EXHAUSTED"), ("CANCELED", "ACK_TIMEOUT"), ("CANCELED", "RELEASED")]
+)
+def test_no_log_may_confirm_what_a_client_was_refused(history: Path, status: str, code: str) -> None:
+    refused = {"faculty_id": 1, "transaction_id": "t1", "status": status, "code": code}
+    exit_code, findings, _ = checked_against(history, refused)
+    assert exit_code == 4
+    (violation,) = findings["receipts"]["violations"]
+    assert f"a client saw transaction t1 of faculty 1 {status}; it is confirmed" in violation
+
+
+def test_rooms_that_were_given_back_were_confirmed_before(history: Path) -> None:
+    with opened(history / "server-a") as log:
+        every = [entry for batch in log.batches() for entry in batch.entries]
+    confirmed = next(entry for entry in every if entry.type == "Confirmed")
+    append(history / "server-a", confirmed._replace(offset=0, type="Released", body=[*confirmed.body, "moved"]))
+    refused = {"faculty_id": 1, "transaction_id": "t1", "status": "CANCELED", "code": "RELEASED"}
+    code, findings, _ = checked_against(history, refused)
+    assert (code, findings["receipts"]["violations"]) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "line", [b"no json", b"\xff\xfe", b"[]", b'{"status": "DENIED"}', b'{"status": "ACCEPTED", "recibo": 1e999}']
+)
+def test_what_is_no_result_is_named_by_its_line(history: Path, line: bytes) -> None:
+    file = history / "results.jsonl"
+    file.write_bytes(b"\n" + line + b"\n")
+    misused = aulario("audit", "check", "--dir", history, "--receipts", file)
+    assert (misused.returncode, "line 2: this is no result" in misused.stderr) == (2, True), misused.stderr
+
+
+def shorten(directory: Path) -> None:
+    """Leave a log that ends before t1 was confirmed, as one whose server died then."""
+    with opened(directory) as log:
+        batches = list(log.batches())
+    last = next(i for i, batch in enumerate(batches) if any(entry.type == "Confirmed" for entry in batch.entries))
+    shutil.rmtree(directory)
+    assert aulario("init", "--dir", directory.parent).returncode == 0
+    shorter = LmdbLog.open(directory)
+    shorter.write(Write(batches[:last], commit_seq=batches[last - 1].last_seq))
+    shorter.close()
 
 
 def append(directory: Path, *entries: Entry) -> None:
