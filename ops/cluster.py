@@ -57,7 +57,7 @@ def running_cluster(
         ready = _start(supervisor, config, directory)
         yield RunningCluster(config, supervisor, ready)
     finally:
-        with _undisturbed():
+        with undisturbed():
             supervisor.stop()
             in_force.unlink(missing_ok=True)
             lock.release()
@@ -71,8 +71,8 @@ def interrupt_on_signals() -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No second Ctrl-C may leave processes behind; stopping them has an end of its own."""
+def undisturbed() -> Iterator[None]:
+    """No second Ctrl-C during the block, which clears away what would be left behind and has an end of its own."""
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 import click
 
 from nodes.sustained_load import WINDOW
-from ops.cluster import interrupt_on_signals, running_cluster
+from ops.cluster import interrupt_on_signals, running_cluster, undisturbed
 from ops.exits import INTEGRITY, UNREACHABLE, Stopped
 from ops.output import JSON, TABLE, output_option, print_json, print_table
 from ops.prove.faults import Cut, Kill, Pause, Role, both
@@ -141,8 +141,13 @@ def _run(
     parts: list[_Part] = []
     for first in range(0, cycles, CYCLES_A_CLUSTER):
         directory = Path(tempfile.mkdtemp(prefix="aulario-drill-"))
-        with open_lab(directory, "default", FACULTIES) as lab:
-            part = _drilled(lab, directory, topology, hold_ms, min(CYCLES_A_CLUSTER, cycles - first), seed + first)
+        try:
+            with open_lab(directory, "default", FACULTIES) as lab:
+                part = _drilled(lab, directory, topology, hold_ms, min(CYCLES_A_CLUSTER, cycles - first), seed + first)
+        except KeyboardInterrupt:
+            with undisturbed():
+                shutil.rmtree(directory)
+            raise
         parts.append(part)
         if part.broken:
             break

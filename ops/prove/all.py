@@ -10,7 +10,6 @@ import json
 import os
 import secrets
 import subprocess
-import sys
 import tempfile
 from datetime import UTC, datetime
 from functools import partial
@@ -20,13 +19,14 @@ from typing import Any, Final
 import click
 
 from nodes.shell import die_with_parent
-from ops.cluster import interrupt_on_signals
+from ops.cluster import interrupt_on_signals, undisturbed
 from ops.exits import INTEGRITY, REFUSED
 from ops.prove import records, report
 from ops.prove.instruments import INSTRUMENTS, Instrument
 from ops.prove.outcome import Failure, Outcome
 from ops.prove.provenance import CHECKOUT, host, is_whole, revision
 from ops.prove.records import Record
+from ops.prove.start import start
 
 ENDS_WITHIN_S: Final = 12 * 3_600
 STOPS_WITHIN_S: Final = 30.0
@@ -136,12 +136,13 @@ def _ended(argv: tuple[str, ...], said: Any) -> tuple[int | None, str]:
 
 
 def _stop(child: subprocess.Popen[str]) -> None:
-    if child.poll() is None:
-        child.terminate()
-        try:
-            child.wait(STOPS_WITHIN_S)
-        except subprocess.TimeoutExpired:
-            child.kill()
+    with undisturbed():
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(STOPS_WITHIN_S)
+            except subprocess.TimeoutExpired:
+                child.kill()
 
 
 def _outcome_in(printed: str, typed: str) -> Outcome | None:
@@ -161,4 +162,4 @@ def _outcome_in(printed: str, typed: str) -> Outcome | None:
 
 
 if __name__ == "__main__":
-    sys.exit(prove())
+    start(prove)

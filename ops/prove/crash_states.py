@@ -9,9 +9,10 @@ their reader are met by a child.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import shutil
-import sys
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -24,11 +25,13 @@ from es.errors import LogDamaged
 from es.log.last_write import LAST_WRITE_FILE
 from es.log.lmdb_log import DATA_FILE
 from es.log.verify import verify
+from nodes.shell import die_with_parent
 from ops.prove.crash_model import CrashPoint, crash_points, image
 from ops.prove.disks import scratch
 from ops.prove.history import Fault, History, fault_at
 from ops.prove.outcome import Failure, Outcome, command, replay
 from ops.prove.recording import compiled, recorded
+from ops.prove.start import start
 
 NAME = "crash_states"
 WRITES_AN_EPISODE = 12
@@ -97,7 +100,8 @@ def _examined(points: Sequence[CrashPoint], seed: int, states: int, path: Path) 
     state = _fork.Value("Q", 0)
     while state.value < states:
         mine, its = _fork.Pipe(duplex=False)
-        child = _fork.Process(target=_examine, args=(points, seed, state, states, path, its))
+        told = (os.getpid(), points, seed, state, states, path, its)
+        child = _fork.Process(target=_examine, args=told, daemon=True)
         child.start()
         its.close()
         with mine:
@@ -106,6 +110,9 @@ def _examined(points: Sequence[CrashPoint], seed: int, states: int, path: Path) 
                     yield Found(*mine.recv())
             except EOFError:
                 child.join()
+            finally:
+                child.terminate()
+                child.join()
         if child.exitcode:
             yield Found(state.value, Fault("died", f"its reader ended with {child.exitcode}"))
             state.value += 1
@@ -113,9 +120,13 @@ def _examined(points: Sequence[CrashPoint], seed: int, states: int, path: Path) 
 
 
 def _examine(
-    points: Sequence[CrashPoint], seed: int, state: Synchronized[int], states: int, path: Path, tell: Connection
-) -> None:
+    parent: int, points: Sequence[CrashPoint], seed: int, state: Synchronized[int], states: int, path: Path,
+    tell: Connection,
+) -> None:  # fmt: skip
     """The child: states go round the crash points; each is drawn from the seed and its own number."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent hears it too, and ends it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent(parent)
     history = History(seed)
     path.mkdir(mode=0o700)
     while state.value < states:
@@ -135,4 +146,4 @@ def _examine(
 
 
 if __name__ == "__main__":
-    sys.exit(command(NAME, crash_states, count=100_000, what="Open the log in every state that a crash may leave.")())
+    start(command(NAME, crash_states, count=100_000, what="Open the log in every state that a crash may leave."))

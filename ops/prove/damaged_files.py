@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -29,6 +28,7 @@ from ops.prove.damage import HARMS
 from ops.prove.disks import scratch
 from ops.prove.history import IDENTITY, History, fault, writes_in
 from ops.prove.outcome import Failure, Outcome, command, replay
+from ops.prove.start import start
 
 NAME = "damaged_files"
 WRITES = 12
@@ -112,4 +112,4 @@ def _versions(path: Path, seed: int) -> Versions:
 
 
 if __name__ == "__main__":
-    sys.exit(command(NAME, damaged_files, count=1_000, what="Damage logs and start on them as a server does.")())
+    start(command(NAME, damaged_files, count=1_000, what="Damage logs and start on them as a server does."))

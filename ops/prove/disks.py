@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ops.cluster import undisturbed
 from ops.prove.outcome import NotPermitted
 
+PREFIX = "aulario-prove-"
 EXT4_IOC_SHUTDOWN = 0x8004587D
 EXT4_GOING_FLAGS_NOLOGFLUSH = 2
 """Stop at once: neither cached pages nor the journal reach the disk any more."""
@@ -26,13 +28,37 @@ LOOP_DISK_BYTES = 32 << 20
 
 @contextmanager
 def scratch() -> Iterator[Path]:
-    """A directory in memory, if there is one, that is gone afterwards."""
-    memory = Path("/dev/shm")
-    directory = Path(tempfile.mkdtemp(prefix="aulario-prove-", dir=memory if memory.is_dir() else None))
+    """A directory in memory, if there is one, that is gone afterwards; what killed processes left goes first."""
+    around = _around()
+    _remove_orphans(around)
+    directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=around))
     try:
         yield directory
     finally:
-        shutil.rmtree(directory)
+        with undisturbed():
+            _remove(directory)
+
+
+def _around() -> Path:
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() else Path(tempfile.gettempdir())
+
+
+def _remove_orphans(around: Path) -> None:
+    """What processes that no longer run have left; names carry the id of the process that made them."""
+    for path in around.glob(f"{PREFIX}*-*"):
+        pid = path.name.removeprefix(PREFIX).split("-")[0]
+        if pid.isdigit() and not Path("/proc", pid).exists():
+            _remove(path)
+
+
+def _remove(directory: Path) -> None:
+    """Together with the disks that are still mounted in it. Nothing if it is another user's."""
+    mounts = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text(encoding="utf-8").splitlines()]
+    for mount in mounts:
+        if mount.is_relative_to(directory):
+            subprocess.run(["umount", mount], check=False, capture_output=True)
+    shutil.rmtree(directory, ignore_errors=True)
 
 
 class LoopDisk:
@@ -93,7 +119,8 @@ def mounted(disk: LoopDisk) -> Iterator[Path]:
     try:
         yield disk.path
     finally:
-        disk.unmount()
+        with undisturbed():
+            disk.unmount()
 
 
 @contextmanager
@@ -104,8 +131,9 @@ def small_disk(directory: Path, kilobytes: int) -> Iterator[Path]:
     try:
         yield directory
     finally:
-        subprocess.run(["umount", directory], check=True)
-        directory.rmdir()
+        with undisturbed():
+            subprocess.run(["umount", directory], check=True)
+            directory.rmdir()
 
 
 def grow(small: Path, kilobytes: int) -> None:

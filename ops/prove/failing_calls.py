@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from ops.prove.disks import scratch
 from ops.prove.history import Fault, History, fault_on_start
 from ops.prove.injection import Injection, check_permitted
 from ops.prove.outcome import Failure, Outcome, command, replay
+from ops.prove.start import start
 from ops.prove.writer_process import WriterProcess
 
 NAME = "failing_calls"
@@ -81,4 +81,4 @@ def _wrong_ending(ending: str, injection: Injection) -> Fault | None:
 
 
 if __name__ == "__main__":
-    sys.exit(command(NAME, failing_calls, count=100, what="Let one call of a log's writer fail, stall or kill.")())
+    start(command(NAME, failing_calls, count=100, what="Let one call of a log's writer fail, stall or kill."))

@@ -10,7 +10,6 @@ every acknowledged write, and go on once the disk is well.
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -19,6 +18,7 @@ from es.errors import LogError, LogWriteFailed
 from ops.prove.disks import LoopDisk, grow, mounted, scratch, small_disk
 from ops.prove.history import Fault, History, fault_on_start
 from ops.prove.outcome import Failure, Outcome, command, replay
+from ops.prove.start import start
 from ops.prove.writer_process import WriterProcess
 
 NAME = "failing_disks"
@@ -85,4 +85,4 @@ def _wrong_continuation(log: Path, seed: int, acknowledged: int) -> Fault | None
 
 
 if __name__ == "__main__":
-    sys.exit(command(NAME, failing_disks, count=100, what="Fill disks, and turn them read-only, under a writer.")())
+    start(command(NAME, failing_disks, count=100, what="Fill disks, and turn them read-only, under a writer."))

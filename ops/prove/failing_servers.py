@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -29,6 +28,7 @@ from ops.observe import observe, unreadiness
 from ops.prove.disks import scratch
 from ops.prove.injection import Injection, attached, check_permitted
 from ops.prove.outcome import Failure, Outcome, command, replay
+from ops.prove.start import start
 from ops.supervisor import ERROR_PREFIX
 from projections.rooms.checker import check_rooms
 
@@ -156,4 +156,4 @@ def _contradictions(config: ClusterConfig, load: SustainedLoad) -> list[str]:
 
 
 if __name__ == "__main__":
-    sys.exit(command(NAME, failing_servers, count=28, what="Let the disk of a running server fail, hang or kill.")())
+    start(command(NAME, failing_servers, count=28, what="Let the disk of a running server fail, hang or kill."))

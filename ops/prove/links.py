@@ -23,12 +23,13 @@ import click
 
 from nodes.config import PROFILES
 from nodes.shell import die_with_parent
-from ops.cluster import interrupt_on_signals
+from ops.cluster import interrupt_on_signals, undisturbed
 from ops.exits import INTEGRITY, REFUSED
 from ops.output import JSON, TABLE, output_option, print_table
 from ops.prove.faults import Pause
 from ops.prove.outcome import Failure, show
 from ops.prove.series import Series, run_series, summed_up
+from ops.prove.start import start
 from ops.prove.topologies import TOPOLOGIES, Topology
 
 COLUMNS: Final = ("topology", "runs", "failures", "unavailable ms", "results", "expected")
@@ -105,11 +106,12 @@ def _each_series(
                 yield _ended(end, *under_way.pop(end))
     finally:
         left = [child for _, child in under_way.values()]
-        for one in left:
-            one.terminate()
-        for one in left:
-            one.join(STOPS_WITHIN_S)
-            one.kill()
+        with undisturbed():
+            for one in left:
+                one.terminate()
+            for one in left:
+                one.join(STOPS_WITHIN_S)
+                one.kill()
 
 
 def _run(
@@ -162,4 +164,4 @@ def _row(series: Series) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    links()
+    start(links)

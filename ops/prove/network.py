@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from ops.cluster import undisturbed
 from ops.prove.outcome import NotPermitted
 
 HOSTS: Final = ("a", "b", "c")
@@ -102,8 +103,9 @@ def hosts(wire: Callable[[], None]) -> Iterator[None]:
         with inside(SWITCH):
             yield
     finally:
-        for name in names:
-            _remove(namespace(name))
+        with undisturbed():
+            for name in names:
+                _remove(namespace(name))
 
 
 def data_address(host: str) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import random
 import shutil
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -19,6 +18,7 @@ from typing import NamedTuple
 from ops.prove.disks import LoopDisk, mounted, scratch
 from ops.prove.history import Fault, History, fault_on_start
 from ops.prove.outcome import Failure, Outcome, command, kept, replay
+from ops.prove.start import start
 from ops.prove.writer_process import WRITES_MAX, WriterProcess
 
 NAME = "power_cuts"
@@ -93,4 +93,4 @@ def _written_until_cut(
 
 
 if __name__ == "__main__":
-    sys.exit(command(NAME, power_cuts, count=200, what="Cut the power of a disk while a log is written on it.")())
+    start(command(NAME, power_cuts, count=200, what="Cut the power of a disk while a log is written on it."))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -11,7 +10,6 @@ from typing import Any, Final
 import click
 
 from ops.cluster_dir import write_whole
-from ops.exits import Stopped
 from ops.prove import records
 from ops.prove.bound import upper_bound
 from ops.prove.damage import HARMS
@@ -19,6 +17,7 @@ from ops.prove.instruments import INSTRUMENTS
 from ops.prove.limits import LIMITS
 from ops.prove.provenance import CHECKOUT
 from ops.prove.records import Record
+from ops.prove.start import start
 
 Records = Mapping[str, Record]
 
@@ -321,14 +320,5 @@ def report(results: Path | None) -> None:
     click.echo(f"written: {page}", err=True)
 
 
-def main() -> None:
-    """Run the command and exit; an error raised on purpose becomes one sentence on stderr."""
-    try:
-        report()
-    except Stopped as stopped:
-        click.echo(f"Error: {stopped}", err=True)
-        sys.exit(stopped.exit_code)
-
-
 if __name__ == "__main__":
-    main()
+    start(report)

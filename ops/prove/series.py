@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from ops.cluster import RunningCluster, running_cluster
+from ops.cluster import RunningCluster, running_cluster, undisturbed
 from ops.exits import Stopped
 from ops.prove.faults import ClockJump, Impair
 from ops.prove.labs import OpenLab
@@ -67,7 +67,8 @@ def _run_on_one_cluster(series: Series, open_lab: OpenLab, seeds: Iterator[int],
     try:
         failed = _trials(series, open_lab, seeds, profile, directory)
     except BaseException:
-        shutil.rmtree(directory)
+        with undisturbed():
+            shutil.rmtree(directory)
         raise
     if not failed:
         shutil.rmtree(directory)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import signal
+from pathlib import Path
 
-from tests.process.running_cluster import aulario
+import pytest
+
+from tests.process.running_cluster import aulario, spawn, wait_for
 
 PROMISES = ("lost", "duplicates", "unknown", "stale_results", "contradictions", "violations")
 
@@ -18,3 +22,15 @@ def test_a_partition_is_measured_and_nothing_is_lost() -> None:
     assert told["logs_equal"] and told["failures"] == []
     assert told["detect_ms"] > 0 and told["first_reply_ms"] > 0
     assert told["promote_ms"] is not None
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_drill_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    temporary, stderr = tmp_path / "temporary", tmp_path / "stderr"
+    temporary.mkdir()
+    process = spawn("drill", "kill-primary", "--cycles", 100, settings={"TMPDIR": str(temporary)}, stderr=stderr)
+    with process:
+        wait_for(lambda: list(temporary.glob("aulario-drill-*/run/processes.json")), "a cluster that is being started")
+        process.send_signal(number)
+        assert process.wait(60) == 130, stderr.read_text()
+    assert list(temporary.iterdir()) == []
