@@ -29,6 +29,8 @@ class Checker:
     def __init__(self) -> None:
         self.primary_of: dict[int, str] = {}
         self.promised_of: dict[str, int] = {}
+        self.counted_on: dict[str, int] = {}
+        """Up to where the primary knows that a node held the log which has forgotten since."""
         self.committed: dict[int, Batch] = {}
         self._committed_from: dict[int, bytes] = {}
         self.born: dict[tuple[int, int], bytes] = {}
@@ -49,6 +51,11 @@ class Checker:
     def forget_promise(self, node: str) -> None:
         """A node's disk was replaced, or has forgotten."""
         self.promised_of.pop(node, None)
+
+    def on_repair(self, node: str, after_seq: int) -> None:
+        """R2: a node that has forgotten what its primary counted there is found out, never filled up."""
+        if after_seq < self.counted_on.get(node, 0):
+            raise Violation("R2", f"{node} has forgotten committed events after seq {after_seq} and is filled up")
 
     def on_primary(self, node: str, epoch: int, replica: Replica) -> None:
         """I1: one primary per epoch. I4: whatever was committed stands on every later primary."""

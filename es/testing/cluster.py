@@ -25,7 +25,7 @@ from es.replication.effects import (
     Tell,
 )
 from es.replication.instant import Instant
-from es.replication.messages import Member, Message, Register, members, pack, unpack
+from es.replication.messages import Batches, Member, Message, Register, members, pack, unpack
 from es.replication.replica import Replica
 from es.replication.timing import Timing
 from es.replication.transitions import Role
@@ -393,6 +393,8 @@ class Cluster:
         self.send(node.name, PEER[node.name], self._deliver, emit.beacon)
 
     def _tell(self, node: SimulatedNode, tell: Tell) -> None:
+        if type(tell.message) is Batches:
+            self.checker.on_repair(tell.node, tell.message.after_seq)
         self.send(node.name, tell.node, self._ask_witness if tell.node == WITNESS else self._deliver, tell.message)
 
     def _committed(self, node: SimulatedNode, committed: Committed) -> None:
@@ -477,6 +479,7 @@ class Cluster:
         assert self.nodes[name].replica is None
         self.nodes[name].disk.replace()
         self.checker.forget_promise(name)
+        self.checker.counted_on.pop(name, None)
         self.note(f"{name} wiped")
 
     def rebuild(self, name: str) -> None:
@@ -508,7 +511,8 @@ class Cluster:
 
     def pause(self, name: str, duration_us: int) -> None:
         """SIGSTOP, and SIGCONT later."""
-        self.nodes[name].paused_until_us = self.now_us + duration_us
+        node = self.nodes[name]
+        node.paused_until_us = max(node.paused_until_us, self.now_us + duration_us)
         self.note(f"{name} paused for {duration_us // 1000} ms")
 
     def stall(self, name: str, duration_us: int) -> None:
