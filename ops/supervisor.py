@@ -1,7 +1,7 @@
 """A cluster's processes on this host: started, watched, restarted if wanted, stopped.
 
 Each is a child of its own process group that dies with its parent. Whoever holds the supervisor calls
-`turn` again and again: it takes in what happened to the children and returns at once.
+`turn` again and again: it takes in what happened to the children and returns at once, as does `restart`.
 """
 
 from __future__ import annotations
@@ -70,36 +70,51 @@ class Supervisor:
         self._on_change = on_change
         self._surroundings = surroundings
         self._children: dict[str, _Child] = {}
+        self._told: Mapping[str, int] = {}
 
     def start(self, commands: Mapping[str, Sequence[str]]) -> None:
         """Start a process for each name, with the arguments of `aulario`. Raises Stopped if none can be."""
         for name, arguments in commands.items():
             self._children[name] = self._spawn(name, arguments)
-        self._on_change(self.pids())
+        self._tell()
 
     def pids(self) -> dict[str, int]:
         """Process ids by name, of the dead ones the last."""
         return {name: child.process.pid for name, child in self._children.items()}
 
-    def turn(self, *, restart: bool = False) -> list[str]:
-        """Notice who ended; give their names. With `restart` each is back after a second."""
-        now_s = time.monotonic()
+    def turn(self) -> list[str]:
+        """Notice who ended; give their names."""
         ended = []
-        for child in list(self._children.values()):
-            if child.ended_s is None:
-                if child.process.poll() is not None:
-                    child.ended_s = now_s
-                    ended.append(child.name)
-            elif restart and now_s - child.ended_s >= RESTART_AFTER_S:
-                self.revive(child.name)
+        for child in self._children.values():
+            if child.ended_s is None and child.process.poll() is not None:
+                child.ended_s = time.monotonic()
+                ended.append(child.name)
         return ended
+
+    def restart(self) -> list[str]:
+        """Bring back each that `turn` found ended a second ago, and let `on_change` know. A sentence for each thing
+        that the system refuses now (a full disk): the next call tries again, and the others are not stopped for it."""
+        now_s = time.monotonic()
+        refused = []
+        for child in list(self._children.values()):
+            if child.ended_s is not None and now_s - child.ended_s >= RESTART_AFTER_S:
+                try:
+                    self._children[child.name] = self._spawn(child.name, child.arguments)
+                except OSError as error:
+                    refused.append(f"{child.name} cannot be restarted: {error}")
+        if self._told != self.pids():
+            try:
+                self._tell()
+            except OSError as error:
+                refused.append(f"the list of processes cannot be written: {error}")
+        return refused
 
     def revive(self, name: str) -> None:
         """Start a process again that was killed; wait for its end first, within the time to stop."""
         child = self._children[name]
         child.process.wait(STOP_WITHIN_S)
         self._children[name] = self._spawn(name, child.arguments)
-        self._on_change(self.pids())
+        self._tell()
 
     def failure(self, name: str) -> Stopped:
         """Why a process that ended did so: its own sentence and exit code."""
@@ -138,6 +153,11 @@ class Supervisor:
         for process in running:
             process.wait()
 
+    def _tell(self) -> None:
+        pids = self.pids()
+        self._on_change(pids)
+        self._told = pids
+
     def _spawn(self, name: str, arguments: Sequence[str]) -> _Child:
         path = self._log_directory / f"{name}.log"
         with path.open("ab") as log:
@@ -146,9 +166,12 @@ class Supervisor:
 
     def _last_sentence(self, child: _Child) -> str | None:
         path = self._log_directory / f"{child.name}.log"
-        with path.open("rb") as log:
-            log.seek(max(child.log_offset, path.stat().st_size - SENTENCE_BYTES_MAX))
-            lines = log.read(SENTENCE_BYTES_MAX).decode(errors="replace").splitlines()
+        try:
+            with path.open("rb") as log:
+                log.seek(max(child.log_offset, path.stat().st_size - SENTENCE_BYTES_MAX))
+                lines = log.read(SENTENCE_BYTES_MAX).decode(errors="replace").splitlines()
+        except OSError:
+            return None  # taken away, or the disk does not give it
         said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
         return said[-1] if said else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,22 @@ def up(
 
 
 def _watch(cluster: RunningCluster, *, restart: bool) -> None:
+    refused: list[str] = []
     while True:
-        for name in cluster.supervisor.turn(restart=restart):
-            click.echo(f"{cluster.supervisor.failure(name)}{'; restarting it' if restart else ''}", err=True)
+        for name in cluster.supervisor.turn():
+            _say(f"{cluster.supervisor.failure(name)}{'; restarting it' if restart else ''}")
+        if restart:
+            before, refused = refused, cluster.supervisor.restart()
+            for sentence in refused:
+                if sentence not in before:
+                    _say(f"{sentence}; trying again")
         time.sleep(TURN_S)
+
+
+def _say(sentence: str) -> None:
+    """On stderr, if it takes it: a full disk or a reader that left is no reason to stop the cluster."""
+    with suppress(OSError):
+        click.echo(sentence, err=True)
 
 
 def _say_ready(ready: dict[str, Any], output: str) -> None:

@@ -8,13 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from nodes.config import http_address
-from ops.cluster_dir import config_in_force
+from ops.cluster_dir import config_in_force, write_whole
 from ops.demo import free_base_port
 from ops.exits import Stopped
 from ops.observe import fetch_status
@@ -88,9 +89,50 @@ def test_with_restart_it_comes_back(witnessed: Witnessed) -> None:
     os.kill(supervisor.pids()["witness"], signal.SIGKILL)
     ended: list[str] = []
     while len(witnessed.pids) == 1:
-        ended += supervisor.turn(restart=True)
+        ended += supervisor.turn()
+        assert supervisor.restart() == []
     assert ended == ["witness"]
     supervisor.await_ready(witnessed.answers, WITHIN_S)
+
+
+def test_a_restart_that_the_system_refuses_is_said_and_tried_again(cluster: Path) -> None:
+    """A full disk refuses both the child's log and the list of processes."""
+    logs, listed = cluster / "logs", cluster / "processes"
+    supervisor = Supervisor(logs, lambda pids: write_whole(listed, repr(dict(pids))))
+    supervisor.start({"witness": ["witness", "--dir", str(cluster)]})
+    partial = listed.with_suffix(f".{os.getpid()}.part")
+    try:
+        first = supervisor.pids()["witness"]
+        os.kill(first, signal.SIGKILL)
+        logs.rename(cluster / "elsewhere")
+        partial.mkdir()
+        ended = until(supervisor.turn)
+        assert ended == ["witness"]
+        (refused,) = until(supervisor.restart)
+        assert refused.startswith("witness cannot be restarted: ") and "No such file" in refused
+        assert str(supervisor.failure("witness")) == "witness was ended by SIGKILL"
+
+        logs.mkdir()
+        (refused,) = supervisor.restart()
+        assert refused.startswith("the list of processes cannot be written: ")
+        second = supervisor.pids()["witness"]
+        assert second != first
+        assert listed.read_text() == repr({"witness": first})
+
+        partial.rmdir()
+        assert supervisor.restart() == []
+        assert listed.read_text() == repr({"witness": second})
+        assert supervisor.pids()["witness"] == second, "a list that waits starts nothing twice"
+    finally:
+        supervisor.stop()
+
+
+def until(attempt: Callable[[], list[str]]) -> list[str]:
+    """The first result that is not empty."""
+    deadline_s = time.monotonic() + WITHIN_S
+    while not (found := attempt()):
+        assert time.monotonic() < deadline_s
+    return found
 
 
 def test_stop_ends_even_a_frozen_child(witnessed: Witnessed) -> None:

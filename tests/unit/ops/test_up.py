@@ -8,11 +8,13 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from ops.cluster_dir import read_processes
 from ops.demo import free_base_port
 from tests.unit.ops.command import REPOSITORY, aulario, json_lines
 
@@ -101,6 +103,37 @@ def test_a_child_dies_with_up_even_when_up_is_killed(tmp_path: Path) -> None:
         for pidfd in ended:
             assert select.select([pidfd], [], [], STOPPED_WITHIN_S)[0]
             os.close(pidfd)
+
+
+def test_a_restart_that_cannot_be_written_down_ends_nothing_and_is_written_down_later(tmp_path: Path) -> None:
+    with up(tmp_path, "--base-port", str(free_base_port()), "--faculties", "1", "--restart") as (process, ready):
+        assert process.stderr is not None
+        in_the_way = tmp_path / "run" / f"processes.{process.pid}.part"
+        in_the_way.mkdir()
+        faculty = ready["faculties"][0]["pid"]
+        os.kill(faculty, signal.SIGKILL)
+        said = lines_up_to(process.stderr, "; trying again")
+        assert said[0] == "faculty-1 was ended by SIGKILL; restarting it"
+        assert said[1].startswith("the list of processes cannot be written: ")
+        assert read_processes(tmp_path)["faculty-1"] == faculty
+
+        in_the_way.rmdir()
+        deadline_s = time.monotonic() + STOPPED_WITHIN_S
+        while read_processes(tmp_path)["faculty-1"] == faculty:
+            assert time.monotonic() < deadline_s
+        assert pids(status(tmp_path))[:3] == pids(ready)[:3], "nothing else was stopped"
+        process.send_signal(signal.SIGINT)
+        assert process.wait(STOPPED_WITHIN_S) == 0
+        assert process.stderr.read() == "", "a trouble that lasts is said once"
+
+
+def lines_up_to(stream: IO[str], ending: str) -> list[str]:
+    """What is written up to a line that ends so, in time."""
+    written = ""
+    while not written.endswith(f"{ending}\n"):
+        assert select.select([stream], [], [], STOPPED_WITHIN_S)[0], written
+        written += os.read(stream.fileno(), 65_536).decode()
+    return written.splitlines()
 
 
 def test_demo_keeps_every_promise_through_a_killed_primary(tmp_path: Path) -> None:
