@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
+from nodes.config import PROFILES
 from nodes.sustained_load import WINDOW
 from ops.cluster import interrupt_on_signals, running_cluster, undisturbed
 from ops.exits import INTEGRITY, UNREACHABLE, Stopped
@@ -45,6 +46,8 @@ CYCLES_A_CLUSTER: Final = 25
 
 PARTITION_MS: Final = 2_000
 FREEZE_MS: Final = 3_000
+FREEZE_MS_MIN: Final = 2 * PROFILES["default"].grace_ms
+"""A shorter freeze may be over before anybody takes it for a death."""
 
 COLUMNS: Final = (
     "requests", "results", "lost", "duplicates", "unknown", "detect_ms", "promote_ms", "first_reply_ms",
@@ -93,7 +96,7 @@ def kill_primary(cycles: int, seed: int | None, output: str) -> None:
 
 
 @drill.command()
-@click.option("--for", "freeze_ms", type=click.IntRange(1), default=FREEZE_MS, show_default=True,
+@click.option("--for", "freeze_ms", type=click.IntRange(FREEZE_MS_MIN), default=FREEZE_MS, show_default=True,
               help="How long, in ms.")  # fmt: skip
 @_drill_options
 def freeze(freeze_ms: int, cycles: int, seed: int | None, output: str) -> None:

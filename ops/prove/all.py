@@ -7,6 +7,7 @@ of this very code and for as many runs, is not run again: the proof goes on wher
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 import subprocess
@@ -34,9 +35,15 @@ DRILL_HEAD: Final = ("drill", "cycles", "failures", "seconds")
 """What a drill's object says of itself in other words than an Outcome."""
 
 
+def _finite(_context: click.Context, _option: click.Parameter, scale: float) -> float:
+    if not math.isfinite(scale):
+        raise click.BadParameter(f"{scale} is no share")
+    return scale
+
+
 @click.command("all")
 @click.option("--only", "names", multiple=True, type=click.Choice(list(INSTRUMENTS)), help="Only these.")
-@click.option("--scale", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True,
+@click.option("--scale", type=click.FloatRange(0, min_open=True), default=1.0, show_default=True, callback=_finite,
               help="Share of the full counts, for a quick pass; its results are kept apart.")  # fmt: skip
 @click.option("--again", is_flag=True, help="Run also what has a result already.")
 @click.option("--results", type=click.Path(path_type=Path), help="Where results are (default: reliability/).")
@@ -55,8 +62,10 @@ def prove(names: tuple[str, ...], scale: float, again: bool, results: Path | Non
     if results is None and scale != 1:
         results = Path(tempfile.mkdtemp(prefix="aulario-proof-"))
     directory, page = report.places(results)
+    directory.mkdir(parents=True, exist_ok=True)
+    report.write(directory, page)  # what cannot be kept is known before hours are spent on it
     found = [
-        _result(instrument, max(1, round(instrument.count * scale)), directory, again=again)
+        _result(instrument, _scaled(instrument, scale), directory, again=again)
         for name, instrument in INSTRUMENTS.items()
         if name in (names or INSTRUMENTS)
     ]
@@ -66,6 +75,12 @@ def prove(names: tuple[str, ...], scale: float, again: bool, results: Path | Non
         raise click.exceptions.Exit(INTEGRITY)
     if any(record.could_not_run or record.skipped for record in found):
         raise click.exceptions.Exit(REFUSED)
+
+
+def _scaled(instrument: Instrument, scale: float) -> int:
+    """How often in a pass of that length. Where runs are no sample (a mutant is looked for until it is found), fewer
+    would be another question and not a smaller sample of the answer."""
+    return max(1, round(instrument.count * scale)) if instrument.drawn else instrument.count
 
 
 def _result(instrument: Instrument, count: int, directory: Path, *, again: bool) -> Record:

@@ -15,7 +15,8 @@ COUNT: Final = "{count}"
 class Instrument:
     """`words` is its command as a person types it, `count` how often the full proof has it run. One that is not
     `seeded` counts its own seeds, from 0; where `drawn` is not so, runs are different cases and no sample.
-    `tried` is said of `{runs}` runs."""
+    `tried` goes on behind the number of runs and their unit. `bound_of` says what the runs are a sample of, where that
+    is not plain."""
 
     name: str
     words: tuple[str, ...]
@@ -28,6 +29,7 @@ class Instrument:
     blind: str
     seeded: bool = True
     drawn: bool = True
+    bound_of: str = ""
 
     def typed(self, count: int, seed: int | None) -> tuple[str, ...]:
         """Its command for so many runs."""
@@ -52,7 +54,7 @@ def _drill(fault: str) -> tuple[str, ...]:
 _EVERY = (
     Instrument(
         "power_cuts", _prove("power_cuts"), 200, "cuts",
-        "its disk lost power {runs} times while it wrote",
+        "of the power of its disk while it wrote",
         "the power goes while a server writes its log",
         "every acknowledged write is there, byte for byte, and nothing that was never written",
         "what a real kernel and a real file system do with writes that were not flushed yet",
@@ -60,23 +62,26 @@ _EVERY = (
     ),
     Instrument(
         "crash_states", _prove("crash_states"), 100_000, "states",
-        "its log was opened in {runs} states that a crash may leave behind",
+        "that a crash may leave behind, in which its log was opened",
         "a crash between any two calls, with writes torn at sectors and kept or lost in any combination",
         "the log opens, is whole, and holds every acknowledged write",
         "states of the file that no power cut happens to leave in years",
         "what the model does not allow: sectors that are torn within, flushed blocks that vanish",
+        bound_of="states; each 1 000 come from one recorded history, so they are not independent, and of histories the "
+        "bound is a thousand times as high",
     ),
     Instrument(
         "damaged_files", _prove("damaged_files"), 1_000, "files",
-        "{runs} of its files were damaged",
+        "of its own, damaged on purpose",
         "bit flips, truncation, zeroed or swapped pages, old pages back",
         "found before anything is served, or nothing that is served differs from what was written",
         "whether the chain of hashes and the numbered last write find what the storage engine does not",
         "damage that arises while the server runs, in pages it has read already",
+        bound_of="a mixture of all kinds of damage in equal shares; each kind has its own bound in its table",
     ),
     Instrument(
         "failing_calls", _prove("failing_calls"), 400, "writers",
-        "{runs} times a call to the operating system failed, stalled or was its last",
+        "of its log, each with a call to the operating system that failed, stalled or was its last",
         "a system call of the writer fails (EIO, ENOSPC, EROFS), stalls or is its last",
         "the writer stops and says why; the log is sound and holds every acknowledged write",
         "every path out of a failed write, flush or creation",
@@ -84,7 +89,7 @@ _EVERY = (
     ),
     Instrument(
         "failing_disks", _prove("failing_disks"), 200, "disks",
-        "{runs} disks filled up or turned read-only under it",
+        "that filled up or turned read-only under it",
         "the disk fills up, or turns read-only",
         "the writer stops, nothing acknowledged is lost, and it goes on once there is room",
         "the file system's own way of failing",
@@ -92,15 +97,16 @@ _EVERY = (
     ),
     Instrument(
         "failing_servers", _prove("failing_servers"), 56, "faults",
-        "{runs} times the disk of one of its servers failed or hung",
+        "of a disk, which failed or hung under one of its servers",
         "the disk of a server of a running cluster fails, hangs or takes it along",
         "the server ends or gives its role away; the other serves; no result is lost or given twice",
         "the whole way from a failed flush to a client's next result",
         "both disks failing at once",
+        bound_of="a mixture of faults of the active and of the other server in equal shares",
     ),
     Instrument(
         "kill_primary", _drill("kill-primary"), 300, "kills",
-        "its leading server was killed {runs} times under load",
+        "of its leading server under load",
         "the primary is killed (SIGKILL) under load",
         "the backup serves; every open request gets its one result",
         "real processes, sockets, caches and client libraries, measured where it counts: at the clients",
@@ -108,7 +114,7 @@ _EVERY = (
     ),
     Instrument(
         "freeze", _drill("freeze"), 20, "freezes",
-        "that server was frozen {runs} times",
+        "of that server",
         "the primary is frozen for three seconds (SIGSTOP), then goes on",
         "the backup serves; nothing that the old primary says afterwards counts",
         "what a garbage collection, a paused virtual machine or a hanging host would do",
@@ -116,7 +122,7 @@ _EVERY = (
     ),
     Instrument(
         "partition", _drill("partition"), 20, "partitions",
-        "it was cut off from the others {runs} times",
+        "that cut it off from the others",
         "the primary is cut off from all but the clients beside it",
         "the backup serves; the clients beside the old primary get no result",
         "a minority that believes it leads",
@@ -124,16 +130,17 @@ _EVERY = (
     ),
     Instrument(
         "links", _prove("links", "--repeat"), 20, "trials",
-        "its links were cut or disturbed, its processes stopped and its clocks moved in {runs} trials",
+        "in which its links were cut or disturbed, its processes stopped or its clocks moved",
         "every link cut, also one way; flapping, loss, delay, duplicates; processes paused and killed at system "
         "calls; wall clocks an hour off",
         "at most one primary; a minority gets no result; nothing lost, double or stale; afterwards equal logs",
         "three hosts (network namespaces) with real TCP in real time, and at what moment who took over",
         "more than one kernel; links that pass some bytes of a packet wrongly",
+        bound_of="a mixture of all topologies in equal shares; each topology has its own bound in its table",
     ),
     Instrument(
         "mutants", (AULARIO, "sim", "--mutants", "--seeds", COUNT), 2_000, "mutants",
-        "{runs} of its rules were broken on purpose, to see whether that is noticed",
+        "of it, each with one rule broken on purpose, to see whether that is noticed",
         "one rule of the protocol is broken on purpose",
         "the simulator or a directed schedule finds it",
         "whether the checker would notice at all",
@@ -143,7 +150,7 @@ _EVERY = (
     ),
     Instrument(
         "sim", (AULARIO, "sim", "--seeds", COUNT), 50_000, "schedules",
-        "{runs} schedules of failures were simulated",
+        "of failures, simulated",
         "crashes, pauses, cuts, loss, reordering, failing and lying disks, in orders drawn from seeds",
         "every invariant after every step, and service again once all is healed",
         "orders of events that no real cluster meets in years, each repeatable to the byte",

@@ -18,21 +18,26 @@ CODE: Final = ("es", "projections", "nodes", "ops", "pyproject.toml", "requireme
 """What a proof is about. Its results are committed too: that is no change of what they are about."""
 
 CHANGED: Final = "+changes"
+UNKNOWN: Final = "unknown"
 GIT_WITHIN_S: Final = 20.0
 
 
 def revision() -> str:
     """The last commit that changed the code, with `+changes` behind it if files differ from it; of a package
-    that is installed without its history, its version."""
+    that is installed without its history, its version. `unknown` where git is missing or will not say, as in
+    another user's checkout."""
     if not (CHECKOUT / ".git").exists():
         return version("aulario")
-    commit = _git("log", "-1", "--format=%h", "--abbrev=12", "--", *CODE)
-    return commit + (CHANGED if _git("status", "--porcelain", "--", *CODE) else "")
+    try:
+        commit = _git("log", "-1", "--format=%h", "--abbrev=12", "--", *CODE)
+        return commit + (CHANGED if _git("status", "--porcelain", "--", *CODE) else "")
+    except (OSError, subprocess.SubprocessError):
+        return UNKNOWN
 
 
 def is_whole(revision: str) -> bool:
     """Whether it says which code that was: changes that are not committed have no name."""
-    return not revision.endswith(CHANGED)
+    return revision != UNKNOWN and not revision.endswith(CHANGED)
 
 
 def host() -> dict[str, Any]:

@@ -23,9 +23,12 @@ Records = Mapping[str, Record]
 
 PAGE: Final = "RELIABILITY.md"
 RESULTS: Final = "reliability"
+NOTHING: Final = "–"
 NOT_YET: Final = "not run yet"
 CONTROL: Final = "control: "
 DRILLS: Final = ("kill_primary", "freeze", "partition")
+PERCENTILE_RUNS_MIN: Final = 100
+"""Of fewer runs the 99th percentile is the longest."""
 MINUTE_S, HOUR_S = 60, 3_600
 
 
@@ -52,7 +55,7 @@ def rendered(found: Records) -> str:
 
 def _opening(found: Records) -> str:
     ran = {name: record for name, record in found.items() if record.outcome.runs}
-    tried = [INSTRUMENTS[name].tried.format(runs=_grouped(record.outcome.runs)) for name, record in ran.items()]
+    tried = [f"{_runs(record)} {INSTRUMENTS[name].tried}" for name, record in ran.items()]
     missing = [name for name in INSTRUMENTS if name not in ran]
     sentences = [
         "Aulario promises that a confirmed allocation is never lost and that no room is granted twice. A promise about "
@@ -70,7 +73,10 @@ def _opening(found: Records) -> str:
 def _result(found: Records) -> str:
     broken = sum(len(record.outcome.failures) for name, record in found.items() if INSTRUMENTS[name].drawn)
     missed = sum(len(record.outcome.failures) for name, record in found.items() if not INSTRUMENTS[name].drawn)
-    kept = "Nothing that was confirmed was lost, no room was granted twice, and nobody was told two different things."
+    kept = (
+        "In these runs nothing that was confirmed was lost, no room was granted twice, and nobody was told two "
+        "different things."
+    )
     listed = "[what they were](#failures)"
     sentences = [
         f"In {_grouped(broken)} of these runs a promise was broken, or nobody could say: {listed}." if broken else kept,
@@ -88,8 +94,7 @@ def _matrix(found: Records) -> str:
         if record.could_not_run:
             return [*told, f"could not run: {record.could_not_run}", "", "", "", _code(record.command)]
         outcome = record.outcome
-        runs = f"{_grouped(outcome.runs)} {instrument.unit}"
-        return [*told, runs, _grouped(len(outcome.failures)), _bound(record), _lasted(outcome.seconds),
+        return [*told, _runs(record), _grouped(len(outcome.failures)), _bound(record), _lasted(outcome.seconds),
                 _code(record.command)]  # fmt: skip
 
     columns = ("what is done", "what must hold", "runs", "failures", "true rate below", "took", "again")
@@ -98,9 +103,13 @@ def _matrix(found: Records) -> str:
         for name, record in found.items() if record.count < INSTRUMENTS[name].count
     ]  # fmt: skip
     note = (
-        "The bound is 3/*N* after no failure, else Clopper and Pearson's, both at 95 %. Everything at once, going on "
-        "where it was interrupted: `make prove`."
+        "The bound is 3/*N* after no failure, else Clopper and Pearson's, both at 95 %. Commands are those of "
+        "`.venv/bin`, run in the checkout. Everything at once, going on where it was interrupted: `make prove`."
     )
+    samples = "".join(
+        f"\n- {name.replace('_', ' ')}: {INSTRUMENTS[name].bound_of}" for name in found if INSTRUMENTS[name].bound_of
+    )
+    note += f"\n\nWhat a bound is about, where that is not plain:\n{samples}" if samples else ""
     quick = f"\n\nFewer runs than the full proof has: {', '.join(short)}." if short else ""
     return f"{_table(columns, map(row, INSTRUMENTS))}\n\n{note}{quick}"
 
@@ -108,8 +117,12 @@ def _matrix(found: Records) -> str:
 def _bound(record: Record) -> str:
     """As a percentage, or a dash where runs are no sample or their number is not known."""
     runs, failures = record.outcome.runs, len(record.outcome.failures)
-    if not INSTRUMENTS[record.instrument].drawn or runs == 0 or failures > runs:
-        return "–"
+    return _below(failures, runs) if INSTRUMENTS[record.instrument].drawn else NOTHING
+
+
+def _below(failures: int, runs: int) -> str:
+    if runs == 0 or failures > runs:
+        return NOTHING
     percent = 100 * upper_bound(failures, runs)
     return f"{percent:.{max(0, 1 - math.floor(math.log10(percent)))}f} %"
 
@@ -134,14 +147,19 @@ def _service(found: Records) -> str:
             figures = [told[key] for key in ("detect_ms", "promote_ms", "first_reply_ms", "first_reply_p99_ms",
                                              "first_reply_max_ms", "results", "lost", "duplicates", "unknown",
                                              "stale_results")]  # fmt: skip
+            if found[name].outcome.runs < PERCENTILE_RUNS_MIN:
+                figures[3] = None
             rows.append([name.replace("_", " "), *map(_shown, figures)])
     if not rows:
         return ""
     columns = ("drill", "detected ms", "promoted ms", "first reply ms", "99 % ms", "longest ms", "results", "lost",
                "double", "never answered", "stale")  # fmt: skip
     return (
-        "Measured at the clients, from the fault to the first result that the next primary has given; medians where "
-        f"nothing else is said.\n\n{_table(columns, rows)}"
+        "The first reply is measured at the clients: from the fault to the first result that the next primary has "
+        "given. Detected and promoted come from the log: how long the old primary had been silent when the other one "
+        "stood up, counted from the last sign of life before the fault, so that it may exceed the first reply; and "
+        "what the new epoch took from there. Medians where nothing else is said; 99 % only of "
+        f"{PERCENTILE_RUNS_MIN} runs or more.\n\n{_table(columns, rows)}"
     )
 
 
@@ -203,13 +221,18 @@ def _sight() -> str:
 def _damage(found: Records) -> str:
     if "damaged_files" not in found:
         return ""
-    told = found["damaged_files"].outcome.details
+    outcome = found["damaged_files"].outcome
+    told = outcome.details
     endings = ("detected", "harmless", "rolled back", "served")
-    rows = [[harm, *(_grouped(told[harm].get(ending, 0)) for ending in endings)] for harm in HARMS if harm in told]
+    rows = [
+        [harm, *(_grouped(told[harm].get(ending, 0)) for ending in endings),
+         _below(sum(f": {harm}: " in failure.what for failure in outcome.failures), sum(told[harm].values()))]
+        for harm in HARMS if harm in told
+    ]  # fmt: skip
     return (
         "Harmless damage met bytes that nothing refers to. Rolled back is a log that ends at an earlier write; it is a "
         "failure unless the number of the last write, which stands beside the log, was taken away with it.\n\n"
-        + _table(("damage", *endings), rows)
+        + _table(("damage", *endings, "true rate below"), rows)
     )
 
 
@@ -217,13 +240,14 @@ def _links(found: Records) -> str:
     if "links" not in found:
         return ""
     rows = [
-        [name, one["expected"], _grouped(one["runs"]), _grouped(one["failures"]), _grouped(one["results"]),
-         _grouped(one["unavailable_max_ms"])]
+        [name, one["expected"], _grouped(one["runs"]), _grouped(one["failures"]), _below(one["failures"], one["runs"]),
+         _grouped(one["results"]), _grouped(one["unavailable_max_ms"])]
         for name, one in found["links"].outcome.details.get("by_topology", {}).items()
     ]  # fmt: skip
     relayed = found["links"].outcome.details.get("relayed", {})
     through = f"Through relays on one host, where namespaces are refused: {', '.join(relayed)}.\n\n" if relayed else ""
-    columns = ("topology", "what must be seen", "runs", "failures", "results", "longest without a result, ms")
+    columns = ("topology", "what must be seen", "runs", "failures", "true rate below", "results",
+               "longest without a result, ms")  # fmt: skip
     return (
         "Each trial: a cluster under load, the fault, what must be seen while it lasts, healing, and then the logs "
         "against everything that any client was told. Timings are the profile `slow`, which waits longer before it "
@@ -286,6 +310,12 @@ def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 def _grouped(number: int) -> str:
     """Thousands apart, with a space that does not break."""
     return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
+def _runs(record: Record) -> str:
+    """How many of what; one of them is singular."""
+    unit = INSTRUMENTS[record.instrument].unit
+    return f"{_grouped(record.outcome.runs)} {unit.removesuffix('s') if record.outcome.runs == 1 else unit}"
 
 
 def _lasted(seconds: float) -> str:

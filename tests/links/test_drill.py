@@ -34,3 +34,8 @@ def test_a_drill_that_is_told_to_end_leaves_nothing(tmp_path: Path, number: sign
         process.send_signal(number)
         assert process.wait(60) == 130, stderr.read_text()
     assert list(temporary.iterdir()) == []
+
+
+def test_a_freeze_too_short_to_be_taken_for_a_death_is_a_usage_error() -> None:
+    done = aulario("drill", "freeze", "--for", 100)
+    assert done.returncode == 2 and "--for" in done.stderr

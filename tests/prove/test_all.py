@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ops.exits import INTEGRITY, OK, REFUSED
+from ops.exits import INTEGRITY, OK, REFUSED, USAGE
 from ops.prove import all as proof
-from ops.prove import records
+from ops.prove import provenance, records, report
 from ops.prove.instruments import INSTRUMENTS, PYTHON
 from ops.prove.records import Record
 from tests.prove.test_records import RECORD
@@ -78,7 +78,7 @@ def test_the_page_begins_with_what_went_wrong(prove: Prove, tmp_path: Path, name
     prove(**{name: BAD, "sim": GOOD})
     opening = (tmp_path / "RELIABILITY.md").read_text(encoding="utf-8").partition("\n## ")[0]
     assert said in opening
-    assert ("Nothing that was confirmed was lost" in opening) is (name == "mutants")
+    assert ("nothing that was confirmed was lost" in opening) is (name == "mutants")
 
 
 @pytest.mark.parametrize("program", [REFUSES, PARTLY])
@@ -116,3 +116,35 @@ def test_a_kept_result_is_used_unless_it_is_wanted_again(
     records.write(tmp_path, replace(RECORD, count=3, outcome=replace(RECORD.outcome, failures=())))
     assert prove(power_cuts=BAD).exit_code == OK
     assert prove("--again", power_cuts=BAD).exit_code == INTEGRITY
+
+
+def test_a_quick_pass_has_fewer_runs_but_looks_for_a_mutant_as_long_as_ever(prove: Prove, tmp_path: Path) -> None:
+    assert prove("--scale", "0.4", links=GOOD, mutants=GOOD).exit_code == OK
+    assert (kept(tmp_path, "links").count, kept(tmp_path, "mutants").count) == (1, 3)
+
+
+@pytest.mark.parametrize("scale", ["nan", "inf", "0"])
+def test_a_scale_that_is_no_share_is_a_usage_error(prove: Prove, scale: str) -> None:
+    assert prove("--scale", scale, links=GOOD).exit_code == USAGE
+
+
+def test_nothing_is_run_where_nothing_can_be_kept(prove: Prove, tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    done = prove("--results", str(tmp_path / "a file"), links=GOOD)
+    assert isinstance(done.exception, OSError) and "links" not in done.output
+
+
+def test_code_of_which_git_says_nothing_has_no_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".git").mkdir()  # no repository of ours: git refuses it
+    monkeypatch.setattr(provenance, "CHECKOUT", tmp_path)
+    assert provenance.revision() == provenance.UNKNOWN
+    assert not provenance.is_whole(provenance.UNKNOWN)
+
+
+@pytest.mark.parametrize(("runs", "percentile"), [(99, "–"), (100, "7")])
+def test_a_percentile_is_told_of_runs_enough_to_have_one(runs: int, percentile: str) -> None:
+    told = dict.fromkeys(("detect_ms", "promote_ms", "results", "lost", "duplicates", "unknown", "stale_results"), 0)
+    details = {**told, "first_reply_ms": 5, "first_reply_p99_ms": 7, "first_reply_max_ms": 9}
+    outcome = replace(RECORD.outcome, runs=runs, failures=(), details=details)
+    page = report.rendered({"freeze": replace(RECORD, instrument="freeze", outcome=outcome)})
+    assert f"| freeze | 0 | 0 | 5 | {percentile} | 9 |" in page
