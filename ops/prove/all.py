@@ -78,9 +78,8 @@ def prove(names: tuple[str, ...], scale: float, again: bool, results: Path | Non
 
 
 def _scaled(instrument: Instrument, scale: float) -> int:
-    """How often in a pass of that length. Where runs are no sample (a mutant is looked for until it is found), fewer
-    would be another question and not a smaller sample of the answer."""
-    return max(1, round(instrument.count * scale)) if instrument.drawn else instrument.count
+    """How often in a pass of that length."""
+    return max(min(instrument.least, instrument.count), round(instrument.count * scale))
 
 
 def _result(instrument: Instrument, count: int, directory: Path, *, again: bool) -> Record:

@@ -16,7 +16,7 @@ class Instrument:
     """`words` is its command as a person types it, `count` how often the full proof has it run. One that is not
     `seeded` counts its own seeds, from 0; where `drawn` is not so, runs are different cases and no sample.
     `tried` goes on behind the number of runs and their unit. `bound_of` says what the runs are a sample of, where that
-    is not plain."""
+    is not plain. `least` is how often the shortest pass has it run."""
 
     name: str
     words: tuple[str, ...]
@@ -30,6 +30,7 @@ class Instrument:
     seeded: bool = True
     drawn: bool = True
     bound_of: str = ""
+    least: int = 1
 
     def typed(self, count: int, seed: int | None) -> tuple[str, ...]:
         """Its command for so many runs."""
@@ -147,6 +148,7 @@ _EVERY = (
         "mistakes that nobody thought of making on purpose",
         seeded=False,
         drawn=False,
+        least=200,  # a mutant of which the first seeds know nothing would pass for one that nobody finds
     ),
     Instrument(
         "sim", (AULARIO, "sim", "--seeds", COUNT), 50_000, "schedules",

@@ -118,7 +118,7 @@ def test_a_kept_result_is_used_unless_it_is_wanted_again(
     assert prove("--again", power_cuts=BAD).exit_code == INTEGRITY
 
 
-def test_a_quick_pass_has_fewer_runs_but_looks_for_a_mutant_as_long_as_ever(prove: Prove, tmp_path: Path) -> None:
+def test_a_quick_pass_has_fewer_runs_but_looks_for_a_mutant_as_long_as_it_takes(prove: Prove, tmp_path: Path) -> None:
     assert prove("--scale", "0.4", links=GOOD, mutants=GOOD).exit_code == OK
     assert (kept(tmp_path, "links").count, kept(tmp_path, "mutants").count) == (1, 3)
 
