@@ -5,6 +5,7 @@ A subcommand's module is imported when it is run, so that `aulario request` does
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -74,6 +75,20 @@ def cli() -> None:
     """
 
 
+def _ready_streams() -> None:
+    """Results can be printed wherever stdout leads: a closed stream leads nowhere, or a file opened later would get
+    its number and what is printed; characters that the encoding lacks are escaped."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def _check_arguments(arguments: Sequence[str]) -> None:
     """Raises Stopped if one is no text: bytes that are no UTF-8 reach Python as half surrogate pairs."""
     for argument in arguments:
@@ -87,6 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command (by default the process's own arguments) and exit; an error raised on purpose becomes one
     sentence on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _ready_streams()
     try:
         _check_arguments(arguments)
         left_with = cli.main(arguments, prog_name="aulario", standalone_mode=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
 import json
 import sys
@@ -18,7 +19,9 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 PIPE_WIDTH = 200
 """Columns of a table that goes to a file or a pipe."""
 COLUMN_CHARS_MAX = 44
-"""A column other than the last is shown whole up to this width."""
+"""A column is shown whole up to this width."""
+LAST_COLUMN_CHARS_MIN = 10
+"""A last column that is longer is not cut or folded to less."""
 
 
 def output_option(*formats: str) -> Callable[[Command], Command]:
@@ -30,7 +33,7 @@ def output_option(*formats: str) -> Callable[[Command], Command]:
 
 def print_json(value: object) -> None:
     """One object on one line; paths as strings."""
-    click.echo(json.dumps(value, ensure_ascii=False, default=str))
+    click.echo(_json(value))
 
 
 def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output: str) -> None:
@@ -47,22 +50,59 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
 
 
 def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str | None = None) -> None:
-    """A table at most as wide as the terminal: if it does not fit, the last column is cut short."""
+    """A table at most as wide as the terminal. In a narrow one the gaps shrink, then the last column is folded or,
+    if it is longer than a column is shown whole, cut short. If the others do not fit even so, each row becomes a
+    block with a line for each column: none is lost."""
+    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    others = sum(min(width, COLUMN_CHARS_MAX) for width in widths[:-1])
+    room = _width() - others
+    wide, narrow = room - 3 * len(columns) - 1, room - len(columns) + 1
+    if wide >= min(widths[-1], COLUMN_CHARS_MAX):
+        _print_grid(columns, cells, title, [*widths[:-1], min(widths[-1], wide)], roomy=True)
+    elif narrow >= min(widths[-1], LAST_COLUMN_CHARS_MIN):
+        _print_grid(columns, cells, title, [*widths[:-1], min(widths[-1], narrow)], roomy=False)
+    else:
+        _print_blocks(columns, cells, title)
+
+
+def _width() -> int:
+    from rich.console import Console
+
+    return Console().width if sys.stdout.isatty() else PIPE_WIDTH
+
+
+def _print_grid(
+    columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None, widths: Sequence[int], *, roomy: bool
+) -> None:
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, title=title, title_justify="left")
-    cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    for index, column in enumerate(columns):
-        widest = max((len(row[index]) for row in cells), default=0)
+    table = Table(box=box.SIMPLE, title=title, title_justify="left", show_edge=roomy, padding=(0, int(roomy)))
+    for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
         last = index == len(columns) - 1
-        table.add_column(column, no_wrap=True, min_width=None if last else min(widest, COLUMN_CHARS_MAX))
+        whole = max((len(row[index]) for row in cells), default=0) <= COLUMN_CHARS_MAX
+        table.add_column(
+            column,
+            width=width if last else min(width, COLUMN_CHARS_MAX),
+            no_wrap=not (last and whole),
+            overflow="fold" if last and whole else "ellipsis",
+        )
     for row in cells:
         table.add_row(*map(escape, row))
-    console = Console(width=None if sys.stdout.isatty() else PIPE_WIDTH, highlight=False)
-    console.print(table)
+    Console(width=_width(), highlight=False).print(table)
+
+
+def _print_blocks(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None) -> None:
+    if title is not None:
+        click.echo(title)
+    width = max(map(len, columns))
+    for row in cells:
+        click.echo()
+        for column, cell in zip(columns, row, strict=True):
+            click.echo(f"{column:<{width}}  {cell}")
 
 
 def printable(text: str) -> str:
@@ -86,4 +126,10 @@ def _text_of(value: object) -> str:
         return value
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):
         return " ".join(value)
-    return json.dumps(value, ensure_ascii=False)
+    return _json(value)
+
+
+def _json(value: object) -> str:
+    """JSON that any stdout can take: what its encoding may lack is escaped as JSON does it."""
+    utf8 = codecs.lookup(sys.stdout.encoding).name == "utf-8"
+    return json.dumps(value, ensure_ascii=not utf8, default=str)

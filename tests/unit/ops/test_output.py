@@ -1,0 +1,94 @@
+"""What is printed, on terminals of several widths and on streams that take little or nothing."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+import termios
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from tests.unit.ops.command import REPOSITORY, aulario, json_lines
+
+STYLE = re.compile(r"\x1b\[[0-9;]*m")
+STATUS_COLUMNS = ("process", "state", "pid", "role", "epoch", "seq", "in_sync", "endpoint")
+STATUS = ["faculty-10", "running", 1234567, None, None, None, None, "tcp://127.0.0.1:20199"]
+EVENT_COLUMNS = ("seq", "time", "epoch", "actor", "type", "what")
+EVENT = [12, "2026-11-22 21:48:41.123", 3, "faculty:10", "ProgramRegistered", "tx 362546fd-a4c2 " * 9]
+
+
+def on_terminal(columns: tuple[str, ...], values: list[object], width: int) -> list[str]:
+    """The lines of a table with one row, as a terminal of that width gets them."""
+    row = dict(zip(columns, values, strict=True))
+    code = f"from ops.output import print_table\nprint_table([{row!r}], {columns!r})"
+    terminal, stdout = pty.openpty()
+    try:
+        termios.tcsetwinsize(stdout, (24, width))
+        environ = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "LINES")}
+        subprocess.run(
+            [sys.executable, "-c", code], cwd=REPOSITORY, stdin=stdout, stdout=stdout, stderr=stdout, timeout=60,
+            check=True, env=environ | {"NO_COLOR": "1", "TERM": "xterm"},
+        )  # fmt: skip
+    finally:
+        os.close(stdout)
+    with open(terminal, "rb", buffering=0) as shown:
+        return STYLE.sub("", b"".join(read_to_end(shown)).decode()).splitlines()
+
+
+def read_to_end(terminal: io.RawIOBase) -> Iterator[bytes]:
+    """What was written to a terminal; one that nobody holds open any more ends in an I/O error."""
+    with suppress(OSError):
+        while piece := terminal.read(65_536):
+            yield piece
+
+
+@pytest.mark.parametrize("width", [79, 80, 120, 200])
+def test_a_status_fits_a_terminal_and_no_port_is_lost(width: int) -> None:
+    lines = on_terminal(STATUS_COLUMNS, STATUS, width)
+    assert max(map(len, lines)) <= width
+    shown = "\n".join(lines)
+    assert all(column in shown for column in STATUS_COLUMNS)
+    assert all(str(value) in shown for value in STATUS if value is not None)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_of_a_long_event_the_last_column_alone_is_cut(width: int) -> None:
+    lines = on_terminal(EVENT_COLUMNS, EVENT, width)
+    assert max(map(len, lines)) <= width
+    (line,) = [line for line in lines if "faculty:10" in line]
+    assert all(str(value) in line for value in EVENT[:-1])
+    assert "tx 362546fd-a4c" in line and line.rstrip().endswith("\N{HORIZONTAL ELLIPSIS}")
+
+
+@pytest.mark.parametrize(("columns", "values"), [(STATUS_COLUMNS, STATUS), (EVENT_COLUMNS, EVENT)])
+def test_what_fits_no_line_becomes_a_line_for_each_column(columns: tuple[str, ...], values: list[object]) -> None:
+    lines = [line.split(maxsplit=1) for line in on_terminal(columns, values, 40) if line]
+    assert [name for name, _ in lines] == list(columns)
+    assert [cell.strip() for _, cell in lines] == ["-" if value is None else str(value).strip() for value in values]
+
+
+@pytest.mark.parametrize("output", ["table", "csv", "json"])
+def test_an_ascii_stdout_is_given_escapes(tmp_path: Path, history: Path, output: str) -> None:
+    ascii_only = {"PYTHONIOENCODING": "ascii"}
+    told = aulario("log", "tail", history / "server-a", "-n", 100, "-o", output, environ=ascii_only)
+    assert (told.returncode, told.stderr) == (0, "")
+    assert told.stdout.isascii()
+    if output == "json":
+        assert json_lines(told.stdout) == json_lines(aulario("log", "export", history / "server-a").stdout)
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_a_closed_stdout_changes_no_exit_status(history: Path, closed: str) -> None:
+    for arguments, expected in ((f"status --dir {history}", 3), (f"log tail {history}/server-a", 0)):
+        command = f"{sys.executable} -m ops.cli {arguments} {closed}"
+        ended = subprocess.run(["sh", "-c", command], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+        assert (ended.returncode, "Traceback" in ended.stderr) == (expected, False), ended.stderr
+    assert json.loads(aulario("log", "verify", history / "server-a", "-o", "json").stdout)["events"] > 0
