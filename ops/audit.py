@@ -14,7 +14,7 @@ from es.log.verify import verify_in_child
 from es.testing.history import BrokenRule, check_history
 from ops.cluster_dir import config_in_force
 from ops.exits import INTEGRITY, Stopped
-from ops.log_reader import committed, opened
+from ops.log_reader import LOG_DIRECTORY, committed, opened
 from ops.options import DIRECTORY, FILE
 from ops.output import JSON, TABLE, count, output_option, print_json
 from ops.receipts import Outcomes, Results, beyond, read_results
@@ -34,7 +34,7 @@ def audit() -> None:
 
 
 @audit.command()
-@click.argument("data_dirs", nargs=-1, type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.argument("data_dirs", nargs=-1, type=LOG_DIRECTORY)
 @click.option("--dir", "directory", type=DIRECTORY, envvar="AULARIO_DIR", help="Check every server of this cluster.")
 @click.option("--receipts", type=FILE, help="Results kept of `aulario request -o json`: they must stand.")
 @output_option(TABLE, JSON)

@@ -15,7 +15,7 @@ from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
 from ops import event_lines
 from ops.exits import USAGE, Stopped
-from ops.log_reader import committed, opened, survive_damage
+from ops.log_reader import LOG_DIRECTORY, committed, opened, survive_damage
 from ops.output import CSV, JSON, TABLE, output_option, print_json, print_rows, print_table
 from projections.rooms.export import Exporter
 
@@ -23,7 +23,7 @@ COLUMNS = ("seq", "epoch", "ts", "actor", "type", "hash", "body")
 TAIL_EVENTS_MAX = 100_000
 FOLLOW_POLL_S = 0.2
 
-data_dir_argument = click.argument("data_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+data_dir_argument = click.argument("data_dir", type=LOG_DIRECTORY)
 
 
 @click.group()
@@ -82,6 +82,8 @@ def show(data_dir: Path, seq: int, last_seq: int | None, output: str) -> None:
       aulario log show cluster/server-a 12 20 -o table
     """
     end = seq if last_seq is None else last_seq
+    if end < seq:
+        raise click.UsageError(f"LAST_SEQ {end} is before SEQ {seq}")
     survive_damage(data_dir)
     with opened(data_dir) as node_log:
         commit_seq = node_log.commit_seq()

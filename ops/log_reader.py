@@ -12,14 +12,31 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import click
 
 from es.codec import Batch
 from es.errors import LogDamaged
-from es.log.lmdb_log import LmdbLog
+from es.log.lmdb_log import DATA_FILE, LmdbLog
 
 DEADLY_DAMAGE = (signal.SIGBUS, signal.SIGABRT, signal.SIGSEGV)
+
+
+class LogDirectory(click.Path):
+    """An argument that names a data directory with a log in it; anything else is wrong usage."""
+
+    def __init__(self) -> None:
+        super().__init__(exists=True, file_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        path = super().convert(value, param, ctx)
+        if not (path / DATA_FILE).exists():
+            self.fail(f"there is no log in {path}", param, ctx)
+        return path
+
+
+LOG_DIRECTORY = LogDirectory()
 
 
 @contextmanager

@@ -49,6 +49,10 @@ def test_tail_and_show_pick_from_the_same_events(history: Path) -> None:
     events = json_lines(aulario("log", "export", history / "server-a").stdout)
     assert json_lines(aulario("log", "tail", history / "server-a", "-n", 2, "-o", "json").stdout) == events[-2:]
     assert json_lines(aulario("log", "show", history / "server-a", 2, 3).stdout) == events[1:3]
+    assert json_lines(aulario("log", "show", history / "server-a", 3, 3).stdout) == events[2:3]
+    backwards = aulario("log", "show", history / "server-a", 5, 2)
+    assert (backwards.returncode, backwards.stdout) == (2, "")
+    assert "LAST_SEQ 2 is before SEQ 5" in backwards.stderr
     beyond = aulario("log", "show", history / "server-a", len(events) + 1)
     assert (beyond.returncode, beyond.stdout) == (2, "")
     assert f"is committed up to seq {len(events)}" in beyond.stderr
@@ -73,10 +77,22 @@ def test_a_truncated_log_ends_every_reader_with_one_sentence_and_4(history: Path
         assert damaged.stderr.count("\n") == 1
 
 
-def test_no_log_is_one_sentence(tmp_path: Path) -> None:
-    missing = aulario("log", "export", tmp_path)
-    assert (missing.returncode, missing.stderr) == (4, f"Error: there is no log in {tmp_path}\n")
-    assert aulario("log", "export", tmp_path / "nowhere").returncode == 2
+@pytest.mark.parametrize(
+    "command", [("log", "export"), ("log", "tail"), ("log", "show"), ("log", "verify"), ("audit", "check")]
+)
+def test_a_directory_without_a_log_is_wrong_usage(history: Path, command: tuple[str, str]) -> None:
+    seq = (1,) if command == ("log", "show") else ()
+    for directory in (history, history / "witness"):
+        missing = aulario(*command, directory, *seq)
+        assert (missing.returncode, missing.stdout) == (2, "")
+        assert f"there is no log in {directory}\n" in missing.stderr
+    assert aulario(*command, history / "nowhere", *seq).returncode == 2
+
+
+def test_a_server_of_the_cluster_without_its_log_is_no_wrong_usage(history: Path) -> None:
+    shutil.rmtree(history / "server-b")
+    checked = aulario("audit", "check", "--dir", history)
+    assert (checked.returncode, checked.stderr) == (4, f"Error: there is no log in {history}/server-b\n")
 
 
 def test_audit_passes_a_sound_history(history: Path) -> None:
