@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ops.cluster import undisturbed
+from ops.prove.orphans import is_gone
 from ops.prove.outcome import NotPermitted
 
 PREFIX = "aulario-prove-"
@@ -48,7 +49,7 @@ def _remove_orphans(around: Path) -> None:
     """What processes that no longer run have left; names carry the id of the process that made them."""
     for path in around.glob(f"{PREFIX}*-*"):
         pid = path.name.removeprefix(PREFIX).split("-")[0]
-        if pid.isdigit() and not Path("/proc", pid).exists():
+        if pid.isdigit() and is_gone(pid):
             _remove(path)
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Final
 
 from ops.cluster import undisturbed
+from ops.prove.orphans import is_gone
 from ops.prove.outcome import NotPermitted
 
 HOSTS: Final = ("a", "b", "c")
@@ -137,7 +138,7 @@ def _remove_orphans() -> None:
     """What processes that no longer run have left."""
     for path in BY_NAME.glob(f"{PREFIX}-*-*"):
         pid = path.name.split("-")[1]
-        if pid.isdigit() and not Path("/proc", pid).exists():
+        if pid.isdigit() and is_gone(pid):
             _remove(path.name)
 
 

@@ -39,18 +39,23 @@ def test_an_instrument_that_is_told_to_end_leaves_nothing(number: signal.Signals
     assert list(AROUND.glob(left)) == []
 
 
+@pytest.mark.parametrize("waited_for", [True, False])
 def test_what_a_killed_process_left_is_removed_and_what_a_running_one_uses_is_not(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, waited_for: bool
 ) -> None:
     monkeypatch.setattr(disks, "_around", lambda: tmp_path)
     ended = subprocess.Popen([sys.executable, "-c", ""])
-    ended.wait()
+    if waited_for:
+        ended.wait()
+    else:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
     orphan, used = tmp_path / f"{PREFIX}{ended.pid}-x", tmp_path / f"{PREFIX}{os.getpid()}-x"
     for directory in (orphan / "disk", used):
         directory.mkdir(parents=True)
     with scratch() as mine:
         assert set(tmp_path.iterdir()) == {mine, used}
     assert set(tmp_path.iterdir()) == {used}
+    ended.wait()
 
 
 def test_a_directory_that_nobody_can_write_in_is_said_in_one_sentence() -> None:
