@@ -30,7 +30,7 @@ class LogDirectory(click.Path):
         super().__init__(exists=True, file_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = super().convert(value, param, ctx)
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not (path / DATA_FILE).exists():
             self.fail(f"there is no log in {path}", param, ctx)
         return path
