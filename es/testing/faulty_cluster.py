@@ -199,8 +199,8 @@ class FaultyCluster(Cluster):
 
     @property
     def hung_us(self) -> int:
-        """For how long a disk hangs from now on: healing does not shorten what it has begun."""
-        free_us = [node.disk.free_us for node in self.nodes.values()]
+        """For how long a disk hangs or a process is frozen from now on: healing does not shorten what it has begun."""
+        free_us = [max(node.disk.free_us, node.paused_until_us) for node in self.nodes.values()]
         if self._saving is not None:
             free_us.append(self._saving.until_us)
         return max(0, max(free_us) - self.now_us)
