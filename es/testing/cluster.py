@@ -567,8 +567,8 @@ class Cluster:
         self.note(f"{whose} moved by {by_us // 1000} ms")
 
     def heal(self) -> None:
-        """No faults from now on: links whole, every process started, every refused disk rebuilt. What is frozen or hangs
-        comes to its end by itself."""
+        """No faults from now on: links whole, every process started, every refused disk rebuilt. What is frozen, or
+        hangs, comes to its end by itself."""
         self.faults = CALM
         self.cuts.clear()
         self._dies_saving_us = None
