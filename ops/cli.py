@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import click
 
-from ops.exits import USAGE, Stopped, ending
+from ops.exits import USAGE, Stopped, leave_with
 
 
 class _Verb(NamedTuple):
@@ -103,25 +103,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sentence on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
     _ready_streams()
+    leave_with(lambda: _run(arguments))
+
+
+def _run(arguments: Sequence[str]) -> object:
+    _check_arguments(arguments)
     try:
-        _check_arguments(arguments)
-        left_with = cli.main(arguments, prog_name="aulario", standalone_mode=False)
-        sys.exit(left_with if isinstance(left_with, int) else 0)
-    except click.Abort:
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
+        return cli.main(arguments, prog_name="aulario", standalone_mode=False)
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has seen enough
-        sys.exit(0)
-    except Exception as error:
-        known = ending(error)
-        if known is None:
-            raise
-        sentence, exit_code = known
-        click.echo(f"Error: {sentence}", err=True)
-        sys.exit(exit_code)
+        return 0
 
 
 if __name__ == "__main__":

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Callable, Mapping
+from typing import NoReturn
+
+import click
 
 from es.errors import EsError
 
@@ -11,6 +15,7 @@ REFUSED = 1
 USAGE = 2
 UNREACHABLE = 3
 INTEGRITY = 4
+INTERRUPTED = 130
 
 
 class Stopped(Exception):
@@ -47,3 +52,23 @@ def ending(error: Exception) -> tuple[str, int] | None:
         what = error.strerror or str(error)
         return (f"{error.filename}: {what}" if error.filename else what), REFUSED
     return None
+
+
+def leave_with(command: Callable[[], object]) -> NoReturn:
+    """Exit with what a click command gives when it is run (not `standalone_mode`), 0 if that is no number. An error
+    that was raised on purpose or that the system gave becomes one sentence on stderr; Ctrl-C and SIGTERM give 130."""
+    try:
+        left_with = command()
+        sys.exit(left_with if isinstance(left_with, int) else OK)
+    except click.Abort:
+        sys.exit(INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except Exception as error:
+        known = ending(error)
+        if known is None:
+            raise
+        sentence, exit_code = known
+        click.echo(f"Error: {sentence}", err=True)
+        sys.exit(exit_code)

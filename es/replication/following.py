@@ -80,7 +80,8 @@ class Following:
                 break
             node.chain.append(stashed)
             batches.append(stashed)
-        self._stash = {seq: batch for seq, batch in self._stash.items() if seq > node.chain.head.seq}
+        if self._stash:
+            self._stash = {seq: batch for seq, batch in self._stash.items() if seq > node.chain.head.seq}
         self.matched = node.chain.head
         self._gap_us = None
         node.last_ts_us = max(node.last_ts_us, node.chain.head.ts_us)

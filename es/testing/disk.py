@@ -126,9 +126,7 @@ class SimulatedDisk:
         if self._flushed is not None:
             self.forgot = self.forgot or kept < len(self._cached)
             self.log = self._flushed
-            self._apply(at_risk[:kept])
-        else:
-            self._apply(at_risk[:kept])
+        self._apply(at_risk[:kept])
         self._lies_until_us, self._flushed, self._cached = 0, None, []
         self.under_way.clear()
 
