@@ -25,6 +25,13 @@ class LogDamaged(LogError):
     code = "LOG_DAMAGED"
 
 
+class LogContradicted(LogError):
+    """The log lacks or contradicts what its own node had signed as committed: it was rolled back, cut or altered.
+    The node must not serve it (exit status 4)."""
+
+    code = "LOG_CONTRADICTED"
+
+
 class LogWriteFailed(LogError):
     """The disk refused a write or a flush (full, read-only, I/O error). The process must end: what
     the engine did to its files is unknown until they are opened again."""

@@ -39,3 +39,9 @@ REPLAY_EVENTS_PER_TURN = 20_000
 
 DUE_EVENTS_PER_BATCH_MAX = 1_024
 """Deadline events (expiries) that one batch takes before it takes requests."""
+
+NAME_CHARS_MAX = 64
+"""A node's name, its incarnation, a cluster's id."""
+
+CHECKPOINT_BYTES_MAX = 1_024
+"""An encoded checkpoint with its signature; three of the longest names fit."""

@@ -14,9 +14,9 @@ import msgpack
 
 from es.codec import HASH_BYTES
 from es.errors import RemoteProtocolError
-from es.limits import FETCH_BATCHES_MAX, MEMBERS_MAX
+from es.limits import CHECKPOINT_BYTES_MAX, FETCH_BATCHES_MAX, MEMBERS_MAX
+from es.limits import NAME_CHARS_MAX as NAME_CHARS_MAX
 
-NAME_CHARS_MAX = 64
 LIFE_CHARS_MAX = 2 * NAME_CHARS_MAX
 """A node's name and when this life of it began, by both clocks."""
 
@@ -132,6 +132,14 @@ class RolledBack(NamedTuple):
     seq: int
 
 
+class Checkpointed(NamedTuple):
+    """Any → any: a signed checkpoint (es.log.checkpoint). Its node wants it kept; to that node itself: this is what is
+    kept of you. Not for the replica or the witness's core: their shells take it."""
+
+    cluster_id: str
+    signed: bytes
+
+
 class Outdated(NamedTuple):
     """Any → a sender of an older epoch: this is the configuration now."""
 
@@ -180,8 +188,8 @@ class Registered(NamedTuple):
 
 
 Message: TypeAlias = (
-    Frame | Beacon | Ack | BeaconAck | Fetch | Batches | Mismatch | RolledBack | Outdated
-    | Heartbeat | Prevote | Granted | CompareAndSwap | Registered
+    Frame | Beacon | Ack | BeaconAck | Fetch | Batches | Mismatch | RolledBack | Checkpointed
+    | Outdated | Heartbeat | Prevote | Granted | CompareAndSwap | Registered
 )  # fmt: skip
 
 _Check: TypeAlias = Callable[[Any], Any]
@@ -216,6 +224,12 @@ def _bytes(value: Any) -> bytes:
     if type(value) is bytes:
         return value
     raise ValueError("bytes are expected")
+
+
+def _checkpoint(value: Any) -> bytes:
+    if len(_bytes(value)) <= CHECKPOINT_BYTES_MAX:
+        return _bytes(value)
+    raise ValueError("a checkpoint is longer than any")
 
 
 def _member(value: Any) -> Member:
@@ -253,6 +267,7 @@ _SCHEMA: dict[str, tuple[type[Any], tuple[_Check, ...]]] = {
     "batches": (Batches, (_name, _number, _number, _number, _hash, _number, _many_bytes)),
     "mismatch": (Mismatch, (_name, _number, _hash, _number, _hash)),
     "rolled-back": (RolledBack, (_name, _number, _member, _number)),
+    "checkpointed": (Checkpointed, (_name, _checkpoint)),
     "outdated": (Outdated, (_register,)),
     "heartbeat": (Heartbeat, (_name, _number, _member)),
     "prevote": (Prevote, (_name, _number, _member)),

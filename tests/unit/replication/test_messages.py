@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from es.errors import RemoteProtocolError
-from es.limits import FETCH_BATCHES_MAX, MEMBERS_MAX
+from es.limits import CHECKPOINT_BYTES_MAX, FETCH_BATCHES_MAX, MEMBERS_MAX
 from es.log.base import Identity
 from es.log.memory import MemoryLog
 from es.replication import messages
@@ -22,6 +22,7 @@ from es.replication.messages import (
     Batches,
     Beacon,
     BeaconAck,
+    Checkpointed,
     CompareAndSwap,
     Fetch,
     Frame,
@@ -66,6 +67,7 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     ),
     st.builds(Mismatch, NAMES, NUMBERS, HASHES, NUMBERS, HASHES),
     st.builds(RolledBack, NAMES, NUMBERS, MEMBERS, NUMBERS),
+    st.builds(Checkpointed, NAMES, st.binary(max_size=CHECKPOINT_BYTES_MAX)),
     st.builds(Outdated, REGISTERS),
     st.builds(Heartbeat, NAMES, NUMBERS, MEMBERS),
     st.builds(Prevote, NAMES, NUMBERS, MEMBERS),
@@ -139,6 +141,7 @@ def test_well_formed_junk_is_refused_or_is_a_message(kind: str, fields: list[obj
         Ack("c", 1, A, 1, bytes(31)),
         Frame("c", 1, 1, "not bytes"),  # type: ignore[arg-type]
         Batches("c", 1, 1, 1, HASH, 1, (b"",) * (FETCH_BATCHES_MAX + 1)),
+        Checkpointed("c", bytes(CHECKPOINT_BYTES_MAX + 1)),
         Registered(REGISTER._replace(in_sync=(A, A))),
         Registered(REGISTER._replace(in_sync=(Member("b", "b1"), A))),
         Registered(REGISTER._replace(in_sync=tuple(Member(f"n{n}", "1") for n in range(MEMBERS_MAX + 1)))),
