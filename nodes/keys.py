@@ -1,0 +1,366 @@
+"""The keys of a principal, and the files they lie in, below the directory `keys` of the configuration.
+
+    secret/NAME.toml                 0600 in 0700: both halves, on the hosts where the principal runs
+    allowed/NAME.FINGERPRINT.toml    0644: the public half of a key that is let in (nodes.allow_list)
+    public/NAME.FINGERPRINT.toml     0644: the public half of a key that was made here and is not let in here
+
+NAME is the principal's text with `-` for `:` and `/` and `all` for `*`: kinds have no `-`, and a number has one
+spelling, so that no two principals share a name. A CURVE key (Z85, ZeroMQ RFC 32) encrypts and authenticates
+connections; a server has an Ed25519 key (hexadecimal) besides. Every file is replaced whole and is durable once there.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import struct
+import tomllib
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from stat import S_IMODE, S_ISREG, S_IWOTH
+from typing import Final, NamedTuple
+
+import zmq
+from zmq.utils import z85
+
+from es.errors import EsError
+from nodes.principals import Principal, principal
+
+ALLOWED_FILES_MAX: Final = 10_000
+"""Keys an allow-list may hold."""
+
+FILE_BYTES_MAX: Final = 4 << 10
+FINGERPRINT_CHARS: Final = 16
+SEED_BYTES: Final = 32
+CREATED_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
+"""Of `created`, in UTC: texts are in the order of their times."""
+
+_SIGNS: Final = "server"
+"""The kind of principal that has a signing key."""
+
+_Z85_KEY: Final = re.compile(rb"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
+_OTHERS: Final = 0o077
+
+
+class KeysError(EsError):
+    """A key that is missing, can be read by others, is malformed or somebody else's. One sentence, never a secret."""
+
+    code = "KEYS"
+
+
+class SecretBytes(bytes):
+    """Bytes that are not shown by repr, str or a log."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+
+class PublicKeys(NamedTuple):
+    """What others know of a principal: `curve` is Z85, `signing` a raw Ed25519 key (servers only), `created` a time
+    as CREATED_FORMAT."""
+
+    principal: Principal
+    curve: bytes
+    signing: bytes | None
+    created: str
+
+    @property
+    def fingerprint(self) -> str:
+        """The first 16 hexadecimal digits of the SHA-256 of the decoded CURVE key."""
+        return sha256(z85.decode(self.curve)).hexdigest()[:FINGERPRINT_CHARS]
+
+
+class SecretKeys(NamedTuple):
+    """What only the principal knows: CURVE keys in Z85, `signing_seed` a raw Ed25519 seed (servers only)."""
+
+    principal: Principal
+    curve_public: bytes
+    curve_secret: SecretBytes
+    signing_seed: SecretBytes | None
+    created: str
+
+    @property
+    def public(self) -> PublicKeys:
+        """The half that is carried to others."""
+        seed = self.signing_seed
+        return PublicKeys(self.principal, self.curve_public, None if seed is None else _signing_of(seed), self.created)
+
+
+def new_keys(principal: Principal, created: str) -> SecretKeys:
+    """Fresh keys; nothing is stored. `created` as CREATED_FORMAT."""
+    public, secret = zmq.curve_keypair()
+    seed = SecretBytes(secrets.token_bytes(SEED_BYTES)) if principal.kind == _SIGNS else None
+    return SecretKeys(principal, public, SecretBytes(secret), seed, created)
+
+
+# --- where they lie
+
+
+def file_name(principal: Principal) -> str:
+    """A principal as the beginning of its files' names."""
+    return str(principal).replace(":", "-").replace("/", "-").replace("*", "all")
+
+
+def secret_path(directory: Path, principal: Principal) -> Path:
+    """Where the principal's secret keys lie, if they are on this host."""
+    return secret_directory(directory) / f"{file_name(principal)}.toml"
+
+
+def public_name(public: PublicKeys) -> str:
+    """The one name under which a public file is let in."""
+    return f"{file_name(public.principal)}.{public.fingerprint}.toml"
+
+
+def secret_directory(directory: Path) -> Path:
+    """The secrets of whoever runs on this host."""
+    return directory / "secret"
+
+
+def allowed_directory(directory: Path) -> Path:
+    """The allow-list."""
+    return directory / "allowed"
+
+
+def public_directory(directory: Path) -> Path:
+    """Public halves to be carried to other hosts, let in nowhere yet."""
+    return directory / "public"
+
+
+# --- reading
+
+
+def load_secret(directory: Path, principal: Principal) -> SecretKeys:
+    """The principal's secret keys. Raises KeysError, also if the file or its directory is open to others or another
+    user's (root may read anybody's)."""
+    path = secret_path(directory, principal)
+    try:
+        _refuse_exposed(path.parent, path.parent.stat())
+    except FileNotFoundError:
+        raise _missing(path, principal) from None
+    except OSError as error:
+        raise KeysError(f"{path.parent}: {error.strerror or error}") from None
+    return _secret_in(path, principal, private=True)
+
+
+def exposed_secret(directory: Path, principal: Principal) -> SecretKeys:
+    """The principal's secret keys, whoever else may have read them: to say which they are and to end them, not to use
+    them. Raises KeysError."""
+    return _secret_in(secret_path(directory, principal), principal, private=False)
+
+
+def load_public(path: Path) -> PublicKeys:
+    """The keys in a public file. Raises KeysError, also for a file that anybody may write."""
+    try:
+        status, data = _read(path)
+    except FileNotFoundError:
+        raise KeysError(f"{path}: there is no such file") from None
+    if status.st_mode & S_IWOTH:
+        raise KeysError(f"{path} can be written by anybody: chmod o-w {path}")
+    fields = _fields(path, data)
+    if "curve_secret" in fields:
+        raise KeysError(f"{path} holds a secret key, which stays where it is: a public file is expected")
+    _check_names(path, fields, "curve_public", "signing_public")
+    owner = _principal_in(path, fields)
+    signing = _hex_key(path, fields, "signing_public") if owner.kind == _SIGNS else None
+    return PublicKeys(owner, _z85_key(path, fields, "curve_public"), signing, fields["created"])
+
+
+def _secret_in(path: Path, principal: Principal, *, private: bool) -> SecretKeys:
+    try:
+        status, data = _read(path)
+    except FileNotFoundError:
+        raise _missing(path, principal) from None
+    if private:
+        _refuse_exposed(path, status)
+    fields = _fields(path, data)
+    _check_names(path, fields, "curve_public", "curve_secret", "signing_seed")
+    owner = _principal_in(path, fields)
+    if owner != principal:
+        raise KeysError(f"{path} holds the keys of {owner}, not of {principal}")
+    public, secret = _z85_key(path, fields, "curve_public"), _z85_key(path, fields, "curve_secret")
+    if zmq.curve_public(secret) != public:
+        raise _malformed(path, "curve_public is not the other half of curve_secret")
+    seed = SecretBytes(_hex_key(path, fields, "signing_seed")) if owner.kind == _SIGNS else None
+    return SecretKeys(owner, public, SecretBytes(secret), seed, fields["created"])
+
+
+def _missing(path: Path, principal: Principal) -> KeysError:
+    return KeysError(f"{path} is missing: the secret keys of {principal} are not on this host")
+
+
+def _malformed(path: Path, why: str) -> KeysError:
+    return KeysError(f"{path} is no file of keys: {why}")
+
+
+def _refuse_exposed(path: Path, status: os.stat_result) -> None:
+    if status.st_uid != os.geteuid() != 0:
+        raise KeysError(f"{path} belongs to another user, who can read the secret")
+    if S_IMODE(status.st_mode) & _OTHERS:
+        raise KeysError(f"{path} is open to others: chmod go= {path}, and rotate the key if they may have read it")
+
+
+def _read(path: Path) -> tuple[os.stat_result, bytes]:
+    """A regular file's status and content: a pipe or a device could keep its reader for ever."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        with os.fdopen(descriptor, "rb") as file:
+            status = os.fstat(descriptor)
+            if not S_ISREG(status.st_mode):
+                raise _malformed(path, "it is not a regular file")
+            data = file.read(FILE_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise KeysError(f"{path}: {error.strerror or error}") from None
+    if len(data) > FILE_BYTES_MAX:
+        raise _malformed(path, f"it is longer than {FILE_BYTES_MAX} bytes")
+    return status, data
+
+
+def _fields(path: Path, data: bytes) -> Mapping[str, str]:
+    try:
+        fields = tomllib.loads(data.decode())
+    except (ValueError, RecursionError):  # whose sentences may quote the file
+        raise _malformed(path, "it is not TOML") from None
+    if not all(isinstance(value, str) for value in fields.values()):
+        raise _malformed(path, "every value is a string")
+    return fields
+
+
+def _check_names(path: Path, fields: Mapping[str, str], *keys: str) -> None:
+    """Exactly the keys of such a file; the last one of `keys` is a server's."""
+    signs = fields.get("principal", "").startswith(f"{_SIGNS}:")
+    expected = {"principal", "created", *(keys if signs else keys[:-1])}
+    if fields.keys() != expected:
+        raise _malformed(path, f"it has {', '.join(sorted(expected))} and nothing else")
+
+
+def _principal_in(path: Path, fields: Mapping[str, str]) -> Principal:
+    try:
+        owner = principal(fields["principal"])
+    except ValueError as error:
+        raise _malformed(path, str(error)) from None
+    with suppress(ValueError):
+        if datetime.fromisoformat(fields["created"]).strftime(CREATED_FORMAT) == fields["created"]:
+            return owner
+    raise _malformed(path, "created is a time such as 2026-01-31T12:00:00Z")
+
+
+def _z85_key(path: Path, fields: Mapping[str, str], name: str) -> bytes:
+    text = fields[name].encode()
+    with suppress(struct.error):  # five characters may stand for more than four bytes hold
+        if _Z85_KEY.fullmatch(text) and z85.encode(z85.decode(text)) == text:
+            return text
+    raise _malformed(path, f"{name} is a key in Z85, 40 characters")
+
+
+def _hex_key(path: Path, fields: Mapping[str, str], name: str) -> bytes:
+    text = fields[name]
+    with suppress(ValueError):
+        key = bytes.fromhex(text)
+        if len(key) == SEED_BYTES and key.hex() == text:
+            return key
+    raise _malformed(path, f"{name} is a key in hexadecimal, {2 * SEED_BYTES} digits")
+
+
+def _signing_of(seed: bytes) -> bytes:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey  # servers and key makers need it
+
+    return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
+
+
+# --- writing
+
+
+def save_secret(directory: Path, keys: SecretKeys) -> None:
+    """Store a principal's secret keys in place of those it had. Raises OSError; the old ones then still stand."""
+    signing = {} if keys.signing_seed is None else {"signing_seed": keys.signing_seed.hex()}
+    _store(
+        secret_path(directory, keys.principal),
+        {
+            "principal": str(keys.principal),
+            "curve_public": keys.curve_public.decode(),
+            "curve_secret": keys.curve_secret.decode(),
+            **signing,
+            "created": keys.created,
+        },
+        directory_mode=0o700,
+        mode=0o600,
+    )
+
+
+def save_allowed(directory: Path, public: PublicKeys) -> None:
+    """Let a key in from now on. Raises KeysError if the allow-list is full, OSError."""
+    allowed, name = allowed_directory(directory), public_name(public)
+    with suppress(FileNotFoundError):
+        names = os.listdir(allowed)
+        if len(names) >= ALLOWED_FILES_MAX and name not in names:
+            raise KeysError(f"{allowed} holds {len(names)} files; {ALLOWED_FILES_MAX} are allowed: revoke some")
+    _store_public(allowed / name, public)
+
+
+def save_public(directory: Path, public: PublicKeys) -> None:
+    """Store a public half to be carried elsewhere, without letting it in. Raises OSError."""
+    _store_public(public_directory(directory) / public_name(public), public)
+
+
+def remove_allowed(directory: Path, principal: Principal, fingerprint: str | None = None) -> tuple[str, ...]:
+    """Let a principal's keys in no more, or the one with that fingerprint; give the fingerprints of those that were.
+    It goes by the files' names, so that damaged ones are removed as well. Raises OSError."""
+    name = re.compile(rf"{re.escape(file_name(principal))}\.([0-9a-f]{{{FINGERPRINT_CHARS}}})\.toml")
+    allowed = allowed_directory(directory)
+    try:
+        found = [match[1] for entry in os.listdir(allowed) if (match := name.fullmatch(entry))]
+    except FileNotFoundError:
+        return ()
+    ended = tuple(sorted(one for one in found if fingerprint in (None, one)))
+    for one in ended:
+        (allowed / f"{file_name(principal)}.{one}.toml").unlink(missing_ok=True)
+    if ended:
+        _flush_directory(allowed)
+    return ended
+
+
+def _store_public(path: Path, public: PublicKeys) -> None:
+    signing = {} if public.signing is None else {"signing_public": public.signing.hex()}
+    fields = {"principal": str(public.principal), "curve_public": public.curve.decode(), **signing}
+    _store(path, {**fields, "created": public.created}, directory_mode=0o755, mode=0o644)
+
+
+def _store(path: Path, fields: Mapping[str, str], *, directory_mode: int, mode: int) -> None:
+    """Write the file beside its place, with its mode from the first byte, and put it there once it is durable."""
+    _make_directory(path.parent, directory_mode)
+    partial = path.with_name(f".{path.name}.new")
+    partial.unlink(missing_ok=True)  # of a writer that was killed
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
+        os.fchmod(descriptor, mode)  # whatever the umask
+        file.writelines(f'{name} = "{value}"\n' for name, value in fields.items())  # no value has a quote or backslash
+        file.flush()
+        os.fsync(descriptor)
+    partial.replace(path)
+    _flush_directory(path.parent)
+
+
+def _make_directory(path: Path, mode: int) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError):
+        path.mkdir(mode=mode)
+        _flush_directory(path.parent)
+    path.chmod(mode)
+
+
+def _flush_directory(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
