@@ -49,7 +49,6 @@ ENDED_MAX: Final = 20_000
 BACKOFF_MAX: Final = 4
 """A retry waits at most this many times `retry_us`."""
 
-LEGS: Final = ("sol_prop", "ack_res", "sol_res", "program")
 IGNORED_WHYS: Final = (
     "unknown_transaction", "not_submitted", "late_refusal", "repeated_proposal", "indefinite_result", "unknown_server",
 )  # fmt: skip
@@ -91,10 +90,15 @@ class SavePrograms(NamedTuple):
 
 
 class Timed(NamedTuple):
-    """One leg of a transaction took `us` (A19): sol_prop, ack_res, sol_res, or program (all of it)."""
+    """One leg of a transaction took `us` and ended at boot time `ended_us` (A19): sol_prop, ack_res, sol_res, or
+    program (all of it, with the status that the program is told)."""
 
     leg: str
     us: int
+    transaction_id: str
+    program_id: int
+    ended_us: int
+    status: str = ""
 
 
 Effect: TypeAlias = Submit | Abandon | AnswerProgram | ServerChanged | SavePrograms | Timed
@@ -146,6 +150,12 @@ class _Transaction:
     unanswered: int = 0
     foreign: int = 0
     refusal: Res | None = field(default=None, repr=False)
+
+    def timed(self, leg: str, began_us: int, now: Instant, status: str = "") -> Timed:
+        """One of its legs ends now."""
+        reserve = self.reserve
+        us = now.boot_us - began_us
+        return Timed(leg, us, reserve.transaction_id, reserve.program_id, now.boot_us, status)
 
 
 class _Past(NamedTuple):
@@ -339,7 +349,7 @@ class FacultyCore:
         assert transaction.sol_sent_us is not None, "it was submitted"
         # Whoever proposes is there, even if its beats are late.
         effects = self._submit(transaction, self._follows or server, now)
-        return [Timed("sol_prop", now.boot_us - transaction.sol_sent_us), *effects]
+        return [transaction.timed("sol_prop", transaction.sol_sent_us, now), *effects]
 
     def _on_unavailable(self, transaction: _Transaction, server: str, refusal: Res, now: Instant) -> list[Effect]:
         transaction.refusals += 1
@@ -394,15 +404,15 @@ class FacultyCore:
             to_rivals = _conflict(transaction_id) if stands else self._unknown(transaction_id)
         effects: list[Effect] = []
         if transaction.ack_sent_us is not None:
-            effects.append(Timed("ack_res", now.boot_us - transaction.ack_sent_us))
-        effects.append(Timed("sol_res", now.boot_us - transaction.sol_sent_us))
+            effects.append(transaction.timed("ack_res", transaction.ack_sent_us, now))
+        effects.append(transaction.timed("sol_res", transaction.sol_sent_us, now))
         return effects + self._answer_all(transaction, res, to_rivals, now)
 
     def _answer_all(self, transaction: _Transaction, res: Res, to_rivals: Res, now: Instant) -> list[Effect]:
         effects: list[Effect] = []
         if transaction.routes:
             self.results[res.status] += 1
-            effects.append(Timed("program", now.boot_us - transaction.began_us))
+            effects.append(transaction.timed("program", transaction.began_us, now, res.status))
         effects += [AnswerProgram(route, res) for route in transaction.routes]
         for route in transaction.rivals:
             effects += self._refuse(route, to_rivals)

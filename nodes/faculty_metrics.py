@@ -14,7 +14,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from nodes.faculty_core import LEGS, FacultyCore
+from nodes.faculty_core import FacultyCore
+from projections.timings import LEGS
 
 BOUNDS_US: Final = (
     500, 1_000, 2_000, 3_000, 5_000, 7_500, 10_000, 15_000, 25_000, 50_000, 100_000,

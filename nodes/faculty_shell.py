@@ -34,12 +34,13 @@ from nodes.logs import logger
 from nodes.program_registry import ProgramRegistry
 from nodes.shell import Loop, drain, run_process
 from nodes.sockets import Context, Security, Socket
+from nodes.timing_file import TimingWriter
 from nodes.wire_beats import NODE_TOPIC, decode_node_beat
 from nodes.wire_encoding import Encoding
 from nodes.wire_schema import Dropped, Invalid
 from projections.rooms.commands import Answer, Reserve
 
-SHELL_WHYS: Final = (*wire.WHYS, "bad_frames", "bad_field", "bad_beat", "program_gone", "server_full")
+SHELL_WHYS: Final = (*wire.WHYS, "bad_frames", "bad_field", "bad_beat", "program_gone", "server_full", "timing_lost")
 
 
 class Route(NamedTuple):
@@ -89,6 +90,7 @@ class FacultyShell:
         self._pattern = pattern
         self.core = FacultyCore(settings_of(config, faculty), _programs_of(faculty), _draw_id)
         self.metrics = FacultyMetrics(self.core, faculty.id, pattern, SHELL_WHYS)
+        self._timings = TimingWriter(faculty.data)
         self._programs = sockets.program_router(context, faculty.endpoint, self.security)
         self.endpoint = sockets.bound_endpoint(self._programs)
         loop.register(self._programs, self._on_programs)
@@ -121,6 +123,7 @@ class FacultyShell:
         """See Participant."""
         self._carry_out(self.core.tick(now))
         self._uplink.flush()
+        self.metrics.ignored["timing_lost"] = self._timings.lost
 
     def on_payload(self, server: str, payload: bytes, now: Instant) -> None:
         """Bytes from a server."""
@@ -133,8 +136,9 @@ class FacultyShell:
                 self._carry_out(self.core.on_server_message(server, message, now))
 
     def close(self) -> None:
-        """Give all sockets back."""
+        """Give all sockets back, write the last timings."""
         self._uplink.close()
+        self._timings.close()
         for socket in (self._programs, *self._beats):
             self.loop.unregister(socket)
             socket.close()
@@ -162,8 +166,8 @@ class FacultyShell:
             match effect:
                 case Submit(transaction_id, server, message):
                     self._uplink.submit(transaction_id, server, message)
-                case Timed(leg, us):
-                    self.metrics.observe(leg, us)
+                case Timed():
+                    self._keep(effect)
                 case AnswerProgram(Route() as route, res):
                     self._answer(route, wire.encode(res, route.encoding))
                 case Abandon(transaction_id):
@@ -172,6 +176,13 @@ class FacultyShell:
                     logger().info("server changed", previous=previous, current=current, epoch=epoch)
                 case SavePrograms(content):
                     program_registry.save(self._faculty.data, content)
+
+    def _keep(self, timed: Timed) -> None:
+        leg, us, transaction_id, program_id, ended_us, status = timed
+        self.metrics.observe(leg, us)
+        self._timings.add(
+            leg, self._pattern, status, self._faculty.id, program_id, transaction_id, ended_us, us
+        )  # fmt: skip
 
     def _answer(self, route: Route, payload: bytes) -> None:
         try:

@@ -16,7 +16,7 @@ from es.replication.effects import Answers
 from es.replication.instant import Instant
 from es.replication.replica import Replica
 from nodes.broker import Broker
-from nodes.frontend_core import FrontendCore
+from nodes.frontend_core import FrontendCore, KeepTiming
 from nodes.logs import logger
 from nodes.server_metrics import ServerMetrics
 from nodes.shell import DRAIN_MESSAGES_MAX
@@ -40,12 +40,18 @@ class Frontend:
         *,
         requests_of: Callable[[str], str],
         workers_for_all: bool,
+        keep_timing: KeepTiming,
     ) -> None:
         self._router = router
         self._broker = broker
         self._core = FrontendCore(
-            replica, broker, metrics, requests_of=requests_of, workers_for_all=workers_for_all
-        )  # fmt: skip
+            replica,
+            broker,
+            metrics,
+            requests_of=requests_of,
+            workers_for_all=workers_for_all,
+            keep_timing=keep_timing,
+        )
         self.ignored = self._core.ignored
         self.ignored.update(dict.fromkeys(SHELL_WHYS, 0))
 

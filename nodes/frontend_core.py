@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from es.codec import Batch
 from es.replication.effects import Answer as Released
@@ -20,9 +20,10 @@ from nodes.wire_encoding import Encoding, join
 from nodes.wire_schema import NOT_ACTIVE, Dropped, Invalid, Receipt, Res
 from nodes.worker_jobs import tagged, untagged
 from projections.rooms import machine
-from projections.rooms.commands import BUSY, UNAVAILABLE, Answer, Proposal, Reserve, Result
+from projections.rooms.commands import BUSY, DENIED, UNAVAILABLE, Answer, Proposal, Reserve, Result
 from projections.rooms.decide import timed_out
 from projections.rooms.identity import transaction_id_of
+from projections.timings import DEFINITE
 
 CONNECTIONS_MAX: Final = 10_000
 """Connections whose faculty is remembered, for answers that do not name one; the oldest is forgotten first."""
@@ -35,6 +36,14 @@ REFUSALS: Final = {
     NOT_ACTIVE: "this server is not the active one",
     BUSY: "too many requests are under way; try again",
 }
+
+
+KeepTiming: TypeAlias = Callable[[str, str, str, int, int, str, int, int], None]
+"""leg, pattern, status, faculty id, program id (0: the log knows it), transaction id, ended_us, us"""
+
+
+def _forget(*leg: object) -> None:
+    """Where nobody keeps timings."""
 
 
 class Workers(Protocol):
@@ -86,7 +95,9 @@ class FrontendCore:
         *,
         requests_of: Callable[[str], str],
         workers_for_all: bool,
+        keep_timing: KeepTiming = _forget,
     ) -> None:
+        self._keep_timing = keep_timing
         self._replica = replica
         self._workers = workers
         self._metrics = metrics
@@ -172,7 +183,11 @@ class FrontendCore:
                 continue  # this server asked itself, for an alert
             exchange, faculty_id, began_us = waiter
             if type(answer) is Proposal:
-                self._metrics.observe("sol_prop", exchange.pattern, now.boot_us - began_us)
+                us = now.boot_us - began_us
+                self._metrics.observe("sol_prop", exchange.pattern, us)
+                self._keep_timing(
+                    "sol_prop", exchange.pattern, "", faculty_id, 0, answer.transaction_id, now.boot_us, us
+                )  # fmt: skip
                 self._expect_expiry(exchange, faculty_id, answer)
                 self._answer(exchange, answer)
                 continue
@@ -182,10 +197,18 @@ class FrontendCore:
                 receipt = Receipt(holder.epoch, seq, holder.hash.hex(), effect.copies)
             else:
                 assert isinstance(answer, Result)
-            self._metrics.on_result(answer.status, exchange.pattern, faculty_id, now.boot_us - began_us)
+            self._time_result(exchange.pattern, faculty_id, answer, now, now.boot_us - began_us)
             self._pushes.pop((faculty_id, answer.transaction_id), None)
             self._answer(exchange, wire.res_of(answer, receipt))
         self._metrics.duplicates += sum(1 for one in effect.answers if _repeats(effect, one))
+
+    def _time_result(self, pattern: str, faculty_id: int | None, result: Result, now: Instant, us: int) -> None:
+        """A denial answers a SOL, whatever else is definite an ACK."""
+        status = result.status
+        self._metrics.on_result(status, pattern, faculty_id, us)
+        if faculty_id is not None and status in DEFINITE:
+            leg = "sol_res" if status == DENIED else "ack_res"
+            self._keep_timing(leg, pattern, status, faculty_id, 0, result.transaction_id, now.boot_us, us)
 
     def _batch_of(self, seq: int | None) -> Batch | None:
         return None if seq is None else self._replica.node.chain.batch_at(seq)

@@ -40,6 +40,7 @@ from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
 from nodes.server_metrics import OVERLOAD, ServerMetrics
 from nodes.shell import Loop, read_clock, run_process
+from nodes.timing_file import TimingWriter
 from projections.rooms import machine
 from projections.rooms.commands import RaiseAlert
 from projections.rooms.machine import Rooms
@@ -84,6 +85,7 @@ class ServerShell:
         self._router = sockets.request_router(context, own.requests)
         self._broker = Broker(config.workers, own.data, loop, context)
         requests = {server.name: server.requests for server in config.servers}
+        self._timings = TimingWriter(own.data)
         self._frontend = Frontend(
             self._router,
             self.replica,
@@ -91,9 +93,11 @@ class ServerShell:
             self.metrics,
             requests_of=requests.__getitem__,
             workers_for_all=config.workers_for == "all",
+            keep_timing=self._timings.add,
         )
         parts = (self.replica.node, self._links, self._frontend, self._broker)
         self.metrics.ignored_by = [lambda part=part: dict(part.ignored) for part in parts]  # type: ignore[misc]
+        self.metrics.ignored_by.append(lambda: {"timing lost": self._timings.lost})
         self._overload_checked_us = 0
         self._overload_from = 0
         self._overload_quiet_us = 0
@@ -215,6 +219,7 @@ class ServerShell:
         self._router.close()
         self._beats.close()
         self._writer.close()
+        self._timings.close()
 
 
 def open_log(config: ClusterConfig, own: ServerConfig) -> LmdbLog:

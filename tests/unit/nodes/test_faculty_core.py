@@ -88,6 +88,10 @@ def only(effects: list[Effect], kind: type[E]) -> list[E]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
+def timed(leg: str, ms: int, ended_ms: int, status: str = "") -> Timed:
+    return Timed(leg, ms * MS, "t1", 1, ended_ms * MS, status)
+
+
 def answers(effects: list[Effect]) -> list[tuple[object, str, str | None]]:
     return [(answer.route, answer.res.status, answer.res.code) for answer in only(effects, AnswerProgram)]
 
@@ -102,12 +106,12 @@ def faculty() -> Faculty:
 def test_a_request_becomes_a_sol_then_an_ack_then_the_result(faculty: Faculty) -> None:
     assert faculty.ask() == [Submit("t1", "a", RESERVE)]
     faculty.ms = 10
-    assert faculty.hear(WHOLE) == [Timed("sol_prop", 10 * MS), Submit("t1", "a", Answer("t1", 3, True))]
+    assert faculty.hear(WHOLE) == [timed("sol_prop", 10, 10), Submit("t1", "a", Answer("t1", 3, True))]
     faculty.ms = 25
     assert faculty.hear(DONE) == [
-        Timed("ack_res", 15 * MS),
-        Timed("sol_res", 25 * MS),
-        Timed("program", 25 * MS),
+        timed("ack_res", 15, 25),
+        timed("sol_res", 25, 25),
+        timed("program", 25, 25, "ACCEPTED"),
         AnswerProgram("r1", DONE),
     ]
     assert faculty.core.in_flight == 0
@@ -316,7 +320,7 @@ def test_every_program_is_answered_in_time_with_unknown_at_the_latest(faculty: F
     effects = faculty.pass_ms(50)
     assert only(effects, Abandon) == [Abandon("t1")]
     assert answers(effects) == [("r1", "UNKNOWN", None)]
-    assert only(effects, Timed) == [Timed("program", ANSWER_MS * MS)]
+    assert only(effects, Timed) == [timed("program", ANSWER_MS, ANSWER_MS, "UNKNOWN")]
     assert faculty.core.in_flight == 0
 
 

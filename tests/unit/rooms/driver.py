@@ -11,6 +11,8 @@ from es.replication import events as kernel
 from projections.rooms.commands import Answer, Proposal, Reserve, Result
 from projections.rooms.machine import Rooms
 
+START = kernel.EpochStarted("a", ("a", "b"), "start", silence_ms=0, promote_ms=0)
+
 
 class Driver:
     """One machine and its log. `now_us` is the log's clock and moves only when told."""
@@ -37,9 +39,9 @@ class Driver:
         while due := self.machine.due(self.now_us, 3):
             self._commit([(self.machine.name, event) for event in due])
 
-    def begin_epoch(self) -> None:
+    def begin_epoch(self, started: kernel.EpochStarted = START) -> None:
         """Commit that an epoch begins, as every log of a cluster begins."""
-        self._commit([(kernel.APPLICATION, kernel.record(kernel.EpochStarted("a", ("a", "b"), "start", 0, 0)))])
+        self._commit([(kernel.APPLICATION, kernel.record(started))])
 
     def extend(self, by_us: int) -> None:
         """Commit that the servers were away."""

@@ -1,0 +1,121 @@
+"""The file of raw timings: what was added is read again, the newest are kept, a bad disk costs timings and no more."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from nodes import timing_file
+from nodes.timing_file import FILE_NAME, RECORD_BYTES, TimingWriter, read_timings
+from projections.rooms.identity import request_id_of
+from projections.timings import Timing, key_of
+
+T1 = str(uuid4())
+
+
+def add(writer: TimingWriter, us: int, transaction_id: str = T1) -> None:
+    writer.add("ack_res", "lbb", "ACCEPTED", 3, 17, transaction_id, 1_000 + us, us)
+
+
+def written(directory: Path, *us: int, slots: int = 64) -> None:
+    writer = TimingWriter(directory, slots)
+    for one in us:
+        add(writer, one)
+    writer.close()
+    assert writer.lost == 0
+
+
+def read(directory: Path) -> list[Timing]:
+    found = read_timings(directory)
+    assert found is not None
+    return list(found.timings)
+
+
+@pytest.mark.parametrize("transaction_id", [T1, "registrar's own id"])
+def test_what_was_added_is_read_again(tmp_path: Path, transaction_id: str) -> None:
+    writer = TimingWriter(tmp_path)
+    writer.add("sol_prop", "async", "", 3, 0, transaction_id, 1_250, 250)
+    writer.add("program", "lbb", "UNKNOWN", (1 << 31) - 1, 17, transaction_id, 10_001_000, 10_000_000)
+    writer.close()
+    key = key_of(request_id_of(transaction_id))
+    assert read(tmp_path) == [
+        Timing(1, "sol_prop", "async", "", 3, 0, key, 1_250, 250),
+        Timing(2, "program", "lbb", "UNKNOWN", (1 << 31) - 1, 17, key, 10_001_000, 10_000_000),
+    ]
+
+
+def test_the_newest_are_kept_and_numbers_go_on_in_the_next_life(tmp_path: Path) -> None:
+    written(tmp_path, *range(10), slots=8)
+    since_us = read_timings(tmp_path).since_us  # type: ignore[union-attr]
+    assert [(one.number, one.us) for one in read(tmp_path)] == [(n, n - 1) for n in range(3, 11)]
+    written(tmp_path, 100, 101, slots=8)
+    assert [(one.number, one.us) for one in read(tmp_path)][-3:] == [(10, 9), (11, 100), (12, 101)]
+    assert len(read(tmp_path)) == 8
+    assert read_timings(tmp_path).since_us == since_us  # type: ignore[union-attr]
+    assert (tmp_path / FILE_NAME).stat().st_size == 9 * RECORD_BYTES
+
+
+def test_a_file_that_is_none_is_made_anew(tmp_path: Path) -> None:
+    assert read_timings(tmp_path) is None
+    (tmp_path / FILE_NAME).write_bytes(b"something else" * 100)
+    assert read_timings(tmp_path) is None
+    written(tmp_path, 5)
+    assert [one.us for one in read(tmp_path)] == [5]
+
+
+def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
+    written(tmp_path, 1, 2, 3)
+    path = tmp_path / FILE_NAME
+    content = bytearray(path.read_bytes())
+    content[2 * RECORD_BYTES + 9] ^= 1
+    path.write_bytes(content[:-1])
+    assert [one.us for one in read(tmp_path)] == [1]
+
+
+def test_more_than_may_wait_is_counted_and_lost(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / FILE_NAME)  # a disk that hangs until somebody closes the other end
+    writer = TimingWriter(tmp_path, pending_max=5)
+    add(writer, 0)
+    other_end = opened_by_the_writer(tmp_path / FILE_NAME)
+    for us in range(1, 10):
+        add(writer, us)
+    assert writer.lost == 4
+    os.close(other_end)
+    writer.close()
+    assert [one.us for one in read(tmp_path)] == [0, 1, 2, 3, 4, 5]
+
+
+def opened_by_the_writer(path: Path) -> int:
+    """The end of a FIFO that the writer reads, once it does (pytest's own time limit ends a wait in vain)."""
+    while True:
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError as error:
+            if error.errno != errno.ENXIO:
+                raise
+            os.sched_yield()
+
+
+def test_a_disk_that_refuses_costs_timings_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refuses = [True]
+    write_at = timing_file._write_at
+
+    def full(*arguments: object) -> None:
+        if refuses[0]:
+            raise OSError(errno.ENOSPC, "no space")
+        write_at(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(timing_file, "_write_at", full)
+    writer = TimingWriter(tmp_path)
+    add(writer, 1)
+    while writer.lost == 0:
+        os.sched_yield()
+    refuses[0] = False
+    add(writer, 2)
+    writer.close()
+    assert writer.lost == 1
+    assert [one.us for one in read(tmp_path)] == [2]
