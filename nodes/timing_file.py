@@ -1,7 +1,7 @@
 """Raw timings (A19) on disk: one file of fixed-size records a process, in its data directory, the newest kept.
 
     record 0      magic, since when the records are numbered (µs, wall clock), how many slots follow
-    slot n        record number i stands in slot (i - 1) mod slots, with a CRC-32: a torn one is passed over
+    slot n        record number i stands in slot (i - 1) mod slots, with i at either end: a torn one is passed over
 
 The hot path appends a tuple to a bounded list; a thread packs and writes what is there a few times a second, so that
 no loop ever waits for the disk. What does not fit the list, or cannot be written, is counted and lost: timings are
@@ -15,22 +15,23 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from hashlib import sha256
 from io import FileIO
+from itertools import product
 from pathlib import Path
 from threading import Event, Thread
 from typing import Final, NamedTuple, TypeAlias
-from zlib import crc32
 
 from nodes.wire_schema import STATUSES
 from projections.rooms.identity import request_id_of
-from projections.timings import LEGS, Timing, key_of
+from projections.timings import KEY_BYTES, LEGS, Timing, key_of
 
 FILE_NAME: Final = "timings"
 SLOTS: Final = 65_536
-"""Records a file keeps: 4 MiB."""
+"""Records a file keeps: 4.5 MiB."""
 
-PENDING_MAX: Final = 32_768
-"""Records that wait for the thread; one more is lost."""
+PENDING_MAX: Final = 4_096
+"""Records that wait for the thread; one more is lost. So a flood, of which the file keeps seconds, costs no more."""
 
 FLUSH_S: Final = 0.2
 """Between two writes."""
@@ -41,13 +42,16 @@ SLICE: Final = 512
 US_MAX: Final = (1 << 32) - 1
 _MAGIC: Final = b"aulario timings1"
 _HEADER: Final = struct.Struct("<16sQI")
-_BODY: Final = struct.Struct("<QqIIIBBBx16s")
-_CHECK: Final = struct.Struct("<I")
-RECORD_BYTES: Final = 64
-_PADDING: Final = bytes(RECORD_BYTES - _BODY.size - _CHECK.size)
-_PATTERNS: Final = ("async", "lbb")
-_STATUSES: Final = ("", *STATUSES)
+RECORD_BYTES: Final = 72
+_RECORD: Final = struct.Struct("<QqIIIBB36sI2x")
+"""number, ended_us, us, faculty id, program id, code, length of the id, transaction id, number's lower half"""
 
+_ID_BYTES: Final = 36
+"""Longest transaction id that is kept as it is."""
+_HASHED: Final = 0xFF
+_NAMES: Final = tuple(product(LEGS, ("async", "lbb"), ("", *STATUSES)))
+_CODES: Final = {names: code for code, names in enumerate(_NAMES)}
+_HALF: Final = (1 << 32) - 1
 
 _Measured: TypeAlias = tuple[str, str, str, int, int, str, int, int]
 """leg, pattern, status, faculty id, program id, transaction id, ended_us, us"""
@@ -151,8 +155,9 @@ def _opened(path: Path, slots: int) -> tuple[FileIO, int]:
         content = b""
     header = _header_of(content)
     if header is not None and header[1] == slots:
-        file = FileIO(path, "r+")
-        return file, 1 + max((timing.number for timing in _records(content[RECORD_BYTES:])), default=0)
+        whole = len(content) // RECORD_BYTES * RECORD_BYTES
+        numbers = (record[0] for record in _RECORD.iter_unpack(content[RECORD_BYTES:whole]))
+        return FileIO(path, "r+"), 1 + max(numbers, default=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
     new.write_bytes(_HEADER.pack(_MAGIC, time.time_ns() // 1_000, slots).ljust(RECORD_BYTES, b"\0"))
@@ -169,18 +174,14 @@ def _write_at(file: FileIO, slot: int, packed: Sequence[bytes]) -> None:
 
 def _packed(number: int, one: _Measured) -> bytes:
     leg, pattern, status, faculty_id, program_id, transaction_id, ended_us, us = one
-    body = _BODY.pack(
-        number,
-        ended_us,
-        min(us, US_MAX),
-        faculty_id,
-        program_id,
-        LEGS.index(leg),
-        _PATTERNS.index(pattern),
-        _STATUSES.index(status),
-        key_of(request_id_of(transaction_id)),
-    )
-    return body + _CHECK.pack(crc32(body)) + _PADDING
+    code = _CODES[leg, pattern, status]
+    name = transaction_id.encode()
+    length = len(name)
+    if length > _ID_BYTES:
+        name, length = sha256(name).digest(), _HASHED
+    return _RECORD.pack(
+        number, ended_us, min(us, US_MAX), faculty_id, program_id, code, length, name, number & _HALF
+    )  # fmt: skip
 
 
 def _header_of(content: bytes) -> tuple[int, int] | None:
@@ -193,10 +194,12 @@ def _header_of(content: bytes) -> tuple[int, int] | None:
 
 def _records(content: bytes) -> Iterator[Timing]:
     for at in range(0, len(content) - RECORD_BYTES + 1, RECORD_BYTES):
-        body = content[at : at + _BODY.size]
-        if _CHECK.unpack_from(content, at + _BODY.size)[0] != crc32(body):
-            continue
-        number, ended_us, us, faculty_id, program_id, leg, pattern, status, key = _BODY.unpack(body)
-        yield Timing(
-            number, LEGS[leg], _PATTERNS[pattern], _STATUSES[status], faculty_id, program_id, key, ended_us, us
-        )  # fmt: skip
+        number, ended_us, us, faculty_id, program_id, code, length, name, end = _RECORD.unpack_from(content, at)
+        if number and number & _HALF == end and code < len(_NAMES):
+            key = name[:KEY_BYTES] if length == _HASHED else _key(name[:length])
+            leg, pattern, status = _NAMES[code]
+            yield Timing(number, leg, pattern, status, faculty_id, program_id, key, ended_us, us)
+
+
+def _key(name: bytes) -> bytes:
+    return key_of(request_id_of(name.decode(errors="replace")))
