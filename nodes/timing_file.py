@@ -156,7 +156,8 @@ def _opened(path: Path, slots: int) -> tuple[FileIO, int]:
     header = _header_of(content)
     if header is not None and header[1] == slots:
         whole = len(content) // RECORD_BYTES * RECORD_BYTES
-        numbers = (record[0] for record in _RECORD.iter_unpack(content[RECORD_BYTES:whole]))
+        records = _RECORD.iter_unpack(content[RECORD_BYTES:whole])
+        numbers = (number for number, *_, end in records if number & _HALF == end)
         return FileIO(path, "r+"), 1 + max(numbers, default=0)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_suffix(".new")
