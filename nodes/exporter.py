@@ -22,8 +22,9 @@ from threading import BoundedSemaphore, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
 
 from nodes.sockets import BindFailed
 
@@ -47,6 +48,15 @@ def _never() -> bool:
 
 def _no_backup(_lag_events: int | None) -> bool:
     return False
+
+
+def registry_of(*collectors: Collector) -> CollectorRegistry:
+    """A registry of one process: its own metrics, and its memory, CPU time and open files as the host sees them."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    for collector in collectors:
+        registry.register(collector)
+    return registry
 
 
 class Exporter:

@@ -49,6 +49,10 @@ ENDED_MAX: Final = 20_000
 BACKOFF_MAX: Final = 4
 """A retry waits at most this many times `retry_us`."""
 
+OUTAGE_PHASES: Final = ("without_server", "first_result")
+"""Of an outage as a faculty sees it: from the last beat of the server it lost until it follows one again; from then
+until the first result that stands (A19)."""
+
 IGNORED_WHYS: Final = (
     "unknown_transaction", "not_submitted", "late_refusal", "repeated_proposal", "indefinite_result", "unknown_server",
 )  # fmt: skip
@@ -101,7 +105,14 @@ class Timed(NamedTuple):
     status: str = ""
 
 
-Effect: TypeAlias = Submit | Abandon | AnswerProgram | ServerChanged | SavePrograms | Timed
+class OutageTimed(NamedTuple):
+    """One phase of an outage, as in OUTAGE_PHASES, took `us` (A19)."""
+
+    phase: str
+    us: int
+
+
+Effect: TypeAlias = Submit | Abandon | AnswerProgram | ServerChanged | SavePrograms | Timed | OutageTimed
 Policy: TypeAlias = Callable[[Reserve, Proposal], bool]
 
 
@@ -202,6 +213,8 @@ class FacultyCore:
         self.results: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
         self.ignored: Counter[str] = Counter(dict.fromkeys(IGNORED_WHYS, 0))
         self.server_changes = 0
+        self._lost_us: int | None = None
+        self._found_us: int | None = None
 
     @property
     def follows(self) -> str | None:
@@ -397,12 +410,15 @@ class FacultyCore:
         del self._in_flight[transaction_id]
         assert transaction.sol_sent_us is not None, "it was submitted"
         to_rivals = res
+        effects: list[Effect] = []
         if res.status != UNAVAILABLE:
+            if self._found_us is not None:
+                effects.append(OutageTimed("first_result", now.boot_us - self._found_us))
+                self._found_us = None
             stands = res.status != INVALID
             self._unsure.pop(transaction_id, None)
             _remember(self._ended, ENDED_MAX, transaction, stands)
             to_rivals = _conflict(transaction_id) if stands else self._unknown(transaction_id)
-        effects: list[Effect] = []
         if transaction.ack_sent_us is not None:
             effects.append(transaction.timed("ack_res", transaction.ack_sent_us, now))
         effects.append(transaction.timed("sol_res", transaction.sol_sent_us, now))
@@ -434,10 +450,15 @@ class FacultyCore:
                 best, best_rank = name, rank
         if best == self._follows:
             return []
+        if self._follows is not None:
+            self._lost_us, self._found_us = self._seen[self._follows].boot_us, None
         self._follows = best
         if best is None:
             return []
         effects: list[Effect] = []
+        if self._lost_us is not None:
+            effects.append(OutageTimed("without_server", now.boot_us - self._lost_us))
+            self._lost_us, self._found_us = None, now.boot_us
         if best != self._followed:
             effects.append(ServerChanged(self._followed, best, best_rank[0]))
             self.server_changes += self._followed is not None

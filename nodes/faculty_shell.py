@@ -12,18 +12,18 @@ from typing import Any, Final, NamedTuple, Protocol
 from uuid import uuid4
 
 import zmq
-from prometheus_client import CollectorRegistry
 
 from es.replication.instant import Instant
 from nodes import program_registry, sockets, wire
 from nodes.config import ClusterConfig, FacultyConfig, http_address
-from nodes.exporter import Exporter
+from nodes.exporter import Exporter, registry_of
 from nodes.faculty_core import (
     Abandon,
     AnswerProgram,
     Effect,
     FacultyCore,
     FacultySettings,
+    OutageTimed,
     SavePrograms,
     ServerChanged,
     Submit,
@@ -168,6 +168,8 @@ class FacultyShell:
                     self._uplink.submit(transaction_id, server, message)
                 case Timed():
                     self._keep(effect)
+                case OutageTimed(phase, us):
+                    self.metrics.observe_outage(phase, us)
                 case AnswerProgram(Route() as route, res):
                     self._answer(route, wire.encode(res, route.encoding))
                 case Abandon(transaction_id):
@@ -215,9 +217,9 @@ def run_faculty(
     Raises BindFailed, ExporterBindFailed, RegistryDamaged, OSError, each with one sentence.
     """
     faculty = config.faculty(faculty_id)
-    loop, context, registry = Loop(), sockets.context(), CollectorRegistry()
+    loop, context = Loop(), sockets.context()
     shell = FacultyShell(config, faculty, pattern, loop, context, make_uplink)
-    shell.metrics.register(registry)
+    registry = registry_of(shell.metrics)
     host, port = http_address(faculty.http)
     exporter = Exporter(
         host, port, status=shell.status, registry=registry, ready=lambda: shell.core.follows is not None

@@ -21,6 +21,7 @@ from nodes.logs import logger
 from nodes.server_metrics import ServerMetrics
 from nodes.shell import DRAIN_MESSAGES_MAX
 from nodes.sockets import Socket
+from projections.rooms.commands import BUSY
 
 TURN_REQUESTS_MAX: Final = 1_000
 """Requests decoded here before the turn ends, arrays included: the loop must not fall silent (R9)."""
@@ -44,6 +45,7 @@ class Frontend:
     ) -> None:
         self._router = router
         self._broker = broker
+        self._metrics = metrics
         self._core = FrontendCore(
             replica,
             broker,
@@ -58,7 +60,7 @@ class Frontend:
     @property
     def busy_refusals(self) -> int:
         """How many requests were refused for lack of room."""
-        return self._core.busy_refusals
+        return self._metrics.refusals[BUSY]
 
     def on_ready(self, now: Instant) -> None:
         """Drain the door, a bounded number of messages and of requests in them a turn."""

@@ -10,7 +10,6 @@ from functools import partial
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from es.codec import Batch
-from es.replication.effects import Answer as Released
 from es.replication.effects import Answers, Refusal
 from es.replication.instant import Instant
 from es.replication.replica import Replica
@@ -82,9 +81,9 @@ class Exchange:
 
 class FrontendCore:
     """Takes payloads of clients, gives payloads for clients. What it submits waits in the kernel as
-    (exchange, faculty id, boot time in µs).
+    (exchange, faculty id, boot time in µs, leg that a result of it ends).
 
-    `ignored` counts what is refused or dropped, `busy_refusals` what is refused for lack of room.
+    `ignored` counts what is dropped or malformed; `metrics` counts the rest.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class FrontendCore:
         self._requests_of = requests_of
         self._workers_for_all = workers_for_all
         self.ignored: Counter[str] = Counter(dict.fromkeys(CORE_WHYS, 0))
-        self.busy_refusals = 0
+        self._history_seq = replica.node.commit_seq
         self._faculties: OrderedDict[bytes, int] = OrderedDict()
         self._pushes: OrderedDict[tuple[int, str], Exchange] = OrderedDict()
         self._outbox: dict[bytes, tuple[Exchange, list[bytes]]] = {}
@@ -135,18 +134,18 @@ class FrontendCore:
         for message in messages:
             kind = type(message)
             if kind is Reserve:
-                faculty_id = message.faculty_id
+                leg, faculty_id = "sol_res", message.faculty_id
                 self._remember(exchange.route, faculty_id)
             elif kind is Answer:
                 if message.faculty_id is None:
                     message = message._replace(faculty_id=self._faculties.get(exchange.route))
-                faculty_id = message.faculty_id
+                leg, faculty_id = "ack_res", message.faculty_id
             else:
                 self._refuse_malformed(exchange, message)
                 continue
-            refusal = submit((exchange, faculty_id, now.boot_us), machine.NAME, message, now)
+            refusal = submit((exchange, faculty_id, now.boot_us, leg), machine.NAME, message, now)
             if refusal is not None:
-                self._answer(exchange, self._unavailable(message.transaction_id, refusal))
+                self._refuse(exchange, faculty_id, self._unavailable(message.transaction_id, refusal))
 
     def _remember(self, route: bytes, faculty_id: int) -> None:
         """The faculty that speaks on a connection: an ACK may leave it out."""
@@ -158,17 +157,20 @@ class FrontendCore:
     def _refuse_malformed(self, exchange: Exchange, message: Invalid | Dropped) -> None:
         if isinstance(message, Invalid):
             self.ignored["bad field"] += 1
-            self._answer(exchange, message.as_res())
+            self._refuse(exchange, None, message.as_res())
         else:
             self.ignored[message.why] += 1
             self._no_answer(exchange)
 
+    def _refuse(self, exchange: Exchange, faculty_id: int | None, res: Res) -> None:
+        """Nothing was done, and that is counted."""
+        self._metrics.on_refusal(res.status, res.code, exchange.pattern, faculty_id)
+        self._answer(exchange, res)
+
     def _unavailable(self, transaction_id: str, refusal: Refusal | Result) -> Res:
-        """Nothing was done: the kernel's refusal, or the application's own words."""
+        """The kernel's refusal, or the application's own words."""
         if isinstance(refusal, Result):
-            self.busy_refusals += refusal.code == BUSY
             return wire.res_of(refusal, None)
-        self.busy_refusals += refusal.code == BUSY
         active = self._requests_of(refusal.primary) if refusal.primary is not None else None
         reason = REFUSALS[refusal.code]
         return Res(transaction_id, UNAVAILABLE, refusal.code, reason, active=active)
@@ -181,10 +183,10 @@ class FrontendCore:
         for waiter, answer, seq in effect.answers:
             if waiter is None:
                 continue  # this server asked itself, for an alert
-            exchange, faculty_id, began_us = waiter
+            exchange, faculty_id, began_us, leg = waiter
             if type(answer) is Proposal:
                 us = now.boot_us - began_us
-                self._metrics.observe("sol_prop", exchange.pattern, us)
+                self._metrics.on_proposal(exchange.pattern, us)
                 self._keep_timing(
                     "sol_prop", exchange.pattern, "", faculty_id, 0, answer.transaction_id, now.boot_us, us
                 )  # fmt: skip
@@ -197,17 +199,18 @@ class FrontendCore:
                 receipt = Receipt(holder.epoch, seq, holder.hash.hex(), effect.copies)
             else:
                 assert isinstance(answer, Result)
-            self._time_result(exchange.pattern, faculty_id, answer, now, now.boot_us - began_us)
+            self._time_result(leg, exchange.pattern, faculty_id, answer, now, now.boot_us - began_us)
             self._pushes.pop((faculty_id, answer.transaction_id), None)
             self._answer(exchange, wire.res_of(answer, receipt))
-        self._metrics.duplicates += sum(1 for one in effect.answers if _repeats(effect, one))
+        if batch is None:
+            self._metrics.duplicates += sum(answer.seq is not None for answer in effect.answers)
 
-    def _time_result(self, pattern: str, faculty_id: int | None, result: Result, now: Instant, us: int) -> None:
-        """A denial answers a SOL, whatever else is definite an ACK."""
+    def _time_result(
+        self, leg: str, pattern: str, faculty_id: int | None, result: Result, now: Instant, us: int
+    ) -> None:
         status = result.status
-        self._metrics.on_result(status, pattern, faculty_id, us)
+        self._metrics.on_result(leg, status, pattern, faculty_id, us)
         if faculty_id is not None and status in DEFINITE:
-            leg = "sol_res" if status == DENIED else "ack_res"
             self._keep_timing(leg, pattern, status, faculty_id, 0, result.transaction_id, now.boot_us, us)
 
     def _batch_of(self, seq: int | None) -> Batch | None:
@@ -221,9 +224,12 @@ class FrontendCore:
                 self._pushes.popitem(last=False)
 
     def on_committed(self, batches: Iterable[Batch]) -> list[Alert]:
-        """Push the expiries among what has committed to those who wait on a lasting connection; give the alerts."""
+        """Push the expiries among what has committed to those who wait on a lasting connection; give the alerts.
+        What had committed before this process began is history, and no news."""
         alerts = []
         for batch in batches:
+            if batch.last_seq <= self._history_seq:
+                continue
             for entry in batch.entries:
                 if entry.application != machine.NAME:
                     continue
@@ -283,7 +289,3 @@ class FrontendCore:
             joined = join(messages, exchange.encoding) if exchange.is_array else messages
             payloads += [(route, payload) for payload in joined]
         return payloads
-
-
-def _repeats(effect: Answers, answer: Released) -> bool:
-    return effect.batch is None and answer.seq is not None

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import zmq
-from prometheus_client import CollectorRegistry
 
 from es.errors import EsError, LogDamaged, WrongCluster
 from es.log.base import EventLog
@@ -31,9 +30,10 @@ from nodes import sockets
 from nodes.broker import Broker
 from nodes.catalog_file import load_catalog
 from nodes.config import ClusterConfig, ServerConfig, http_address
-from nodes.exporter import Exporter
+from nodes.exporter import Exporter, registry_of
 from nodes.frontend import Frontend
 from nodes.heartbeats import Heartbeats
+from nodes.kernel_metrics import KernelMetrics
 from nodes.links import Links
 from nodes.log_writer import LogWriter
 from nodes.logs import logger
@@ -71,8 +71,9 @@ class ServerShell:
         self._loop = loop
         rooms = Rooms(load_catalog(config.catalog), hold_ms=config.timing.ack_timeout_ms)
         self.replica = Replica(log, [rooms], protocol_timing(config.timing), read_clock())
-        self.metrics = ServerMetrics(own.name, self.replica, log.bytes_used)
-        self._writer = LogWriter(log, own.data / "quarantine", self.metrics.observe_fsync)
+        self.metrics = ServerMetrics(self.replica, {faculty.id: faculty.pattern for faculty in config.faculties})
+        self.kernel_metrics = KernelMetrics(own.name, self.replica, log.bytes_used, own.data, read_clock())
+        self._writer = LogWriter(log, own.data / "quarantine", self.kernel_metrics.observe_fsync)
         self._links = Links(config, own, loop, context, self._on_message)
         self._heartbeats = Heartbeats(
             own.name,
@@ -96,8 +97,8 @@ class ServerShell:
             keep_timing=self._timings.add,
         )
         parts = (self.replica.node, self._links, self._frontend, self._broker)
-        self.metrics.ignored_by = [lambda part=part: dict(part.ignored) for part in parts]  # type: ignore[misc]
-        self.metrics.ignored_by.append(lambda: {"timing lost": self._timings.lost})
+        self.kernel_metrics.ignored_by = [lambda part=part: dict(part.ignored) for part in parts]  # type: ignore[misc]
+        self.kernel_metrics.ignored_by.append(lambda: {"timing lost": self._timings.lost})
         self._overload_checked_us = 0
         self._overload_from = 0
         self._overload_quiet_us = 0
@@ -123,6 +124,7 @@ class ServerShell:
         self._watch_overload(now)
         self._say_what_is_missing(now)
         self._frontend.flush(now)
+        self.kernel_metrics.on_turn(now)
 
     def _on_message(self, message: Message, now: Instant) -> None:
         self._carry_out(self.replica.step(message, now), now)
@@ -138,6 +140,7 @@ class ServerShell:
                 case Publish():
                     self._links.publish(effect)
                 case Answers():
+                    self.kernel_metrics.on_answers(effect, now)
                     self._frontend.on_answers(effect, now)
                 case Committed(batches):
                     self._frontend.on_committed(batches)
@@ -146,12 +149,12 @@ class ServerShell:
                 case Emit():
                     self._links.emit(effect)
                 case RoleChanged():
-                    self._on_role(effect)
+                    self._on_role(effect, now)
                 case Halt(_, sentence):
                     raise Halted(sentence)
 
-    def _on_role(self, change: RoleChanged) -> None:
-        self.metrics.on_role(change)
+    def _on_role(self, change: RoleChanged, now: Instant) -> None:
+        self.kernel_metrics.on_role(change, now)
         self._heartbeats.hasten()
         logger().info(
             "role changed", before=change.before.value, role=change.after.value, epoch=change.epoch, why=change.reason
@@ -207,7 +210,7 @@ class ServerShell:
 
     def backup(self, lag_events: int | None) -> bool:
         """True if this node is a backup at most that far behind."""
-        near = lag_events is None or self.metrics.lag() <= lag_events
+        near = lag_events is None or self.replica.lag_events <= lag_events
         return self.replica.leading is None and self.ready() and near
 
     def close(self) -> None:
@@ -252,15 +255,14 @@ def run(config: ClusterConfig, name: str) -> None:
     """
     own = config.server(name)
     log = open_log(config, own)
-    loop, context, registry = Loop(), sockets.context(), CollectorRegistry()
+    loop, context = Loop(), sockets.context()
     shell = ServerShell(config, own, log, loop, context)
-    registry.register(shell.metrics)
     host, port = http_address(own.http)
     exporter = Exporter(
         host,
         port,
         status=shell.status,
-        registry=registry,
+        registry=registry_of(shell.kernel_metrics, shell.metrics),
         ready=shell.ready,
         primary=lambda: shell.replica.active,
         backup=shell.backup,

@@ -1,65 +1,88 @@
-"""What a server counts, as Prometheus reads it. The hot path adds to plain integers."""
+"""What a server's door counts of the allocation, as Prometheus reads it (`aulario_…`), and the server's status.
+
+The hot path adds to plain integers; they become metrics when somebody scrapes, in the exporter's thread,
+which therefore only reads.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from es.replication.effects import RoleChanged
 from es.replication.replica import Replica
-from es.replication.transitions import Role
-from nodes.faculty_metrics import LegTimes
+from nodes.histogram import LEG_BOUNDS_US, Histogram
 from nodes.shell import read_clock
-from projections.rooms.commands import LABS_EXHAUSTED, NOT_ENOUGH_ROOMS
+from nodes.wire_schema import NOT_ACTIVE, SERVER_STATUSES
+from projections.rooms import machine
+from projections.rooms.commands import BUSY, LABS_EXHAUSTED, NOT_ENOUGH_ROOMS
+from projections.rooms.machine import Rooms
+from projections.rooms.term import Occupancy, Term
 
 OVERLOAD: Final = "OVERLOAD"
 """Code of the alert that this server raises when it refuses too much."""
 
-LEGS: Final = ("sol_prop", "ack_res")
+LEGS: Final = ("sol_prop", "ack_res", "sol_res")
+"""By what came and what it was answered with; `sol_res` is a SOL that ends at once: denied, refused or repeated."""
+
 PATTERNS: Final = ("async", "lbb")
 ALERTS: Final = (NOT_ENOUGH_ROOMS, LABS_EXHAUSTED, OVERLOAD)
+REFUSAL_CODES: Final = (BUSY, NOT_ACTIVE)
+
+OTHER: Final = "other"
+"""Label of every faculty that the configuration does not name."""
+
+TERMS_SHOWN_MAX: Final = 8
+"""Terms whose rooms are shown, the newest; a label must not grow with the years."""
+
+READINGS_MAX: Final = 8
+"""How often a term's rooms are read until two readings agree; the last one is taken as it is."""
 
 
 class ServerMetrics(Collector):
-    """The metrics of one server. `ignored` gives the counters of every part that refuses anything."""
+    """The metrics of one server's door. `faculties` maps the ids of the configuration to their patterns; a result
+    for anybody else counts as `other`, so that a stranger cannot make labels."""
 
-    def __init__(self, node: str, replica: Replica, log_bytes: Callable[[], int]) -> None:
-        self._node = node
+    def __init__(self, replica: Replica, faculties: Mapping[int, str] | None = None) -> None:
         self._replica = replica
-        self._log_bytes = log_bytes
-        self._fsync = LegTimes()
-        self._legs = {(leg, pattern): LegTimes() for leg in LEGS for pattern in PATTERNS}
-        self._results: Counter[tuple[str, str, str]] = Counter()
-        self._failovers: Counter[str] = Counter({"failover": 0, "switchover": 0})
-        self.holds_expired = 0
+        self._faculties = faculties or {}
+        self._legs = {(leg, pattern): Histogram(LEG_BOUNDS_US) for leg in LEGS for pattern in PATTERNS}
+        speakers: list[tuple[int | None, str]] = [(None, pattern) for pattern in PATTERNS]
+        self._results: Counter[tuple[str, str, int | None]] = Counter(
+            {
+                (status, pattern, faculty_id): 0
+                for faculty_id, pattern in [*self._faculties.items(), *speakers]
+                for status in SERVER_STATUSES
+            }
+        )
+        self.refusals: Counter[str] = Counter(dict.fromkeys(REFUSAL_CODES, 0))
         self.alerts: Counter[str] = Counter(dict.fromkeys(ALERTS, 0))
+        self.holds_expired = 0
         self.duplicates = 0
-        self.ignored_by: list[Callable[[], dict[str, int]]] = []
 
     # -- what happened
 
-    def observe_fsync(self, seconds: float) -> None:
-        """One write of the log took so long (called from the writer's thread, the only one to do so)."""
-        self._fsync.observe(int(seconds * 1e6))
+    def on_proposal(self, pattern: str, us: int) -> None:
+        """A PROP left for a client."""
+        self._legs["sol_prop", pattern].observe(us)
 
-    def observe(self, leg: str, pattern: str, us: int) -> None:
-        """One leg took so long."""
+    def on_result(self, leg: str, status: str, pattern: str, faculty_id: int | None, us: int) -> None:
+        """A RES left for a client, whose message it answers after `us`."""
         self._legs[leg, pattern].observe(us)
+        self._count(status, pattern, faculty_id)
 
-    def on_result(self, status: str, pattern: str, faculty_id: int | None, us: int) -> None:
-        """A RES left for a client."""
-        self._results[status, pattern, str(faculty_id)] += 1
-        self._legs["ack_res", pattern].observe(us)
+    def on_refusal(self, status: str, code: str | None, pattern: str, faculty_id: int | None) -> None:
+        """A RES left for a client at once: nothing was done."""
+        if code is not None and code in self.refusals:
+            self.refusals[code] += 1
+        self._count(status, pattern, faculty_id)
 
-    def on_role(self, change: RoleChanged) -> None:
-        """A change of role; coming to lead by promotion is a failover."""
-        if change.before is Role.PROMISING and change.after is Role.CLAIMING:
-            self._failovers["failover"] += 1
+    def _count(self, status: str, pattern: str, faculty_id: int | None) -> None:
+        self._results[status, pattern, faculty_id if faculty_id in self._faculties else None] += 1
 
     def copies(self) -> int:
         """Nodes that hold what is committed, at this moment."""
@@ -82,71 +105,58 @@ class ServerMetrics(Collector):
             "commit": node.commit_seq,
             "in_sync": [member.node for member in register.in_sync] if register is not None else [],
             "primary": register.primary.node if register is not None else None,
-            "lag": self.lag(),
+            "lag": replica.lag_events,
             "waits_for": replica.waits_for(read_clock()),
         }
 
-    def lag(self) -> int:
-        """Events this node is behind what the primary said it has; 0 on the primary."""
-        following = self._replica.following
-        return 0 if following is None else max(0, following.primary_head_seq - self._replica.node.chain.head.seq)
-
     def collect(self) -> Iterator[Metric]:
-        """What Prometheus asks for; called from its thread, so it only reads."""
-        status = self.status()
-        role = GaugeMetricFamily("rsm_role", "1 for the role this node has.", labels=["node", "role"])
-        for name in ("primary", "backup"):
-            role.add_metric([self._node, name], float(status["role"] == name))
-        yield role
-        for name, help_, key in (
-            ("rsm_epoch", "Epoch this node follows or leads.", "epoch"),
-            ("rsm_head_seq", "Last event of this node's log.", "seq"),
-            ("rsm_commit_seq", "Last event known to be committed.", "commit"),
-        ):
-            yield self._gauge(name, help_, status[key])
-        yield self._gauge("rsm_in_sync", "Nodes whose copy a commit needs.", len(status["in_sync"]))
-        yield GaugeMetricFamily("rsm_replication_lag_events", "Events behind the primary.", value=status["lag"])
-        yield GaugeMetricFamily("rsm_log_bytes", "Bytes of batches stored.", value=self._log_bytes())
-        yield self._histogram("rsm_fsync_seconds", "Time of one durable write of the log.", self._fsync)
-        yield from self._collect_counters()
-        yield from self._collect_requests()
-
-    def _gauge(self, name: str, help_: str, value: float) -> GaugeMetricFamily:
-        gauge = GaugeMetricFamily(name, help_, labels=["node"])
-        gauge.add_metric([self._node], value)
-        return gauge
-
-    @staticmethod
-    def _histogram(name: str, help_: str, times: LegTimes) -> HistogramMetricFamily:
-        return HistogramMetricFamily(name, help_, buckets=times.buckets(), sum_value=times.sum_seconds)
-
-    def _collect_counters(self) -> Iterator[Metric]:
-        failovers = CounterMetricFamily("rsm_failovers", "Takeovers by this node.", labels=["kind"])
-        for kind, count in self._failovers.items():
-            failovers.add_metric([kind], count)
-        yield failovers
-        ignored = CounterMetricFamily("rsm_ignored", "Messages and requests refused, by reason.", labels=["why"])
-        total: Counter[str] = Counter()
-        for counts in self.ignored_by:
-            total.update(counts())
-        for why, count in total.items():
-            ignored.add_metric([why], count)
-        yield ignored
-        yield CounterMetricFamily("aulario_holds_expired", "Holds that expired (A9).", value=self.holds_expired)
-        alerts = CounterMetricFamily("aulario_alerts", "Alerts in the log (A13).", labels=["code"])
-        for code, count in list(self.alerts.items()):
-            alerts.add_metric([code], count)
-        yield alerts
-        yield CounterMetricFamily("aulario_duplicates", "Requests answered again (A10).", value=self.duplicates)
-
-    def _collect_requests(self) -> Iterator[Metric]:
+        """What Prometheus asks for."""
         seconds = HistogramMetricFamily(
             "aulario_request_seconds", "Time of each leg of a transaction.", labels=["leg", "pattern"]
         )
-        for (leg, pattern), times in self._legs.items():
-            seconds.add_metric([leg, pattern], times.buckets(), times.sum_seconds)
+        for (leg, pattern), histogram in self._legs.items():
+            seconds.add_metric([leg, pattern], histogram.buckets(), histogram.sum)
         yield seconds
         results = CounterMetricFamily("aulario_results", "Results given.", labels=["status", "pattern", "faculty"])
-        for labels, count in list(self._results.items()):
-            results.add_metric(labels, count)
+        for (status, pattern, faculty_id), count in list(self._results.items()):
+            results.add_metric([status, pattern, OTHER if faculty_id is None else str(faculty_id)], count)
         yield results
+        yield _by_code("aulario_refusals", "Requests of which nothing was done.", self.refusals)
+        yield _by_code("aulario_alerts", "Alerts that entered the log (A13).", self.alerts)
+        yield CounterMetricFamily("aulario_holds_expired", "Holds that expired (A9).", value=self.holds_expired)
+        yield CounterMetricFamily("aulario_duplicates", "Requests answered again (A10).", value=self.duplicates)
+        leading = self._replica.leading
+        waiting = 0 if leading is None else leading.waiting
+        yield GaugeMetricFamily("aulario_inflight", "Requests without an answer yet.", value=waiting)
+        yield self._rooms()
+
+    def _rooms(self) -> GaugeMetricFamily:
+        """Rooms by state. The mobile labs are classrooms, and counted as held or confirmed, too (A14)."""
+        rooms = GaugeMetricFamily(
+            "aulario_rooms", "Rooms of the newest open terms by state.", labels=["term", "kind", "state"]
+        )
+        application = self._replica.node.fold.machines[machine.NAME]
+        assert isinstance(application, Rooms)
+        for term in list(application.inventory.terms.values())[-TERMS_SHOWN_MAX:]:
+            classrooms, labs = _occupancy(term)
+            for kind, occupancy in (("classroom", classrooms), ("lab", labs)):
+                for state, count in occupancy._asdict().items():
+                    rooms.add_metric([term.name, kind, state], count)
+        return rooms
+
+
+def _by_code(name: str, help_: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, help_, labels=["code"])
+    for code, count in list(counts.items()):
+        family.add_metric([code], count)
+    return family
+
+
+def _occupancy(term: Term) -> tuple[Occupancy, Occupancy]:
+    """Both kinds of rooms. The loop goes on while they are read: an event that came between shows in the next one."""
+    read = term.classrooms(), term.labs()
+    for _ in range(READINGS_MAX):
+        before, read = read, (term.classrooms(), term.labs())
+        if read == before:
+            break
+    return read

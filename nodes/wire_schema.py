@@ -26,7 +26,10 @@ from projections.rooms.limits import ID_MAX, ROOMS_PER_REQUEST_MAX, TEXT_CHARS_M
 
 UNKNOWN: Final = "UNKNOWN"
 STATUSES: Final = (ACCEPTED, DENIED, CANCELED, INVALID, UNAVAILABLE, UNKNOWN)
-"""Every status of a RES. Servers never say UNKNOWN; faculties do."""
+"""Every status of a RES."""
+
+SERVER_STATUSES: Final = STATUSES[:-1]
+"""Servers never say UNKNOWN; faculties do."""
 
 NOT_ACTIVE: Final = "NOT_ACTIVE"
 """Code of UNAVAILABLE from a server that does not lead."""

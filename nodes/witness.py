@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import zmq
-from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -16,14 +15,17 @@ from es.errors import LogMissing, RemoteProtocolError, WrongCluster
 from es.log.directory_lock import DirectoryLock
 from es.replication.instant import Instant
 from es.replication.messages import pack, unpack, unpack_register
-from es.replication.witness import Save, Witness
+from es.replication.witness import WITNESS_WHYS, Save, Witness
 from nodes import register_file, sockets
 from nodes.config import ClusterConfig, http_address
 from nodes.datadir import register_path
-from nodes.exporter import Exporter
+from nodes.exporter import Exporter, registry_of
+from nodes.kernel_metrics import ignored_family
 from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
 from nodes.shell import Loop, drain, read_clock, run_process
+
+SHELL_WHYS: Final = ("malformed", "peer gone")
 
 
 class WitnessShell(Collector):
@@ -105,14 +107,16 @@ class WitnessShell(Collector):
         """What Prometheus asks for."""
         register = self.core.register
         assert register is not None
-        yield GaugeMetricFamily("rsm_epoch", "Epoch of the register.", value=register.epoch)
-        yield GaugeMetricFamily("rsm_in_sync", "Nodes whose copy a commit needs.", value=len(register.in_sync))
+        for name, help_, value in (
+            ("rsm_epoch", "Epoch of the register.", register.epoch),
+            ("rsm_in_sync", "Nodes whose copy a commit needs.", len(register.in_sync)),
+        ):
+            gauge = GaugeMetricFamily(name, help_, labels=["node"])
+            gauge.add_metric(["witness"], value)
+            yield gauge
         yield CounterMetricFamily("rsm_register_changes", "Changes of the register.", value=self.core.changes)
-        ignored = CounterMetricFamily("rsm_ignored", "Messages and requests refused, by reason.", labels=["why"])
-        ignored.add_metric(["peer gone"], self.undelivered)
-        for why, count in list(self.core.ignored.items()):
-            ignored.add_metric([why], count)
-        yield ignored
+        whys = dict.fromkeys(SHELL_WHYS + WITNESS_WHYS, 0)
+        yield ignored_family((whys | dict(self.core.ignored) | {"peer gone": self.undelivered}).items())
 
 
 def run(config: ClusterConfig) -> None:
@@ -123,11 +127,10 @@ def run(config: ClusterConfig) -> None:
     if not config.witness.data.is_dir():
         raise LogMissing(f"{config.witness.data} is missing: make it with `aulario init`")
     lock = DirectoryLock(config.witness.data)
-    loop, context, registry = Loop(), sockets.context(), CollectorRegistry()
+    loop, context = Loop(), sockets.context()
     shell = WitnessShell(config, loop, context)
-    registry.register(shell)
     host, port = http_address(config.witness.http)
-    exporter = Exporter(host, port, status=shell.status, registry=registry)
+    exporter = Exporter(host, port, status=shell.status, registry=registry_of(shell))
     logger().info("witness started", endpoint=config.witness.endpoint, epoch=shell.status()["epoch"])
     run_process(loop, shell, exporter.close, shell.close, loop.close, context.term, lock.release)
     logger().info("witness stopped")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Sequence
+from typing import Literal, TypeAlias, get_args
 
 from es.codec import Batch
 from es.limits import REPLAY_EVENTS_PER_TURN
@@ -15,6 +16,16 @@ from es.replication.fold import Fold
 from es.replication.instant import Instant
 from es.replication.messages import CompareAndSwap, Member, Message, Register, unpack_register
 from es.replication.timing import Timing
+
+NodeWhy: TypeAlias = Literal[
+    "acknowledged another chain", "another cluster", "beacon overtaken", "beacon while stalled", "epoch not known yet",
+    "fetched batches do not fit", "frame diverges", "frame known", "grant after the primary spoke",
+    "grant not asked for", "malformed", "mismatch of a chain that is no longer ours", "not following",
+    "not for a data node", "not leading", "rolled back", "rolled back no longer",
+    "stale epoch", "stash full", "tail full",
+]  # fmt: skip
+NODE_WHYS: tuple[NodeWhy, ...] = get_args(NodeWhy)
+"""Every reason for which a data node drops a message."""
 
 REGISTER = "register"
 PROMISED = "promised"
@@ -67,7 +78,7 @@ class DataNode:
         """Send to the witness."""
         self.out.append(Tell(WITNESS, message))
 
-    def ignore(self, why: str) -> None:
+    def ignore(self, why: NodeWhy) -> None:
         """Drop a message by name, and count it."""
         self.ignored[why] += 1
 

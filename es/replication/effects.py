@@ -60,11 +60,13 @@ class Answer(NamedTuple):
 @dataclass(slots=True, frozen=True)
 class Answers:
     """`batch` holds every `seq` of a fresh commit; None when these are reads (look the batch up).
-    `copies` is the number of nodes that held it durably at this moment."""
+    `copies` is the number of nodes that held it durably at this moment, `sealed_us` the boot time at which
+    a fresh batch was sealed."""
 
     batch: Batch | None
     copies: int
     answers: Sequence[Answer]
+    sealed_us: int = 0
 
 
 @dataclass(slots=True, frozen=True)

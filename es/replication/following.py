@@ -17,13 +17,15 @@ FOLLOWED_BATCHES_MAX = 2 * TAIL_BATCHES_MAX
 
 class Following:
     """`matched` is the end of the longest prefix known to equal the primary's chain in this epoch; nothing
-    beyond it is acknowledged or committed here. None until the first comparison."""
+    beyond it is acknowledged or committed here. None until the first comparison. `level_us` is when this node last
+    had all that the primary said it has."""
 
     def __init__(self, node: DataNode, now_us: int) -> None:
         self.node = node
         self.heard_us = now_us
         self.matched: Head | None = None
         self.primary_head_seq = 0
+        self.level_us = now_us
         self._primary_commit = 0
         self._beacon_sent_us = 0
         self._stash: dict[int, Batch] = {}
@@ -98,6 +100,8 @@ class Following:
         node.last_ts_us = max(node.last_ts_us, beacon.ts_us)
         self.primary_head_seq = beacon.head_seq
         head = node.chain.head
+        if beacon.head_seq <= head.seq:
+            self.level_us = now_us
         if (beacon.head_seq, beacon.head_hash) == (head.seq, head.hash):
             self.matched = head
         elif beacon.head_seq > head.seq:

@@ -102,6 +102,11 @@ class Leading:
         promote_us = now.boot_us - promote_began_us
         self._start_epoch(now, cause, away_us, silence_us // 1000, promote_us // 1000)
 
+    @property
+    def waiting(self) -> int:
+        """Requests and reads that were taken and not answered yet."""
+        return self._waiting
+
     # -- requests
 
     def submit(self, waiter: Any, application: str, command: Any, now: Instant) -> Refusal | Any | None:
@@ -231,7 +236,7 @@ class Leading:
                 if flight.answers:
                     self._waiting -= len(flight.answers)
                     held_by = copies(node.me, flight.batch.last_seq, self.required, acked)
-                    node.out.append(Answers(flight.batch, held_by, flight.answers))
+                    node.out.append(Answers(flight.batch, held_by, flight.answers, flight.sealed_us))
             node.chain.release(point)
             if not self.opened and point >= self._opening_seq:
                 self.opened = True

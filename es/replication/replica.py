@@ -14,7 +14,7 @@ in following.py. Here is who leads: what is learnt of the register, promises and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from es.errors import RemoteProtocolError
 from es.log.base import EventLog
@@ -46,6 +46,15 @@ from es.replication.timing import Timing
 from es.replication.transitions import TRANSITIONS, Role
 
 
+class Promotion(NamedTuple):
+    """Why a node leads, or tried to last: `cause` as in EpochStarted, `silence_us` for how long no beacon had come
+    when it acted, `began_us` the boot time at which it did (R5)."""
+
+    cause: str
+    silence_us: int
+    began_us: int
+
+
 class Replica:
     """One data node. Every public method is given the clocks' reading; none looks at a clock itself."""
 
@@ -69,6 +78,22 @@ class Replica:
     def active(self) -> bool:
         """True if this node serves: it leads and its epoch's first batch has committed."""
         return self.role is Role.LEADING
+
+    @property
+    def promotion(self) -> Promotion:
+        """The last attempt to lead; the start of this process if there was none."""
+        return Promotion(self._cause, self._silence_us, self._promoting_us)
+
+    @property
+    def lag_events(self) -> int:
+        """Events this node is behind what the primary said it has; 0 on the primary."""
+        following = self.following
+        return 0 if following is None else max(0, following.primary_head_seq - self.node.chain.head.seq)
+
+    def lag_us(self, now: Instant) -> int:
+        """For how long this node has been behind; 0 on the primary."""
+        following = self.following
+        return 0 if following is None or self.lag_events == 0 else max(0, now.boot_us - following.level_us)
 
     def waits_for(self, now: Instant) -> str | None:
         """Why this node neither leads nor follows anybody alive, in one sentence; None if it does."""

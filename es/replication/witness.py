@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from es.replication.messages import (
     CompareAndSwap,
@@ -23,6 +23,16 @@ from es.replication.messages import (
     Registered,
 )
 from es.replication.timing import Timing
+
+WitnessWhy: TypeAlias = Literal[
+    "another cluster", "empty witness", "not for a witness",
+    "prevote for another epoch", "prevote of a node not in sync", "prevote of the primary",
+    "prevote while the primary lives", "prevote just after the start",
+    "swap of another epoch", "swap of a node not in sync", "swap without its primary in sync",
+    "swap without its author",
+]  # fmt: skip
+WITNESS_WHYS: tuple[WitnessWhy, ...] = get_args(WitnessWhy)
+"""Every reason for which the witness refuses or drops a message."""
 
 
 @dataclass(slots=True, frozen=True)
@@ -83,7 +93,7 @@ class Witness:
     def _prevote(self, prevote: Prevote, register: Register, now_us: int) -> list[WitnessEffect]:
         """R5: yes if the asker is in sync and the primary has been silent here for `grace`, too."""
         silent_us = now_us - self.heard_us.get(register.primary, self.started_us)
-        refusal = (
+        refusal: WitnessWhy | None = (
             "prevote for another epoch" if prevote.epoch != register.epoch
             else "prevote of a node not in sync" if prevote.member not in register.in_sync
             else "prevote of the primary" if prevote.member == register.primary
@@ -97,7 +107,7 @@ class Witness:
 
     def _compare_and_swap(self, swap: CompareAndSwap, register: Register) -> list[WitnessEffect]:
         """Epoch by epoch. Only a member in sync may change the register, and never to one without itself."""
-        refusal = (
+        refusal: WitnessWhy | None = (
             "swap of another epoch" if swap.epoch != register.epoch
             else "swap of a node not in sync" if swap.member not in register.in_sync
             else "swap without its primary in sync" if swap.primary not in swap.in_sync
@@ -117,6 +127,6 @@ class Witness:
         self.changes += 1
         return [Save(self.register)]
 
-    def _ignore(self, why: str) -> list[WitnessEffect]:
+    def _ignore(self, why: WitnessWhy) -> list[WitnessEffect]:
         self.ignored[why] += 1
         return []

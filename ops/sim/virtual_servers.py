@@ -110,7 +110,7 @@ class _Front:
         name, replica = node.name, node.replica
         self.life = node.lives
         self._work = work
-        metrics = ServerMetrics(name, replica, lambda: 0)
+        metrics = ServerMetrics(replica)
         self.core = FrontendCore(replica, self, metrics, requests_of=ENDPOINTS.__getitem__, workers_for_all=False)
         self.heartbeats = Heartbeats(name, ENDPOINTS[name], replica, BEAT_US, is_central=name == CENTRAL)
 

@@ -19,6 +19,7 @@ from nodes.faculty_core import (
     Effect,
     FacultyCore,
     FacultySettings,
+    OutageTimed,
     SavePrograms,
     ServerChanged,
     Submit,
@@ -161,7 +162,7 @@ def test_a06_it_follows_the_active_server_with_the_highest_epoch() -> None:
     assert faculty.follows() is None
     assert faculty.beat("b", active=False) == []
     assert faculty.beat("a", epoch=1) == [ServerChanged(None, "a", 1)]
-    assert faculty.beat("b", epoch=2) == [ServerChanged("a", "b", 2)]
+    assert only(faculty.beat("b", epoch=2), ServerChanged) == [ServerChanged("a", "b", 2)]
     assert faculty.beat("a", epoch=1) == []
     assert (faculty.follows(), faculty.core.epoch, faculty.core.server_changes) == ("b", 2, 1)
 
@@ -189,6 +190,7 @@ def test_a06_in_flight_transactions_move_to_the_new_server_at_once(faculty: Facu
     faculty.ask(REQUEST._replace(transaction_id="t2"))
     faculty.hear(WHOLE)
     assert faculty.beat("b", epoch=2) == [
+        OutageTimed("without_server", 0),
         ServerChanged("a", "b", 2),
         Submit("t1", "b", Answer("t1", 3, True)),
         Submit("t2", "b", RESERVE._replace(transaction_id="t2")),
@@ -199,8 +201,22 @@ def test_a06_a_server_that_comes_back_gets_everything_again_and_is_no_change(fac
     faculty.ask()
     assert only(faculty.pass_ms(600, beats_of=None), Submit) == []
     assert faculty.follows() is None
-    assert faculty.beat("a") == [Submit("t1", "a", RESERVE)]
+    assert faculty.beat("a") == [OutageTimed("without_server", 600 * MS), Submit("t1", "a", RESERVE)]
     assert faculty.core.server_changes == 0
+
+
+def test_a19_an_outage_lasts_from_the_last_beat_to_the_next_server_and_to_the_first_result_that_stands(
+    faculty: Faculty,
+) -> None:
+    faculty.ask()
+    faculty.pass_ms(700, beats_of=None)
+    assert OutageTimed("without_server", 700 * MS) in faculty.beat("b", epoch=2)
+    faculty.pass_ms(50, beats_of="b", epoch=2)
+    assert only(faculty.hear(Res("t1", "UNAVAILABLE", "NOT_ACTIVE"), server="b"), OutageTimed) == []
+    faculty.pass_ms(50, beats_of="b", epoch=2)
+    assert only(faculty.hear(Res("t1", "DENIED"), server="b"), OutageTimed) == [OutageTimed("first_result", 100 * MS)]
+    faculty.ask(REQUEST._replace(transaction_id="t2"))
+    assert only(faculty.hear(Res("t2", "DENIED"), server="b"), OutageTimed) == [], "once an outage"
 
 
 def test_a06_a_request_without_active_server_waits_for_one() -> None:

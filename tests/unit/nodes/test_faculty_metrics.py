@@ -14,7 +14,7 @@ def test_every_label_value_is_there_from_the_start_and_histograms_add_up() -> No
     core = FacultyCore(settings, ProgramRegistry(), lambda: "t")
     metrics = FacultyMetrics(core, 3, "lbb", ("not_a_map",))
     registry = CollectorRegistry()
-    metrics.register(registry)
+    registry.register(metrics)
 
     def value(name: str, **labels: str) -> float | None:
         return registry.get_sample_value(name, labels)
@@ -35,4 +35,11 @@ def test_every_label_value_is_there_from_the_start_and_histograms_add_up() -> No
     assert value("aulario_request_seconds_bucket", le="10.0", **labels) == 3
     assert value("aulario_request_seconds_bucket", le="+Inf", **labels) == 4
     assert value("aulario_request_seconds_sum", **labels) == 20.001401
+
+    assert value("aulario_server_followed") == 0
+    metrics.observe_outage("without_server", 550_000)
+    assert value("aulario_outage_seconds_sum", phase="without_server") == 0.55
+    assert value("aulario_outage_seconds_bucket", phase="without_server", le="0.5") == 0
+    assert value("aulario_outage_seconds_bucket", phase="without_server", le="0.6") == 1
+    assert value("aulario_outage_seconds_count", phase="first_result") == 0
     assert b"aulario_request_seconds" in generate_latest(registry)

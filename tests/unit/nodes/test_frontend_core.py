@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from nodes import wire
 from nodes.frontend_core import FrontendCore
-from nodes.server_metrics import ServerMetrics
+from nodes.server_metrics import PATTERNS, TERMS_SHOWN_MAX, ServerMetrics
 from nodes.wire_encoding import Encoding, whole
-from nodes.wire_schema import Res
+from nodes.wire_schema import SERVER_STATUSES, Res
 from nodes.worker_jobs import decode_job, encode_job
 from ops.sim.small_rooms import HOLD_MS
 from projections.rooms.commands import Answer, Proposal, Reserve
@@ -27,10 +28,12 @@ class Door:
 
     full = False
 
-    def __init__(self, name: str = "a", workers_for_all: bool = False) -> None:
+    def __init__(
+        self, name: str = "a", workers_for_all: bool = False, faculties: Mapping[int, str] | None = None
+    ) -> None:
         self.servers = SimulatedServers()
         replica = self.servers.replica(name)
-        self.metrics = ServerMetrics(name, replica, lambda: 0)
+        self.metrics = ServerMetrics(replica, faculties)
         self.core = FrontendCore(
             replica, self, self.metrics, requests_of=ENDPOINTS.__getitem__, workers_for_all=workers_for_all
         )
@@ -137,6 +140,76 @@ def test_what_is_malformed_is_answered_if_it_can_be_and_counted(door: Door) -> N
     [(_, [res])] = door.hear()
     assert (res.status, res.code) == ("INVALID", "BAD_FIELD")
     assert (door.core.ignored["bad field"], door.core.ignored["not_encoded"]) == (1, 1)
+
+
+def test_every_result_is_counted_once_by_what_it_answers_and_who_asked() -> None:
+    door = Door(faculties={3: "async"})
+    registry = CollectorRegistry()
+    registry.register(door.metrics)
+
+    def results(status: str, faculty: str, pattern: str = "async") -> float | None:
+        labels = {"status": status, "pattern": pattern, "faculty": faculty}
+        return registry.get_sample_value("aulario_results_total", labels)
+
+    def legs(leg: str) -> float | None:
+        return registry.get_sample_value("aulario_request_seconds_count", {"leg": leg, "pattern": "async"})
+
+    assert {results(status, "3") for status in SERVER_STATUSES} == {0}
+    assert {results(status, "other", pattern) for status in SERVER_STATUSES for pattern in PATTERNS} == {0}
+    door.say(msgpack(SOL))
+    assert (legs("sol_prop"), legs("sol_res"), legs("ack_res")) == (1, 0, 0)
+    assert registry.get_sample_value("aulario_inflight") == 0
+    door.say(msgpack(ACK))
+    door.say(msgpack(SOL))  # again: answered with what stands
+    assert (legs("sol_prop"), legs("sol_res"), legs("ack_res")) == (1, 1, 1)
+    assert results("ACCEPTED", "3") == 2
+    assert registry.get_sample_value("aulario_duplicates_total") == 1
+    door.say(msgpack(SOL._replace(transaction_id="t2", faculty_id=77, classrooms=900)))
+    door.say(b'{"tipo":"SOL","transaction_id":"t3"}')
+    assert (results("DENIED", "other"), results("INVALID", "other"), results("DENIED", "77")) == (1, 1, None)
+
+
+def test_refusals_are_counted_by_code() -> None:
+    backup = Door("b")
+    backup.core.on_payload(b"r", "async", msgpack(SOL), backup.servers.now)
+    assert backup.metrics.refusals == {"BUSY": 0, "NOT_ACTIVE": 1}
+    primary = Door()
+    primary.say(msgpack(*(SOL._replace(transaction_id=f"t{i}", labs=0, classrooms=1) for i in range(8))))
+    assert primary.metrics.refusals == {"BUSY": 1, "NOT_ACTIVE": 0}, "small_rooms takes seven holds"
+
+
+def test_the_rooms_of_the_newest_terms_are_shown_by_state(door: Door) -> None:
+    registry = CollectorRegistry()
+    registry.register(door.metrics)
+
+    def rooms(term: str, kind: str) -> dict[str, float | None]:
+        states = ("free", "held", "confirmed", "mobile")
+        return {
+            state: registry.get_sample_value("aulario_rooms", {"term": term, "kind": kind, "state": state})
+            for state in states
+        }
+
+    door.say(msgpack(SOL._replace(labs=5)))
+    assert rooms("2026-1", "classroom") == {"free": 11, "held": 3, "confirmed": 0, "mobile": 1}
+    assert rooms("2026-1", "lab") == {"free": 0, "held": 4, "confirmed": 0, "mobile": 0}
+    door.say(msgpack(ACK))
+    assert rooms("2026-1", "classroom") == {"free": 11, "held": 0, "confirmed": 3, "mobile": 1}
+    for i in range(TERMS_SHOWN_MAX):
+        ask = SOL._replace(transaction_id=f"n{i}", term=f"new-{i}", classrooms=1, labs=0)
+        door.say(msgpack(ask))
+        door.say(msgpack(ACK._replace(transaction_id=f"n{i}")))
+    assert rooms("2026-1", "lab")["free"] is None, "the oldest is no longer shown"
+    assert rooms("new-7", "classroom")["free"] == 13
+
+
+def test_what_committed_before_this_process_began_is_not_counted_again(door: Door) -> None:
+    door.servers.run(door.core.on_payload, b"r", "async", msgpack(SOL._replace(labs=9)), door.servers.now)
+    history = [batch for one in door.servers.committed for batch in one.batches]
+    again = FrontendCore(
+        door.servers.replica("a"), door, door.metrics, requests_of=ENDPOINTS.__getitem__, workers_for_all=False
+    )
+    assert again.on_committed(history) == []
+    assert door.metrics.alerts["LABS_EXHAUSTED"] == 0
 
 
 def test_an_expiry_is_pushed_to_a_lasting_connection_only(door: Door) -> None:
