@@ -18,6 +18,7 @@ from nodes.faculty_core import (
     Effect,
     FacultyCore,
     FacultySettings,
+    OutageTimed,
     SavePrograms,
     ServerChanged,
     Submit,
@@ -236,7 +237,7 @@ class VirtualFaculty:
                 case Submit(transaction_id, server, message):
                     self.world.submitted(message)
                     self._uplink.submit(transaction_id, server, message)
-                case Timed():
+                case Timed() | OutageTimed():
                     pass
                 case AnswerProgram(Route(peer, encoding), res):
                     self._check_answer(res)

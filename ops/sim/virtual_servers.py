@@ -54,7 +54,7 @@ class VirtualServers:
         self._flush(node, front)
 
     def _on_answers(self, node: SimulatedNode, effect: Answers) -> None:
-        for (_, faculty_id, _), answer, seq in effect.answers:
+        for (_, faculty_id, *_), answer, seq in effect.answers:
             self._on_released(faculty_id, answer, seq)
         front = self._front(node)
         front.core.on_answers(effect, self._cluster.clock(node.name))
