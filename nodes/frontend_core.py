@@ -19,7 +19,7 @@ from nodes.wire_encoding import Encoding, join
 from nodes.wire_schema import NOT_ACTIVE, Dropped, Invalid, Receipt, Res
 from nodes.worker_jobs import tagged, untagged
 from projections.rooms import machine
-from projections.rooms.commands import BUSY, DENIED, UNAVAILABLE, Answer, Proposal, Reserve, Result
+from projections.rooms.commands import BUSY, UNAVAILABLE, Answer, Proposal, Reserve, Result
 from projections.rooms.decide import timed_out
 from projections.rooms.identity import transaction_id_of
 from projections.timings import DEFINITE
