@@ -54,13 +54,20 @@ class AllowList:
         raises: what cannot be read is a problem."""
         try:
             self._entries = {name: self._entry(name, stamp) for name, stamp in self._stamps()}
-        except (OSError, KeysError) as error:
-            self._entries = {}
-            why = str(error) if isinstance(error, KeysError) else f"{self._directory}: {error.strerror or error}"
-            return self._adopt((), [f"{why}: nobody is let in"])
+        except FileNotFoundError:
+            return self._close(f"{self._directory} is missing")
+        except KeysError as error:
+            return self._close(str(error))
+        except OSError as error:  # such as too many open files: a flood must not turn everybody out
+            self.problems = (f"{self._directory}: {error.strerror or error}: the keys read before stay let in",)
+            return False
         found = [entry.found for entry in self._entries.values()]
         keys = [one for one in found if isinstance(one, PublicKeys)]
         return self._adopt(keys, [one for one in found if isinstance(one, str)])
+
+    def _close(self, why: str) -> bool:
+        self._entries = {}
+        return self._adopt((), [f"{why}: nobody is let in"])
 
     def principal_of(self, curve: bytes) -> Principal | None:
         """Whom a CURVE key (Z85) speaks for; None: nobody, it is not let in."""

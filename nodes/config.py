@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import ip_address
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -27,7 +28,10 @@ FACULTIES_MAX = 900
 """Faculties one file may name; their default ports 6000 … 6899 stay clear of the heartbeats at 7000."""
 
 PATTERNS = ("async", "lbb")
-SECURITY = ("none",)
+SECURITY = ("curve", "none", "none-exposed")
+"""CURVE on every socket; none, within this machine; none, whoever can reach it."""
+
+DEFAULT_SECURITY = "curve"
 WORKERS_FOR = ("lbb", "all")
 SERVERS_MIN = 2
 
@@ -144,6 +148,7 @@ class ClusterConfig:
     """A whole cluster. Raises ConfigError where two parts contradict each other.
 
     `preferred` is the node configured as central server: the first primary, and PRIMARY in heartbeats.
+    `keys` is the directory of its keys (nodes.keys), where `security` is curve.
     `catalog` is a CSV file of rooms, or None for the default 380 classrooms and 60 labs (A1).
     `workers` is the size of the request-reply pool (A5). `base_port` begins the ports of everything that
     is added without ports of its own; None means the usual ones.
@@ -152,6 +157,7 @@ class ClusterConfig:
     cluster_id: str
     term: str
     security: str
+    keys: Path
     preferred: str
     timing: Timing
     servers: tuple[ServerConfig, ...]
@@ -173,6 +179,8 @@ class ClusterConfig:
         _distinct((f"faculties[{i}].id", faculty.id) for i, faculty in enumerate(self.faculties))
         _distinct(self.endpoints())
         _distinct(self.directories())
+        if self.security == "none":
+            self._check_loopback()
         if self.preferred not in {server.name for server in self.servers}:
             names = ", ".join(server.name for server in self.servers)
             raise ConfigError("preferred", f"{self.preferred!r} is no server of this cluster ({names})")
@@ -204,6 +212,14 @@ class ClusterConfig:
             yield f"faculties[{i}].endpoint", urlsplit(faculty.endpoint).netloc
             yield f"faculties[{i}].http", urlsplit(faculty.http).netloc
 
+    def _check_loopback(self) -> None:
+        """Without security nothing listens where others could reach it, unless that is asked for by name."""
+        for key, place in self.endpoints():
+            host = urlsplit(f"//{place}").hostname or ""
+            if not key.endswith("http") and not _is_loopback(host):
+                why = f'and security is "none": {place} can be reached by others; "none-exposed" allows that'
+                raise ConfigError(key, why, ("security",))
+
     def directories(self) -> Iterator[tuple[str, Path]]:
         """(key, directory) of everything that stores."""
         for i, server in enumerate(self.servers):
@@ -211,6 +227,15 @@ class ClusterConfig:
         yield "witness.data", self.witness.data
         for i, faculty in enumerate(self.faculties):
             yield f"faculties[{i}].data", faculty.data
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _distinct(pairs: Iterator[tuple[str, object]]) -> None:
@@ -331,7 +356,8 @@ def one_host(
     return ClusterConfig(
         cluster_id=cluster_id,
         term="2025-2",
-        security="none",
+        security=DEFAULT_SECURITY,
+        keys=directory / "keys",
         preferred="a",
         timing=timing or PROFILES["default"],
         servers=tuple(default_server(i, name, directory, base_port) for i, name in enumerate("ab")),

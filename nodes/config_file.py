@@ -258,7 +258,8 @@ def _cluster(layers: list[_Layer], root: Path, names: Mapping[int, FacultyName])
     return ClusterConfig(
         cluster_id=scalars.get("cluster_id", "aulario"),
         term=scalars.get("term", "2025-2"),
-        security=scalars.get("security", "none"),
+        security=scalars.get("security", default.security),
+        keys=root / scalars["keys"] if "keys" in scalars else default.keys,
         preferred=scalars.get("preferred", servers[0].name if servers else ""),
         timing=timing,
         servers=servers,

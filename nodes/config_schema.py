@@ -98,6 +98,7 @@ TOP_SCALARS: Mapping[str, Check] = {
     "cluster_id": _name,
     "term": _string,
     "security": _one_of(*SECURITY),
+    "keys": _path,
     "preferred": _name,
     "workers": _integer,
     "workers_for": _one_of(*WORKERS_FOR),

@@ -12,7 +12,7 @@ from typing import Final
 import zmq
 
 from es.replication.instant import Instant
-from nodes import sockets, wire
+from nodes import principals, sockets, wire
 from nodes.config import ClusterConfig
 from nodes.faculty_shell import FacultyShell, run_faculty
 from nodes.shell import drain
@@ -33,7 +33,9 @@ class DealerUplink:
         self._dealers: dict[str, Socket] = {}
         self._waits_for: set[str] = set()
         for name, endpoint in shell.servers.items():
-            self._dealers[name] = sockets.request_dealer(shell.context, endpoint, shell.security)
+            self._dealers[name] = sockets.request_dealer(
+                shell.context, endpoint, principals.server(name), shell.security
+            )
             shell.loop.register(self._dealers[name], partial(self._on_ready, name))
 
     def submit(self, transaction_id: str, server: str, message: Reserve | Answer) -> None:

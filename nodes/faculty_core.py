@@ -18,7 +18,17 @@ from typing import Final, NamedTuple, TypeAlias
 from es.replication.instant import Instant
 from nodes.program_registry import ProgramRegistry
 from nodes.wire_beats import Beat
-from nodes.wire_schema import NOT_ACTIVE, STATUSES, UNKNOWN, Dropped, Invalid, Malformed, ProgramRequest, Res
+from nodes.wire_schema import (
+    FORBIDDEN,
+    NOT_ACTIVE,
+    STATUSES,
+    UNKNOWN,
+    Dropped,
+    Invalid,
+    Malformed,
+    ProgramRequest,
+    Res,
+)
 from projections.rooms.commands import (
     BAD_FIELD,
     BUSY,
@@ -112,7 +122,14 @@ class OutageTimed(NamedTuple):
     us: int
 
 
-Effect: TypeAlias = Submit | Abandon | AnswerProgram | ServerChanged | SavePrograms | Timed | OutageTimed
+class Forbidden(NamedTuple):
+    """The program behind `route` asked in another's name. It is answered as well."""
+
+    route: object
+    why: str
+
+
+Effect: TypeAlias = Submit | Abandon | AnswerProgram | ServerChanged | SavePrograms | Timed | OutageTimed | Forbidden
 Policy: TypeAlias = Callable[[Reserve, Proposal], bool]
 
 
@@ -249,14 +266,20 @@ class FacultyCore:
 
     # --- programs
 
-    def on_request(self, route: object, request: ProgramRequest | Malformed, now: Instant) -> list[Effect]:
-        """A program asks. It is answered now or later, always once."""
+    def on_request(
+        self, route: object, request: ProgramRequest | Malformed, now: Instant, speaks_for: int | None = None
+    ) -> list[Effect]:
+        """A program asks. It is answered now or later, always once. `speaks_for` is the only program in whose name it
+        may ask (CP11), None if it may for any."""
         if isinstance(request, Invalid):
             return self._refuse(route, request.as_res())
         if isinstance(request, Dropped):
             return self._refuse(route, Res("", INVALID, BAD_FIELD, f"message: {request.why.replace('_', ' ')}"))
         transaction_id = self._draw_id() if request.transaction_id is None else request.transaction_id
         program_id = self._programs.id_of(request.program)
+        if speaks_for is not None and program_id != speaks_for:
+            why = f"the key of program {speaks_for} does not speak for {request.program!r}"
+            return [Forbidden(route, why), *self._refuse(route, Res(transaction_id, INVALID, FORBIDDEN, why))]
         reserve = None if program_id is None else self._reserve(transaction_id, program_id, request)
         joined = self._in_flight.get(transaction_id)
         if joined is not None:

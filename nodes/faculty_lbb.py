@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import zmq
 
 from es.replication.instant import Instant
-from nodes import sockets, wire
+from nodes import principals, sockets, wire
 from nodes.config import ClusterConfig
 from nodes.faculty_shell import FacultyShell, run_faculty
 from nodes.sockets import Socket
@@ -80,7 +80,8 @@ class ReqUplink:
             self.abandon(transaction_id)
 
     def _connect(self, transaction_id: str, server: str) -> Socket:
-        socket = sockets.request_req(self._shell.context, self._shell.servers[server], self._shell.security)
+        shell = self._shell
+        socket = sockets.request_req(shell.context, shell.servers[server], principals.server(server), shell.security)
         self._shell.loop.register(socket, partial(self._on_answer, transaction_id))
         return socket
 

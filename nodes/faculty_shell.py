@@ -14,8 +14,10 @@ from uuid import uuid4
 import zmq
 
 from es.replication.instant import Instant
-from nodes import program_registry, sockets, wire
+from nodes import principals, program_registry, roles, sockets, wire
+from nodes.authenticator import Authenticator
 from nodes.config import ClusterConfig, FacultyConfig, http_address
+from nodes.door import Door
 from nodes.exporter import Exporter, registry_of
 from nodes.faculty_core import (
     Abandon,
@@ -23,6 +25,7 @@ from nodes.faculty_core import (
     Effect,
     FacultyCore,
     FacultySettings,
+    Forbidden,
     OutageTimed,
     SavePrograms,
     ServerChanged,
@@ -32,8 +35,10 @@ from nodes.faculty_core import (
 from nodes.faculty_metrics import FacultyMetrics
 from nodes.logs import logger
 from nodes.program_registry import ProgramRegistry
+from nodes.refusals import IDENTITY
+from nodes.security import security_of
 from nodes.shell import Loop, drain, run_process
-from nodes.sockets import Context, Security, Socket
+from nodes.sockets import Context, Socket
 from nodes.timing_file import TimingWriter
 from nodes.wire_beats import NODE_TOPIC, decode_node_beat
 from nodes.wire_encoding import Encoding
@@ -80,26 +85,37 @@ class FacultyShell:
         pattern: str,
         loop: Loop,
         context: Context,
+        authenticator: Authenticator,
         make_uplink: Callable[[FacultyShell], Uplink],
     ) -> None:
         self.loop = loop
         self.context = context
-        self.security = Security(config.security)
+        self._authenticator = authenticator
+        self.security = authenticator.security
+        self._config = config
         self.servers = {server.name: server.requests for server in config.servers}
         self._faculty = faculty
         self._pattern = pattern
         self.core = FacultyCore(settings_of(config, faculty), _programs_of(faculty), _draw_id)
         self.metrics = FacultyMetrics(self.core, faculty.id, pattern, SHELL_WHYS)
         self._timings = TimingWriter(faculty.data)
-        self._programs = sockets.program_router(context, faculty.endpoint, self.security)
-        self.endpoint = sockets.bound_endpoint(self._programs)
-        loop.register(self._programs, self._on_programs)
+        self._make_uplink = make_uplink
+        self._open(faculty.endpoint)
+
+    def _open(self, endpoint: str) -> None:
+        """Listen to programs, and connect to the servers."""
+        router = sockets.program_router(self.context, endpoint, self.security)
+        self.endpoint = sockets.bound_endpoint(router)
+        self._programs = Door(roles.PROGRAMS, router, self._authenticator, self.loop, self.context, self._on_programs)
         self._beats = [
-            sockets.heartbeat_sub(context, server.heartbeats, NODE_TOPIC, self.security) for server in config.servers
+            sockets.heartbeat_sub(
+                self.context, server.heartbeats, NODE_TOPIC, principals.server(server.name), self.security
+            )
+            for server in self._config.servers
         ]
         for beats in self._beats:
-            loop.register(beats, partial(self._on_beats, beats))
-        self._uplink = make_uplink(self)
+            self.loop.register(beats, partial(self._on_beats, beats))
+        self._uplink = self._make_uplink(self)
 
     def status(self) -> dict[str, Any]:
         """The object of /status."""
@@ -117,13 +133,18 @@ class FacultyShell:
 
     def deadline(self) -> int | None:
         """See Participant."""
-        return self.core.deadline()
+        wishes = self.core.deadline(), self._authenticator.deadline()
+        return min(wish for wish in wishes if wish is not None)
 
     def on_turn(self, now: Instant) -> None:
         """See Participant."""
         self._carry_out(self.core.tick(now))
         self._uplink.flush()
         self.metrics.ignored["timing_lost"] = self._timings.lost
+        if self._authenticator.tick(now):
+            logger().info("sockets opened anew")
+            self._close_sockets()
+            self._open(self.endpoint)
 
     def on_payload(self, server: str, payload: bytes, now: Instant) -> None:
         """Bytes from a server."""
@@ -137,21 +158,26 @@ class FacultyShell:
 
     def close(self) -> None:
         """Give all sockets back, write the last timings."""
-        self._uplink.close()
+        self._close_sockets()
         self._timings.close()
-        for socket in (self._programs, *self._beats):
-            self.loop.unregister(socket)
-            socket.close()
+
+    def _close_sockets(self) -> None:
+        self._uplink.close()
+        self._programs.close()
+        for beats in self._beats:
+            self.loop.unregister(beats)
+            beats.close()
 
     def _on_programs(self, now: Instant) -> None:
-        for frames in drain(self._programs):
-            if len(frames) != 3 or frames[1]:
+        for route, session, frames in self._programs.messages():
+            if len(frames) != 2 or frames[0]:
                 self.metrics.ignored["bad_frames"] += 1
                 continue
-            request, encoding = wire.decode_program_request(frames[2])
+            request, encoding = wire.decode_program_request(frames[1])
             if isinstance(request, Dropped):
                 self.metrics.ignored[request.why] += 1
-            self._carry_out(self.core.on_request(Route(frames[0], encoding), request, now))
+            speaks_for = None if session.peer is None else roles.program_id_of(session.peer.principal)
+            self._carry_out(self.core.on_request(Route(route, encoding), request, now, speaks_for))
 
     def _on_beats(self, beats: Socket, now: Instant) -> None:
         for frames in drain(beats):
@@ -176,6 +202,8 @@ class FacultyShell:
                     self._uplink.abandon(transaction_id)
                 case ServerChanged(previous, current, epoch):
                     logger().info("server changed", previous=previous, current=current, epoch=epoch)
+                case Forbidden(Route() as route, why):
+                    self._programs.refuse(route.peer, IDENTITY, why)
                 case SavePrograms(content):
                     program_registry.save(self._faculty.data, content)
 
@@ -188,7 +216,7 @@ class FacultyShell:
 
     def _answer(self, route: Route, payload: bytes) -> None:
         try:
-            self._programs.send_multipart((route.peer, b"", payload), zmq.NOBLOCK)
+            self._programs.socket.send_multipart((route.peer, b"", payload), zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
@@ -214,18 +242,20 @@ def run_faculty(
 ) -> None:
     """Run one faculty process until SIGTERM or SIGINT.
 
-    Raises BindFailed, ExporterBindFailed, RegistryDamaged, OSError, each with one sentence.
+    Raises KeysError, BindFailed, ExporterBindFailed, RegistryDamaged, OSError, each with one sentence.
     """
     faculty = config.faculty(faculty_id)
+    security = security_of(config, principals.faculty(faculty_id))
     loop, context = Loop(), sockets.context()
-    shell = FacultyShell(config, faculty, pattern, loop, context, make_uplink)
-    registry = registry_of(shell.metrics)
+    authenticator = Authenticator(security, loop, context)
+    shell = FacultyShell(config, faculty, pattern, loop, context, authenticator, make_uplink)
+    registry = registry_of(shell.metrics, authenticator.refusals)
     host, port = http_address(faculty.http)
     exporter = Exporter(
         host, port, status=shell.status, registry=registry, ready=lambda: shell.core.follows is not None
     )
     logger().info("faculty started", faculty=faculty_id, pattern=pattern, endpoint=shell.endpoint)
-    run_process(loop, shell, exporter.close, shell.close, loop.close, context.term)
+    run_process(loop, shell, exporter.close, shell.close, authenticator.close, loop.close, context.term)
     logger().info("faculty stopped", faculty=faculty_id)
 
 

@@ -16,11 +16,11 @@ from es.replication.effects import Answers
 from es.replication.instant import Instant
 from es.replication.replica import Replica
 from nodes.broker import Broker
+from nodes.door import Door
 from nodes.frontend_core import FrontendCore, KeepTiming
 from nodes.logs import logger
+from nodes.refusals import IDENTITY
 from nodes.server_metrics import ServerMetrics
-from nodes.shell import DRAIN_MESSAGES_MAX
-from nodes.sockets import Socket
 from projections.rooms.commands import BUSY
 
 TURN_REQUESTS_MAX: Final = 1_000
@@ -30,11 +30,12 @@ SHELL_WHYS: Final = ("bad frames", "peer gone", "peer full")
 
 
 class Frontend:
-    """Takes what clients send, gives what they are answered. `flush` ends a turn."""
+    """Takes what clients send through `door`, gives what they are answered. `flush` ends a turn."""
+
+    door: Door
 
     def __init__(
         self,
-        router: Socket,
         replica: Replica,
         broker: Broker,
         metrics: ServerMetrics,
@@ -43,13 +44,13 @@ class Frontend:
         workers_for_all: bool,
         keep_timing: KeepTiming,
     ) -> None:
-        self._router = router
         self._broker = broker
         self._metrics = metrics
         self._core = FrontendCore(
             replica,
             broker,
             metrics,
+            self._refuse,
             requests_of=requests_of,
             workers_for_all=workers_for_all,
             keep_timing=keep_timing,
@@ -63,22 +64,21 @@ class Frontend:
         return self._metrics.refusals[BUSY]
 
     def on_ready(self, now: Instant) -> None:
-        """Drain the door, a bounded number of messages and of requests in them a turn."""
-        receive = self._router.recv
+        """Drain the door, a bounded number of messages and of requests in them a turn. Which pattern a peer speaks is
+        told by its socket's type, for which faculty by its key."""
         requests = 0
-        for _ in range(DRAIN_MESSAGES_MAX):
-            if requests >= TURN_REQUESTS_MAX:
-                return
-            try:
-                first = receive(zmq.NOBLOCK, copy=False)
-            except zmq.Again:
-                return
-            pattern = _pattern_of(first)
-            frames = self._router.recv_multipart(zmq.NOBLOCK)
+        for route, session, frames in self.door.messages():
             if len(frames) != 2 or frames[0]:
                 self.ignored["bad frames"] += 1
-                continue
-            requests += self._core.on_payload(first.bytes, pattern, frames[1], now)
+            else:
+                pattern = "lbb" if session.socket_type == "REQ" else "async"
+                faculty_id = None if session.peer is None else int(session.peer.principal.name)
+                requests += self._core.on_payload(route, pattern, faculty_id, frames[1], now)
+            if requests >= TURN_REQUESTS_MAX:
+                return
+
+    def _refuse(self, route: bytes, why: str) -> None:
+        self.door.refuse(route, IDENTITY, why)
 
     def on_answers(self, effect: Answers, now: Instant) -> None:
         """What the kernel releases: committed, or read from committed state."""
@@ -97,18 +97,10 @@ class Frontend:
 
     def _send(self, route: bytes, payload: bytes) -> None:
         try:
-            self._router.send_multipart((route, b"", payload), zmq.NOBLOCK)
+            self.door.socket.send_multipart((route, b"", payload), zmq.NOBLOCK)
         except zmq.Again:
             self.ignored["peer full"] += 1
         except zmq.ZMQError as error:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
             self.ignored["peer gone"] += 1
-
-
-def _pattern_of(frame: zmq.Frame) -> str:
-    """Which pattern its sender speaks, by its socket's type. A peer of an old ZMTP version does not tell it."""
-    try:
-        return "lbb" if frame.get("Socket-Type") == "REQ" else "async"
-    except zmq.ZMQError:
-        return "async"

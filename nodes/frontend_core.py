@@ -16,10 +16,10 @@ from es.replication.replica import Replica
 from nodes import wire
 from nodes.server_metrics import ServerMetrics
 from nodes.wire_encoding import Encoding, join
-from nodes.wire_schema import NOT_ACTIVE, Dropped, Invalid, Receipt, Res
+from nodes.wire_schema import FORBIDDEN, NOT_ACTIVE, Dropped, Invalid, Receipt, Res
 from nodes.worker_jobs import tagged, untagged
 from projections.rooms import machine
-from projections.rooms.commands import BUSY, UNAVAILABLE, Answer, Proposal, Reserve, Result
+from projections.rooms.commands import BUSY, INVALID, UNAVAILABLE, Answer, Proposal, Reserve, Result
 from projections.rooms.decide import timed_out
 from projections.rooms.identity import transaction_id_of
 from projections.timings import DEFINITE
@@ -67,11 +67,12 @@ class Alert(NamedTuple):
 class Exchange:
     """One payload of a client and where its answers go. A REQ peer gets all of them in one payload."""
 
-    __slots__ = ("answers", "awaited", "began_us", "encoding", "is_array", "pattern", "route")
+    __slots__ = ("answers", "awaited", "began_us", "encoding", "faculty_id", "is_array", "pattern", "route")
 
-    def __init__(self, route: bytes, pattern: str, now_us: int) -> None:
+    def __init__(self, route: bytes, pattern: str, faculty_id: int | None, now_us: int) -> None:
         self.route = route
         self.pattern = pattern
+        self.faculty_id = faculty_id
         self.began_us = now_us
         self.encoding = Encoding.MSGPACK
         self.is_array = False
@@ -81,7 +82,8 @@ class Exchange:
 
 class FrontendCore:
     """Takes payloads of clients, gives payloads for clients. What it submits waits in the kernel as
-    (exchange, faculty id, boot time in µs, leg that a result of it ends).
+    (exchange, faculty id, boot time in µs, leg that a result of it ends). `on_forbidden(route, why)` hears of what a
+    faculty said in another's name.
 
     `ignored` counts what is dropped or malformed; `metrics` counts the rest.
     """
@@ -91,6 +93,7 @@ class FrontendCore:
         replica: Replica,
         workers: Workers,
         metrics: ServerMetrics,
+        on_forbidden: Callable[[bytes, str], None],
         *,
         requests_of: Callable[[str], str],
         workers_for_all: bool,
@@ -100,6 +103,7 @@ class FrontendCore:
         self._replica = replica
         self._workers = workers
         self._metrics = metrics
+        self._on_forbidden = on_forbidden
         self._requests_of = requests_of
         self._workers_for_all = workers_for_all
         self.ignored: Counter[str] = Counter(dict.fromkeys(CORE_WHYS, 0))
@@ -111,9 +115,10 @@ class FrontendCore:
 
     # -- requests
 
-    def on_payload(self, route: bytes, pattern: str, payload: bytes, now: Instant) -> int:
-        """Take what one connection sent. Returns how many requests were decoded here, not by the workers."""
-        exchange = Exchange(route, pattern, now.boot_us)
+    def on_payload(self, route: bytes, pattern: str, faculty_id: int | None, payload: bytes, now: Instant) -> int:
+        """Take what one connection sent, which belongs to that faculty (None: nobody was asked who he is, and it speaks
+        for whom it says). Returns how many requests were decoded here, not by the workers."""
+        exchange = Exchange(route, pattern, faculty_id, now.boot_us)
         if (pattern == "lbb" or self._workers_for_all) and not self._workers.full:
             self._workers.decode(payload, partial(self._on_decoded, exchange))
             return 0
@@ -135,13 +140,17 @@ class FrontendCore:
             kind = type(message)
             if kind is Reserve:
                 leg, faculty_id = "sol_res", message.faculty_id
-                self._remember(exchange.route, faculty_id)
+                if exchange.faculty_id is None:
+                    self._remember(exchange.route, faculty_id)
             elif kind is Answer:
                 if message.faculty_id is None:
-                    message = message._replace(faculty_id=self._faculties.get(exchange.route))
+                    message = message._replace(faculty_id=self._faculty_of(exchange))
                 leg, faculty_id = "ack_res", message.faculty_id
             else:
                 self._refuse_malformed(exchange, message)
+                continue
+            if exchange.faculty_id is not None and faculty_id != exchange.faculty_id:
+                self._refuse_forbidden(exchange, message)
                 continue
             refusal = submit((exchange, faculty_id, now.boot_us, leg), machine.NAME, message, now)
             if refusal is not None:
@@ -153,6 +162,16 @@ class FrontendCore:
             self._faculties[route] = faculty_id
             if len(self._faculties) > CONNECTIONS_MAX:
                 self._faculties.popitem(last=False)
+
+    def _faculty_of(self, exchange: Exchange) -> int | None:
+        """Whose an answer is that does not say it: the connection's."""
+        return self._faculties.get(exchange.route) if exchange.faculty_id is None else exchange.faculty_id
+
+    def _refuse_forbidden(self, exchange: Exchange, message: Reserve | Answer) -> None:
+        """A faculty spoke in another's name (CP11)."""
+        why = f"the key of faculty {exchange.faculty_id} does not speak for faculty {message.faculty_id}"
+        self._on_forbidden(exchange.route, why)
+        self._refuse(exchange, exchange.faculty_id, Res(message.transaction_id, INVALID, FORBIDDEN, why))
 
     def _refuse_malformed(self, exchange: Exchange, message: Invalid | Dropped) -> None:
         if isinstance(message, Invalid):

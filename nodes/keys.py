@@ -75,7 +75,7 @@ class PublicKeys(NamedTuple):
     @property
     def fingerprint(self) -> str:
         """The first 16 hexadecimal digits of the SHA-256 of the decoded CURVE key."""
-        return sha256(z85.decode(self.curve)).hexdigest()[:FINGERPRINT_CHARS]
+        return fingerprint_of(z85.decode(self.curve))
 
 
 class SecretKeys(NamedTuple):
@@ -92,6 +92,11 @@ class SecretKeys(NamedTuple):
         """The half that is carried to others."""
         seed = self.signing_seed
         return PublicKeys(self.principal, self.curve_public, None if seed is None else _signing_of(seed), self.created)
+
+
+def fingerprint_of(curve: bytes) -> str:
+    """How a decoded CURVE key is called where people read it."""
+    return sha256(curve).hexdigest()[:FINGERPRINT_CHARS]
 
 
 def new_keys(principal: Principal, created: str) -> SecretKeys:

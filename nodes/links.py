@@ -27,15 +27,19 @@ from es.replication.messages import (
     pack,
     unpack,
 )
-from nodes import sockets
+from nodes import principals, roles, sockets
+from nodes.authenticator import Authenticator
 from nodes.config import ClusterConfig, ServerConfig
+from nodes.door import Door
+from nodes.principals import Principal
+from nodes.refusals import IDENTITY
 from nodes.shell import Loop, drain
 from nodes.sockets import Context, Socket
 
 TO_FOLLOWER: Final = (Batches, Mismatch, RolledBack)
 """Answers of a primary: they go back over the connection on which the follower asked."""
 
-LINK_WHYS: Final = ("malformed", "link full", "peer gone", "bad frames")
+LINK_WHYS: Final = ("malformed", "link full", "peer gone", "bad frames", "not its own")
 
 
 class Links:
@@ -47,37 +51,55 @@ class Links:
         own: ServerConfig,
         loop: Loop,
         context: Context,
+        authenticator: Authenticator,
         deliver: Callable[[Message, Instant], None],
     ) -> None:
+        self._config = config
+        self._own = own
         self._loop = loop
+        self._context = context
+        self._authenticator = authenticator
         self._deliver = deliver
         self.ignored: Counter[str] = Counter(dict.fromkeys(LINK_WHYS, 0))
         self._followers: dict[str, bytes] = {}
         self._names = {server.name for server in config.servers}
-        self._batches = sockets.batch_pub(context, own.batches)
-        self._beacons = sockets.beacon_pub(context, own.beacons)
-        self._repair = sockets.repair_router(context, own.repair)
-        self._peers: dict[str, Socket] = {WITNESS: sockets.witness_dealer(context, config.witness.endpoint)}
-        self._sources: list[Socket] = [self._repair, self._peers[WITNESS]]
-        for peer in config.servers:
-            if peer.name != own.name:
-                self._peers[peer.name] = sockets.repair_dealer(context, peer.repair)
-                self._sources += (
-                    self._peers[peer.name],
-                    sockets.batch_sub(context, peer.batches),
-                    sockets.beacon_sub(context, peer.beacons),
+        self.open()
+
+    def open(self) -> None:
+        """Listen and connect: anew after `close`."""
+        context, own, security = self._context, self._own, self._authenticator.security
+        door = partial(Door, authenticator=self._authenticator, loop=self._loop, context=context)
+        self._batches = door(roles.BATCHES, sockets.batch_pub(context, own.batches, security))
+        self._beacons = door(roles.BEACONS, sockets.beacon_pub(context, own.beacons, security))
+        self._repair = door(
+            roles.REPAIR, sockets.repair_router(context, own.repair, security), on_ready=self._on_repair
+        )
+        self._peers: dict[str, Socket] = {}
+        self._sources: list[Socket] = []
+        witness = sockets.witness_dealer(context, self._config.witness.endpoint, security)
+        self._peers[WITNESS] = self._called(witness, roles.WITNESS, principals.WITNESS)
+        for other in self._config.servers:
+            if other.name != own.name:
+                peer = principals.server(other.name)
+                self._peers[other.name] = self._called(
+                    sockets.repair_dealer(context, other.repair, peer, security), roles.REPAIR, peer
                 )
-        loop.register(self._repair, self._on_repair)
-        for source in self._sources[1:]:
-            loop.register(source, partial(self._on_ready, source))
+                self._called(sockets.batch_sub(context, other.batches, peer, security), roles.BATCHES, peer)
+                self._called(sockets.beacon_sub(context, other.beacons, peer, security), roles.BEACONS, peer)
+
+    def _called(self, source: Socket, door: str, peer: Principal) -> Socket:
+        """Hear what comes back on a connection to that door of `peer`."""
+        self._loop.register(source, partial(self._on_ready, source, door, peer))
+        self._sources.append(source)
+        return source
 
     def publish(self, effect: Publish) -> None:
         """Send a batch to whoever listens."""
-        self._send(self._batches, [pack(effect.frame)])
+        self._send(self._batches.socket, [pack(effect.frame)])
 
     def emit(self, effect: Emit) -> None:
         """Send a beacon to whoever listens."""
-        self._send(self._beacons, [pack(effect.beacon)])
+        self._send(self._beacons.socket, [pack(effect.beacon)])
 
     def tell(self, effect: Tell) -> None:
         """Send to one node's back channel, or to the witness."""
@@ -86,7 +108,7 @@ class Links:
             if route is None:
                 self.ignored["peer gone"] += 1
             else:
-                self._send(self._repair, [route, pack(effect.message)])
+                self._send(self._repair.socket, [route, pack(effect.message)])
         elif (peer := self._peers.get(effect.node)) is not None:
             self._send(peer, [pack(effect.message)])
         else:
@@ -97,8 +119,9 @@ class Links:
         for source in self._sources:
             self._loop.unregister(source)
             source.close()
-        self._batches.close()
-        self._beacons.close()
+        self._followers.clear()
+        for door in (self._batches, self._beacons, self._repair):
+            door.close()
 
     def _send(self, socket: Socket, frames: list[bytes]) -> None:
         try:
@@ -113,32 +136,42 @@ class Links:
     # The clock is read once more after what is there was drained: a beacon must never count as heard before it was
     # sent, whenever this process was frozen, or its primary's lease would outlast our patience (R5, R7).
 
-    def _on_ready(self, source: Socket, _: Instant) -> None:
+    def _on_ready(self, source: Socket, door: str, peer: Principal, _: Instant) -> None:
         messages = drain(source)
         now = self._loop.clock()
         for frames in messages:
-            self._take(frames, now)
+            message = self._read(frames)
+            if message is None:
+                continue
+            if roles.may_say_back(door, peer, message):
+                self._deliver(message, now)
+            else:
+                self.ignored["not its own"] += 1
 
     def _on_repair(self, _: Instant) -> None:
-        messages = drain(self._repair)
+        received = list(self._repair.messages())
         now = self._loop.clock()
-        for route, *frames in messages:
-            self._take(frames, now, before=partial(self._remember, route))
+        for route, session, frames in received:
+            message = self._read(frames)
+            if message is None:
+                continue
+            if session.peer is not None and not roles.may_say(roles.REPAIR, session.peer.principal, message):
+                self._repair.refuse(route, IDENTITY, type(message).__name__)
+                continue
+            self._remember(route, message)
+            self._deliver(message, now)
 
     def _remember(self, route: bytes, message: Message) -> None:
         """Where a follower is to be answered: over the connection it spoke on last."""
         if isinstance(message, Ack | BeaconAck | Fetch) and message.member.node in self._names:
             self._followers[message.member.node] = route
 
-    def _take(self, frames: list[bytes], now: Instant, before: Callable[[Message], None] | None = None) -> None:
+    def _read(self, frames: list[bytes]) -> Message | None:
         if len(frames) != 1:
             self.ignored["bad frames"] += 1
-            return
+            return None
         try:
-            message = unpack(frames[0])
+            return unpack(frames[0])
         except RemoteProtocolError:
             self.ignored["malformed"] += 1
-            return
-        if before is not None:
-            before(message)
-        self._deliver(message, now)
+            return None

@@ -1,6 +1,6 @@
 """A load of complete transactions on one server, through a few lasting connections: SOL, PROP, ACK, RES.
 
-`python -m nodes.load ENDPOINT` reads one JSON object of settings from stdin and prints one with the
+`python -m nodes.load` reads one JSON object of settings from stdin and prints one with the
 figures. It is a process of its own, so that its work does not share an interpreter with anything measured.
 """
 
@@ -11,22 +11,28 @@ import sys
 import time
 from collections import Counter
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgpack
 import zmq
 
-from nodes import sockets
+from nodes import principals, sockets
+from nodes.config_file import load
+from nodes.security import security_of
 
 ANSWER_LIMIT_S = 10.0
 
 
 @dataclass(slots=True)
 class Settings:
-    """`in_flight` transactions over `connections`; a new term every `per_term` transactions, so that rooms never
+    """`in_flight` transactions over `connections`, as faculties 1 and up, with one server of the cluster that
+    `config_file` tells of (its paths are below `root`); a new term every `per_term` transactions, so that rooms never
     run out. `lone`: every message in a frame of its own. `first` keeps the ids of several runs apart."""
 
-    endpoint: str
+    config_file: str
+    root: str
+    server: str
     in_flight: int
     seconds: float
     connections: int = 10
@@ -53,7 +59,14 @@ class Generator:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._context = sockets.context()
-        self._dealers = [sockets.request_dealer(self._context, settings.endpoint) for _ in range(settings.connections)]
+        config = load(Path(settings.config_file), {}, {}, root=Path(settings.root))
+        server, endpoint = principals.server(settings.server), config.server(settings.server).requests
+        self._dealers = [
+            sockets.request_dealer(
+                self._context, endpoint, server, security_of(config, principals.faculty(1 + number))
+            )
+            for number in range(settings.connections)
+        ]
         self._poller = zmq.Poller()
         for dealer in self._dealers:
             self._poller.register(dealer, zmq.POLLIN | zmq.POLLOUT)

@@ -9,8 +9,9 @@ from uuid import uuid4
 import zmq
 
 from nodes import sockets, wire
+from nodes.principals import Principal
 from nodes.shell import read_clock
-from nodes.sockets import OPEN, Context, Security
+from nodes.sockets import Context, Security
 from nodes.wire_encoding import Encoding
 from nodes.wire_schema import UNKNOWN, ProgramRequest, Res
 from projections.rooms.commands import UNAVAILABLE
@@ -134,27 +135,30 @@ class Asking:
 
 
 def ask(
+    faculty: Principal,
     endpoint: str,
     request: ProgramRequest,
     limit: TimeLimit,
     *,
     context: Context,
+    security: Security,
     encoding: Encoding = Encoding.MSGPACK,
-    security: Security = OPEN,
 ) -> ProgramReply | NoAnswer:
-    """Ask the faculty at `endpoint` and wait for its answer, at most `limit.us`; the limit learns from it."""
+    """Ask `faculty`, at `endpoint`, and wait for its answer, at most `limit.us`; the limit learns from it."""
     asking = Asking(request, limit, read_clock().boot_us, encoding)
     while (until_us := asking.next_attempt()) is not None:
-        payload = _exchange(endpoint, asking.payload, until_us, context, security)
+        payload = _exchange(faculty, endpoint, asking.payload, until_us, context, security)
         reply = asking.on_payload(payload, read_clock().boot_us) if payload is not None else None
         if reply is not None:
             return reply
     return asking.give_up(read_clock().boot_us)
 
 
-def _exchange(endpoint: str, payload: bytes, until_us: int, context: Context, security: Security) -> bytes | None:
+def _exchange(
+    faculty: Principal, endpoint: str, payload: bytes, until_us: int, context: Context, security: Security
+) -> bytes | None:
     """One question on a connection of its own, and its answer. A REQ socket takes no second one."""
-    socket = sockets.program_req(context, endpoint, security)
+    socket = sockets.program_req(context, endpoint, faculty, security)
     try:
         socket.send(payload, zmq.NOBLOCK)
         wait_us = max(until_us - read_clock().boot_us, 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import zmq
@@ -26,10 +27,12 @@ from es.replication.effects import (
 from es.replication.instant import Instant
 from es.replication.messages import Message
 from es.replication.replica import Replica
-from nodes import sockets
+from nodes import principals, roles, sockets
+from nodes.authenticator import Authenticator
 from nodes.broker import Broker
 from nodes.catalog_file import load_catalog
 from nodes.config import ClusterConfig, ServerConfig, http_address
+from nodes.door import Door
 from nodes.exporter import Exporter, registry_of
 from nodes.frontend import Frontend
 from nodes.heartbeats import Heartbeats
@@ -38,6 +41,7 @@ from nodes.links import Links
 from nodes.log_writer import LogWriter
 from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
+from nodes.security import security_of
 from nodes.server_metrics import OVERLOAD, ServerMetrics
 from nodes.shell import Loop, read_clock, run_process
 from nodes.timing_file import TimingWriter
@@ -64,17 +68,25 @@ class ServerShell:
     """One server process; a `Participant` of the loop. It carries out the replica's effects, in their order."""
 
     def __init__(
-        self, config: ClusterConfig, own: ServerConfig, log: EventLog, loop: Loop, context: sockets.Context
+        self,
+        config: ClusterConfig,
+        own: ServerConfig,
+        log: EventLog,
+        loop: Loop,
+        context: sockets.Context,
+        authenticator: Authenticator,
     ) -> None:
         self._config = config
         self._own = own
         self._loop = loop
+        self._context = context
+        self._authenticator = authenticator
         rooms = Rooms(load_catalog(config.catalog), hold_ms=config.timing.ack_timeout_ms)
         self.replica = Replica(log, [rooms], protocol_timing(config.timing), read_clock())
         self.metrics = ServerMetrics(self.replica, {faculty.id: faculty.pattern for faculty in config.faculties})
         self.kernel_metrics = KernelMetrics(own.name, self.replica, log.bytes_used, own.data, read_clock())
         self._writer = LogWriter(log, own.data / "quarantine", self.kernel_metrics.observe_fsync)
-        self._links = Links(config, own, loop, context, self._on_message)
+        self._links = Links(config, own, loop, context, authenticator, self._on_message)
         self._heartbeats = Heartbeats(
             own.name,
             own.requests,
@@ -82,13 +94,10 @@ class ServerShell:
             config.timing.hb_interval_ms * 1_000,
             is_central=own.name == config.preferred,
         )
-        self._beats = sockets.heartbeat_pub(context, own.heartbeats)
-        self._router = sockets.request_router(context, own.requests)
         self._broker = Broker(config.workers, own.data, loop, context)
         requests = {server.name: server.requests for server in config.servers}
         self._timings = TimingWriter(own.data)
         self._frontend = Frontend(
-            self._router,
             self.replica,
             self._broker,
             self.metrics,
@@ -103,15 +112,40 @@ class ServerShell:
         self._overload_from = 0
         self._overload_quiet_us = 0
         self._say_waiting_us = read_clock().boot_us + WAITING_SAID_US
-        loop.register(self._router, self._frontend.on_ready)
         loop.register(self._writer.ready_fd, self._on_written)
+        self._open_doors()
+
+    def _open_doors(self) -> None:
+        """Listen to clients: the frontend's door and the heartbeats'."""
+        context, own, security = self._context, self._own, self._authenticator.security
+        door = partial(Door, authenticator=self._authenticator, loop=self._loop, context=context)
+        self._beats = door(roles.HEARTBEATS, sockets.heartbeat_pub(context, own.heartbeats, security))
+        requests = sockets.request_router(context, own.requests, security)
+        self._frontend.door = door(roles.REQUESTS, requests, on_ready=self._frontend.on_ready)
+
+    def _close_doors(self) -> None:
+        self._frontend.door.close()
+        self._beats.close()
+
+    def _reopen(self) -> None:
+        """Every socket anew, with the keys as they are now. What was under way on them is repaired or asked again."""
+        logger().info("sockets opened anew")
+        self._close_doors()
+        self._links.close()
+        self._links.open()
+        self._open_doors()
 
     # -- the loop
 
     def deadline(self) -> int | None:
-        """The earliest of the replica's, the broker's and the next heartbeat."""
+        """The earliest of the replica's, the broker's, the next heartbeat and the next look at the keys."""
         now = read_clock()
-        return min(self.replica.deadline(now), self._broker.deadline(), self._heartbeats.deadline())
+        return min(
+            self.replica.deadline(now),
+            self._broker.deadline(),
+            self._heartbeats.deadline(),
+            self._authenticator.deadline(),
+        )
 
     def on_turn(self, now: Instant) -> None:
         """Seal what the turn brought, act on time, transmit."""
@@ -125,6 +159,8 @@ class ServerShell:
         self._say_what_is_missing(now)
         self._frontend.flush(now)
         self.kernel_metrics.on_turn(now)
+        if self._authenticator.tick(now):
+            self._reopen()
 
     def _on_message(self, message: Message, now: Instant) -> None:
         self._carry_out(self.replica.step(message, now), now)
@@ -164,7 +200,7 @@ class ServerShell:
 
     def _publish(self, beat: bytes) -> None:
         try:
-            self._beats.send(beat, zmq.NOBLOCK)
+            self._beats.socket.send(beat, zmq.NOBLOCK)
         except zmq.Again:
             self._frontend.ignored["peer full"] += 1
 
@@ -215,12 +251,10 @@ class ServerShell:
 
     def close(self) -> None:
         """End the workers, finish what is being written, give all sockets back."""
-        self._loop.unregister(self._router)
         self._loop.unregister(self._writer.ready_fd)
         self._broker.close()
         self._links.close()
-        self._router.close()
-        self._beats.close()
+        self._close_doors()
         self._writer.close()
         self._timings.close()
 
@@ -251,22 +285,24 @@ def open_log(config: ClusterConfig, own: ServerConfig) -> LmdbLog:
 def run(config: ClusterConfig, name: str) -> None:
     """Run one server until SIGTERM or SIGINT.
 
-    Raises what `open_log` does, BindFailed, LogWriteFailed, Halted, each with one sentence.
+    Raises what `open_log` does, KeysError, BindFailed, LogWriteFailed, Halted, each with one sentence.
     """
     own = config.server(name)
     log = open_log(config, own)
+    security = security_of(config, principals.server(name))
     loop, context = Loop(), sockets.context()
-    shell = ServerShell(config, own, log, loop, context)
+    authenticator = Authenticator(security, loop, context)
+    shell = ServerShell(config, own, log, loop, context, authenticator)
     host, port = http_address(own.http)
     exporter = Exporter(
         host,
         port,
         status=shell.status,
-        registry=registry_of(shell.kernel_metrics, shell.metrics),
+        registry=registry_of(shell.kernel_metrics, shell.metrics, authenticator.refusals),
         ready=shell.ready,
         primary=lambda: shell.replica.active,
         backup=shell.backup,
     )
     logger().info("server started", requests=own.requests, head=log.head().seq, epoch=shell.replica.node.epoch)
-    run_process(loop, shell, exporter.close, shell.close, loop.close, context.term, log.close)
+    run_process(loop, shell, exporter.close, shell.close, authenticator.close, loop.close, context.term, log.close)
     logger().info("server stopped")

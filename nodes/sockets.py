@@ -9,18 +9,21 @@ ZeroMQ's own heartbeats are off. Where a socket's queue is full because its loop
 connection that is not read for dead, and the process aborts once the queue has room or the peer resets
 (libzmq 4.3.5, assertions `_input_stopped` and `!_io_error`).
 
-Security is switched on in `_socket`, and only there.
+What speaks TCP passes `Security` before it is bound or connected; what stays in this process or on this host (inproc,
+ipc) does not.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final
+import time
+from typing import Final, Protocol
 
 import zmq
 
 from es.errors import EsError
 from es.limits import BATCH_BYTES_MAX, FETCH_BYTES_MAX
+from nodes import roles
+from nodes.principals import WITNESS, Principal
 
 MESSAGES_MAX: Final = 10_000
 """Messages queued for, or from, one peer."""
@@ -39,6 +42,20 @@ REPAIR_FRAME_BYTES_MAX: Final = FETCH_BYTES_MAX + BATCH_FRAME_BYTES_MAX
 """An answer to FETCH may exceed its bound by one batch."""
 
 BEAT_FRAME_BYTES_MAX: Final = 64 << 10
+
+REPAIR_MESSAGES_MAX: Final = BATCH_FRAMES_MAX * 16
+PEERS_MAX: Final = 10_000
+"""New peers about whom libzmq asks at one time."""
+
+EVENTS_MAX: Final = 100_000
+MONITORED: Final = (
+    zmq.EVENT_ACCEPTED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
 SOCKETS_MAX: Final = 4_096
 """Sockets of one process (a request-reply faculty opens one per transaction)."""
 
@@ -52,6 +69,9 @@ UNACKNOWLEDGED_MS: Final = 1_000
 RECONNECT_IVL_MS: Final = 50
 RECONNECT_IVL_MAX_MS: Final = 1_000
 HANDSHAKE_IVL_MS: Final = 1_000
+REBIND_WITHIN_S: Final = 0.5
+REBIND_PAUSE_S: Final = 0.005
+"""libzmq gives a port back some milliseconds after its socket was closed."""
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
@@ -63,18 +83,16 @@ class BindFailed(EsError):
     code = "BIND_FAILED"
 
 
-@dataclass(slots=True, frozen=True)
-class Security:
-    """How peers know each other and what strangers see. `none` is for a laboratory."""
+class Security(Protocol):
+    """How a process secures its sockets, before they are bound or connected (nodes.security)."""
 
-    mode: str = "none"
+    def listen(self, socket: Socket, door: str) -> None:
+        """Prepare a socket that will be bound; `door` is its name in nodes.roles."""
+        ...
 
-    def __post_init__(self) -> None:
-        if self.mode != "none":
-            raise ValueError(f"security {self.mode!r} is unknown")
-
-
-OPEN: Final = Security()
+    def call(self, socket: Socket, peer: Principal) -> None:
+        """Prepare a socket that will be connected to `peer`, and to nobody else in its place."""
+        ...
 
 
 def libzmq_version() -> str:
@@ -92,114 +110,128 @@ def context() -> Context:
 # --- requests: faculty → server, program → faculty
 
 
-def request_router(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def request_router(context: Context, endpoint: str, security: Security) -> Socket:
     """A server's door for faculties, both patterns."""
-    return _bound(_router(context, security, MESSAGE_BYTES_MAX), endpoint)
+    return _router(context, endpoint, roles.REQUESTS, security, MESSAGES_MAX, MESSAGE_BYTES_MAX)
 
 
-def request_dealer(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def request_dealer(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
     """A faculty's lasting connection to one server. While there is none a send is refused (zmq.Again)
     rather than queued for a server that may be dead."""
-    dealer = _socket(context, zmq.DEALER, security, MESSAGES_MAX, MESSAGE_BYTES_MAX)
-    dealer.set(zmq.IMMEDIATE, 1)
-    return _connected(dealer, endpoint)
+    return _dealer(context, endpoint, peer, security, MESSAGES_MAX, MESSAGE_BYTES_MAX)
 
 
-def request_req(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def request_req(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
     """A fresh connection for one transaction. It may be sent on before it stands: closing it is the
     way to give up. It takes one answer a request, so a retry needs a new one."""
-    req = _socket(context, zmq.REQ, security, MESSAGES_MAX, MESSAGE_BYTES_MAX)
-    return _connected(req, endpoint)
+    return _connected(_socket(context, zmq.REQ, MESSAGES_MAX, MESSAGE_BYTES_MAX), endpoint, peer, security)
 
 
-def program_router(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def program_router(context: Context, endpoint: str, security: Security) -> Socket:
     """A faculty's door for programs. It speaks the REP side's framing and serves many at once."""
-    return _bound(_router(context, security, MESSAGE_BYTES_MAX), endpoint)
+    return _router(context, endpoint, roles.PROGRAMS, security, MESSAGES_MAX, MESSAGE_BYTES_MAX)
 
 
-def program_req(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def program_req(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
     """A program's connection to its faculty, for one attempt."""
-    return _connected(_socket(context, zmq.REQ, security, MESSAGES_MAX, MESSAGE_BYTES_MAX), endpoint)
+    return _connected(_socket(context, zmq.REQ, MESSAGES_MAX, MESSAGE_BYTES_MAX), endpoint, peer, security)
 
 
-# --- the pool of workers
+# --- the pool of workers: Unix sockets in a directory of its own user
 
 
-def worker_router(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
-    """The broker's side of its pool of workers (ipc)."""
-    return _bound(_router(context, security, MESSAGE_BYTES_MAX), endpoint)
+def worker_router(context: Context, endpoint: str) -> Socket:
+    """The broker's side of its pool of workers."""
+    router = _socket(context, zmq.ROUTER, MESSAGES_MAX, MESSAGE_BYTES_MAX)
+    router.set(zmq.ROUTER_MANDATORY, 1)
+    return _bound(router, endpoint)
 
 
-def worker_dealer(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def worker_dealer(context: Context, endpoint: str) -> Socket:
     """A worker's side: it announces itself as ready and takes one request at a time."""
-    return _connected(_socket(context, zmq.DEALER, security, MESSAGES_MAX, MESSAGE_BYTES_MAX), endpoint)
+    dealer = _socket(context, zmq.DEALER, MESSAGES_MAX, MESSAGE_BYTES_MAX)
+    dealer.connect(endpoint)
+    return dealer
 
 
 # --- heartbeats, batches, beacons
 
 
-def heartbeat_pub(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def heartbeat_pub(context: Context, endpoint: str, security: Security) -> Socket:
     """A server's public heartbeats."""
-    return _bound(_socket(context, zmq.PUB, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX), endpoint)
+    return _pub(context, endpoint, roles.HEARTBEATS, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
 
 
-def heartbeat_sub(context: Context, endpoint: str, topic: bytes, security: Security = OPEN) -> Socket:
+def heartbeat_sub(context: Context, endpoint: str, topic: bytes, peer: Principal, security: Security) -> Socket:
     """Listens to one server's heartbeats that begin with `topic`."""
-    return _subscribed(context, endpoint, topic, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
+    return _sub(context, endpoint, topic, peer, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
 
 
-def batch_pub(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def batch_pub(context: Context, endpoint: str, security: Security) -> Socket:
     """The primary's stream of commit batches. It may drop: gaps are seen and repaired."""
-    return _bound(_socket(context, zmq.PUB, security, BATCH_FRAMES_MAX, BATCH_FRAME_BYTES_MAX), endpoint)
+    return _pub(context, endpoint, roles.BATCHES, security, BATCH_FRAMES_MAX, BATCH_FRAME_BYTES_MAX)
 
 
-def batch_sub(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def batch_sub(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
     """A backup's end of the stream."""
-    return _subscribed(context, endpoint, b"", security, BATCH_FRAMES_MAX, BATCH_FRAME_BYTES_MAX)
+    return _sub(context, endpoint, b"", peer, security, BATCH_FRAMES_MAX, BATCH_FRAME_BYTES_MAX)
 
 
-def beacon_pub(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def beacon_pub(context: Context, endpoint: str, security: Security) -> Socket:
     """The primary's beacons, apart from the batches so that a large one never delays them."""
-    return _bound(_socket(context, zmq.PUB, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX), endpoint)
+    return _pub(context, endpoint, roles.BEACONS, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
 
 
-def beacon_sub(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def beacon_sub(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
     """A backup's end of the beacons."""
-    return _subscribed(context, endpoint, b"", security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
+    return _sub(context, endpoint, b"", peer, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
 
 
 # --- repair and acknowledgements, the witness
 
 
-def repair_router(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def repair_router(context: Context, endpoint: str, security: Security) -> Socket:
     """The primary's side of acknowledgements and repair."""
-    return _bound(_router(context, security, REPAIR_FRAME_BYTES_MAX, BATCH_FRAMES_MAX * 16), endpoint)
+    return _router(context, endpoint, roles.REPAIR, security, REPAIR_MESSAGES_MAX, REPAIR_FRAME_BYTES_MAX)
 
 
-def repair_dealer(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def repair_dealer(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
     """A backup's side of acknowledgements and repair."""
-    dealer = _socket(context, zmq.DEALER, security, BATCH_FRAMES_MAX * 16, REPAIR_FRAME_BYTES_MAX)
-    dealer.set(zmq.IMMEDIATE, 1)
-    return _connected(dealer, endpoint)
+    return _dealer(context, endpoint, peer, security, REPAIR_MESSAGES_MAX, REPAIR_FRAME_BYTES_MAX)
 
 
-def witness_router(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def witness_router(context: Context, endpoint: str, security: Security) -> Socket:
     """The witness's door for data nodes."""
-    return _bound(_router(context, security, BEAT_FRAME_BYTES_MAX), endpoint)
+    return _router(context, endpoint, roles.WITNESS, security, MESSAGES_MAX, BEAT_FRAME_BYTES_MAX)
 
 
-def witness_dealer(context: Context, endpoint: str, security: Security = OPEN) -> Socket:
+def witness_dealer(context: Context, endpoint: str, security: Security) -> Socket:
     """A data node's connection to the witness. Nothing is queued for a witness that is away."""
-    dealer = _socket(context, zmq.DEALER, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
-    dealer.set(zmq.IMMEDIATE, 1)
-    return _connected(dealer, endpoint)
+    return _dealer(context, endpoint, WITNESS, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
 
 
-# --- the one place where sockets are made
+# --- authentication, within the process
 
 
-def _socket(context: Context, kind: int, security: Security, messages_max: int, frame_bytes_max: int) -> Socket:
-    assert security == OPEN, "no other security is known"
+def authentication_router(context: Context) -> Socket:
+    """Where libzmq asks about every new peer (ZAP). Raises BindFailed if this context has one already."""
+    return _bound(_socket(context, zmq.ROUTER, PEERS_MAX, BEAT_FRAME_BYTES_MAX), "inproc://zeromq.zap.01")
+
+
+def monitor(context: Context, watched: Socket) -> Socket:
+    """What libzmq tells of the connections of a listening socket. It waits for room before it tells more, so there is
+    room for many turns of a loop; `disable_monitor` before `watched` is closed."""
+    endpoint = f"inproc://monitor-{watched.fileno()}"
+    watched.monitor(endpoint, MONITORED)
+    events = _socket(context, zmq.PAIR, EVENTS_MAX, BEAT_FRAME_BYTES_MAX)
+    events.connect(endpoint)
+    return events
+
+
+# --- how each is made
+
+
+def _socket(context: Context, kind: int, messages_max: int, frame_bytes_max: int) -> Socket:
     made: Socket = context.socket(kind)
     made.set(zmq.LINGER, 0)
     made.set(zmq.SNDTIMEO, 0)
@@ -218,30 +250,57 @@ def _socket(context: Context, kind: int, security: Security, messages_max: int, 
     return made
 
 
-def _router(context: Context, security: Security, frame_bytes_max: int, messages_max: int = MESSAGES_MAX) -> Socket:
-    router = _socket(context, zmq.ROUTER, security, messages_max, frame_bytes_max)
-    router.set(zmq.ROUTER_MANDATORY, 1)
-    return router
-
-
-def _subscribed(
-    context: Context, endpoint: str, topic: bytes, security: Security, messages_max: int, frame_bytes_max: int
+def _router(
+    context: Context, endpoint: str, door: str, security: Security, messages_max: int, frame_bytes_max: int
 ) -> Socket:
-    sub = _socket(context, zmq.SUB, security, messages_max, frame_bytes_max)
+    router = _socket(context, zmq.ROUTER, messages_max, frame_bytes_max)
+    router.set(zmq.ROUTER_MANDATORY, 1)
+    security.listen(router, door)
+    return _bound(router, endpoint)
+
+
+def _pub(
+    context: Context, endpoint: str, door: str, security: Security, messages_max: int, frame_bytes_max: int
+) -> Socket:
+    pub = _socket(context, zmq.PUB, messages_max, frame_bytes_max)
+    security.listen(pub, door)
+    return _bound(pub, endpoint)
+
+
+def _dealer(
+    context: Context, endpoint: str, peer: Principal, security: Security, messages_max: int, frame_bytes_max: int
+) -> Socket:
+    dealer = _socket(context, zmq.DEALER, messages_max, frame_bytes_max)
+    dealer.set(zmq.IMMEDIATE, 1)
+    return _connected(dealer, endpoint, peer, security)
+
+
+def _sub(
+    context: Context, endpoint: str, topic: bytes, peer: Principal, security: Security,
+    messages_max: int, frame_bytes_max: int,
+) -> Socket:  # fmt: skip
+    sub = _socket(context, zmq.SUB, messages_max, frame_bytes_max)
     sub.set(zmq.SUBSCRIBE, topic)
-    return _connected(sub, endpoint)
+    return _connected(sub, endpoint, peer, security)
 
 
 def _bound(socket: Socket, endpoint: str) -> Socket:
-    try:
-        socket.bind(endpoint)
-    except zmq.ZMQError as error:
-        socket.close()
-        raise BindFailed(f"cannot listen on {endpoint}: {error.strerror}") from None
-    return socket
+    """Bind it. An endpoint that this process has just given back is free a moment later."""
+    deadline_s = time.monotonic() + REBIND_WITHIN_S
+    while True:
+        try:
+            socket.bind(endpoint)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EADDRINUSE and time.monotonic() < deadline_s:
+                time.sleep(REBIND_PAUSE_S)
+                continue
+            socket.close()
+            raise BindFailed(f"cannot listen on {endpoint}: {error.strerror}") from None
+        return socket
 
 
-def _connected(socket: Socket, endpoint: str) -> Socket:
+def _connected(socket: Socket, endpoint: str, peer: Principal, security: Security) -> Socket:
+    security.call(socket, peer)
     socket.connect(endpoint)
     return socket
 

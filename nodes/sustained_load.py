@@ -19,10 +19,12 @@ import zmq
 
 from es.replication.instant import Instant
 from es.testing.real_time import Span
-from nodes import sockets, wire
+from nodes import principals, sockets, wire
+from nodes.cluster_keys import ensure_keys
 from nodes.config import ClusterConfig, FacultyConfig
+from nodes.security import security_of
 from nodes.shell import Loop, drain, read_clock
-from nodes.sockets import Context, Security, Socket
+from nodes.sockets import Context, Socket
 from nodes.wire_beats import NODE_TOPIC, decode_node_beat
 from nodes.wire_encoding import Encoding, join
 from nodes.wire_schema import UNKNOWN, ProgramRequest, Res
@@ -152,7 +154,7 @@ class _Shared(NamedTuple):
 
     loop: Loop
     context: Context
-    security: Security
+    config: ClusterConfig
     terms: _Terms
     journal: Journal
     pace: Pace
@@ -170,14 +172,14 @@ class SustainedLoad:
     def __init__(
         self, config: ClusterConfig, *, programs: int, clients: int, seed: int, window: int = WINDOW, rest_ms: int = 0
     ) -> None:
+        ensure_keys(config, (principals.faculty(FIRST_CLIENT_ID + number) for number in range(clients)))
         self._loop = Loop()
         self._context = sockets.context()
         self.journal = Journal()
         self._pace = Pace(self.journal, rest_ms * 1_000)
         shared = _Shared(
-            self._loop, self._context, Security(config.security),
-            _Terms(f"load-{seed}"), self.journal, self._pace, random.Random(seed),
-        )  # fmt: skip
+            self._loop, self._context, config, _Terms(f"load-{seed}"), self.journal, self._pace, random.Random(seed)
+        )
         self._clients: list[_Client] = [
             _Program(shared, faculty, f"{faculty.name} {number}", list(Encoding)[number % 2])
             for faculty in config.faculties
@@ -249,6 +251,7 @@ class _Program:
         self._asked: ProgramRequest | None = None
         self._began_us = 0
         self._first: Res | None = None
+        self._security = security_of(shared.config, principals.program(faculty.id))
         self._socket: Socket | None = None
         self._again_us = self._next_us = 0
         self.wants_more = True
@@ -277,7 +280,10 @@ class _Program:
         self._again_us = now.boot_us + PROGRAM_PATIENCE_US
         if self._socket is None or not self._socket.poll(0, zmq.POLLOUT):
             self.close()
-            self._socket = sockets.program_req(self._shared.context, self._faculty.endpoint, self._shared.security)
+            faculty = principals.faculty(self._faculty.id)
+            self._socket = sockets.program_req(
+                self._shared.context, self._faculty.endpoint, faculty, self._security
+            )
             self._shared.loop.register(self._socket, self._on_ready)
         self._socket.send(wire.encode(asked, self._encoding), zmq.NOBLOCK)
 
@@ -329,9 +335,11 @@ class _ServerClient:
         self._dealers: dict[str, Socket] = {}
         self._beats: list[Socket] = []
         self._active, self._epoch = config.preferred, 0
+        security = security_of(config, principals.faculty(faculty_id))
         for server in config.servers:
-            dealer = sockets.request_dealer(shared.context, server.requests, shared.security)
-            beats = sockets.heartbeat_sub(shared.context, server.heartbeats, NODE_TOPIC, shared.security)
+            peer = principals.server(server.name)
+            dealer = sockets.request_dealer(shared.context, server.requests, peer, security)
+            beats = sockets.heartbeat_sub(shared.context, server.heartbeats, NODE_TOPIC, peer, security)
             shared.loop.register(dealer, partial(self._on_ready, dealer))
             shared.loop.register(beats, partial(self._on_beats, beats))
             self._dealers[server.name] = dealer

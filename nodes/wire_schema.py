@@ -34,6 +34,9 @@ SERVER_STATUSES: Final = STATUSES[:-1]
 NOT_ACTIVE: Final = "NOT_ACTIVE"
 """Code of UNAVAILABLE from a server that does not lead."""
 
+FORBIDDEN: Final = "FORBIDDEN"
+"""Code of INVALID for what a key may not say."""
+
 _NUMBER_MAX: Final = (1 << 63) - 1
 
 

@@ -16,14 +16,18 @@ from es.log.directory_lock import DirectoryLock
 from es.replication.instant import Instant
 from es.replication.messages import pack, unpack, unpack_register
 from es.replication.witness import WITNESS_WHYS, Save, Witness
-from nodes import register_file, sockets
+from nodes import principals, register_file, roles, sockets
+from nodes.authenticator import Authenticator
 from nodes.config import ClusterConfig, http_address
 from nodes.datadir import register_path
+from nodes.door import Door
 from nodes.exporter import Exporter, registry_of
 from nodes.kernel_metrics import ignored_family
 from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
-from nodes.shell import Loop, drain, read_clock, run_process
+from nodes.refusals import IDENTITY
+from nodes.security import security_of
+from nodes.shell import Loop, read_clock, run_process
 
 SHELL_WHYS: Final = ("malformed", "peer gone")
 
@@ -31,7 +35,9 @@ SHELL_WHYS: Final = ("malformed", "peer gone")
 class WitnessShell(Collector):
     """One witness process around its core; a `Participant` of the loop, and its metrics."""
 
-    def __init__(self, config: ClusterConfig, loop: Loop, context: sockets.Context) -> None:
+    def __init__(
+        self, config: ClusterConfig, loop: Loop, context: sockets.Context, authenticator: Authenticator
+    ) -> None:
         self._config = config
         self._path = register_path(config.witness.data)
         stored = register_file.load(self._path)
@@ -43,30 +49,40 @@ class WitnessShell(Collector):
         register_file.save(self._path, stored)  # a crash may have left it visible and not durable
         self.core = Witness(register, protocol_timing(config.timing), read_clock().boot_us)
         self.undelivered = 0
-        self._router = sockets.witness_router(context, config.witness.endpoint)
         self._loop = loop
-        loop.register(self._router, self._on_ready)
+        self._context = context
+        self._authenticator = authenticator
+        self._open()
 
     def deadline(self) -> int | None:
-        """It only ever answers."""
-        return None
+        """It only ever answers, and looks at the keys."""
+        return self._authenticator.deadline()
 
     def on_turn(self, now: Instant) -> None:
         """Everything is said as soon as it is asked."""
+        if self._authenticator.tick(now):
+            self._door.close()
+            self._open()
 
     def close(self) -> None:
         """Give the socket back."""
-        self._loop.unregister(self._router)
-        self._router.close()
+        self._door.close()
+
+    def _open(self) -> None:
+        router = sockets.witness_router(self._context, self._config.witness.endpoint, self._authenticator.security)
+        self._door = Door(roles.WITNESS, router, self._authenticator, self._loop, self._context, self._on_ready)
 
     def _on_ready(self, now: Instant) -> None:
-        for route, *frames in drain(self._router):
+        for route, session, frames in self._door.messages():
             try:
                 message = unpack(frames[0]) if len(frames) == 1 else None
             except RemoteProtocolError:
                 message = None
             if message is None:
                 self.core.ignored["malformed"] += 1
+                continue
+            if session.peer is not None and not roles.may_say(roles.WITNESS, session.peer.principal, message):
+                self._door.refuse(route, IDENTITY, type(message).__name__)
                 continue
             for effect in self.core.step(message, now.boot_us):
                 if isinstance(effect, Save):
@@ -82,7 +98,7 @@ class WitnessShell(Collector):
 
     def _reply(self, route: bytes, payload: bytes) -> None:
         try:
-            self._router.send_multipart([route, payload], zmq.NOBLOCK)
+            self._door.socket.send_multipart([route, payload], zmq.NOBLOCK)
         except zmq.ZMQError as error:
             if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                 raise
@@ -122,15 +138,18 @@ class WitnessShell(Collector):
 def run(config: ClusterConfig) -> None:
     """Run the witness until SIGTERM or SIGINT.
 
-    Raises LogMissing, LogDamaged, LogInUse, WrongCluster, LogWriteFailed or BindFailed, each with one sentence.
+    Raises LogMissing, LogDamaged, LogInUse, WrongCluster, LogWriteFailed, KeysError, BindFailed, each with one
+    sentence.
     """
     if not config.witness.data.is_dir():
         raise LogMissing(f"{config.witness.data} is missing: make it with `aulario init`")
+    security = security_of(config, principals.WITNESS)
     lock = DirectoryLock(config.witness.data)
     loop, context = Loop(), sockets.context()
-    shell = WitnessShell(config, loop, context)
+    authenticator = Authenticator(security, loop, context)
+    shell = WitnessShell(config, loop, context, authenticator)
     host, port = http_address(config.witness.http)
-    exporter = Exporter(host, port, status=shell.status, registry=registry_of(shell))
+    exporter = Exporter(host, port, status=shell.status, registry=registry_of(shell, authenticator.refusals))
     logger().info("witness started", endpoint=config.witness.endpoint, epoch=shell.status()["epoch"])
-    run_process(loop, shell, exporter.close, shell.close, loop.close, context.term, lock.release)
+    run_process(loop, shell, exporter.close, shell.close, authenticator.close, loop.close, context.term, lock.release)
     logger().info("witness stopped")

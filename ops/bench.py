@@ -10,16 +10,20 @@ import csv
 import json
 import subprocess
 import sys
-import tempfile
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import click
 
-from nodes.config import PROFILES, one_host
+from nodes import principals
+from nodes.cluster_keys import ensure_keys
+from nodes.config import DEFAULT_SECURITY, PROFILES, SECURITY, ClusterConfig, one_host
 from ops.cluster import running_cluster
+from ops.cluster_dir import run_directory
 from ops.demo import free_base_port
 
 BUILDINGS = 10
@@ -35,33 +39,47 @@ PER_TERM = 190
 @click.option("--runs", default=3, show_default=True, help="Runs of each load.")
 @click.option("--lone", is_flag=True, help="Every message in a frame of its own, no arrays.")
 @click.option("--connections", default=10, show_default=True)
+@click.option("--security", type=click.Choice(SECURITY), multiple=True, default=(DEFAULT_SECURITY,), show_default=True,
+              help="Of the cluster; several are measured in turn.")  # fmt: skip
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table")
-def bench(in_flight: str, seconds: float, runs: int, lone: bool, connections: int, output: str) -> None:
+def bench(
+    in_flight: str, seconds: float, runs: int, lone: bool, connections: int, security: tuple[str, ...], output: str
+) -> None:
     """Measure transactions per second and latency on a scratch cluster."""
     loads = [int(one) for one in in_flight.split(",")]
-    found: dict[int, list[dict[str, Any]]] = {load: [] for load in loads}
-    with tempfile.TemporaryDirectory(prefix="aulario-bench-") as scratch:
-        directory = Path(scratch)
-        catalog = directory / "rooms.csv"
-        _write_catalog(catalog)
-        base = one_host(directory, cluster_id="bench", faculties=0, base_port=free_base_port(), timing=PROFILES["slow"])
-        with running_cluster(directory, replace(base, catalog=catalog)) as cluster:
-            first = 0
-            for _ in range(runs):
-                for load in loads:
-                    settings = {
-                        "endpoint": cluster.ready["servers"][0]["requests"],
-                        "in_flight": load,
-                        "seconds": seconds,
-                        "connections": min(connections, load),
-                        "per_term": PER_TERM,
-                        "lone": lone,
-                        "first": first,
-                    }
-                    figures = _run(settings)
-                    first = (figures["next"] // PER_TERM + 1) * PER_TERM
-                    found[load].append(figures)
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {(mode, load): [] for mode in security for load in loads}
+    with ExitStack() as stack:
+        places = {mode: Path(stack.enter_context(TemporaryDirectory(prefix="aulario-bench-"))) for mode in security}
+        for mode, directory in places.items():
+            stack.enter_context(running_cluster(directory, _config(directory, mode, connections)))
+        first = dict.fromkeys(security, 0)
+        for _ in range(runs):
+            for mode, load in found:
+                settings = {
+                    "config_file": str(run_directory(places[mode]) / "cluster.toml"),
+                    "root": str(places[mode]),
+                    "server": "a",
+                    "in_flight": load,
+                    "seconds": seconds,
+                    "connections": min(connections, load),
+                    "per_term": PER_TERM,
+                    "lone": lone,
+                    "first": first[mode],
+                }
+                figures = _run(settings)
+                first[mode] = (figures["next"] // PER_TERM + 1) * PER_TERM
+                found[mode, load].append(figures)
     _print(found, output)
+
+
+def _config(directory: Path, security: str, connections: int) -> ClusterConfig:
+    """A cluster that faculties 1 … n may speak to, each over a connection of its own."""
+    catalog = directory / "rooms.csv"
+    _write_catalog(catalog)
+    base = one_host(directory, cluster_id="bench", faculties=0, base_port=free_base_port(), timing=PROFILES["slow"])
+    config = replace(base, catalog=catalog, security=security)
+    ensure_keys(config, (principals.faculty(1 + number) for number in range(connections)))
+    return config
 
 
 def _write_catalog(path: Path) -> None:
@@ -90,21 +108,24 @@ def _run(settings: dict[str, Any]) -> dict[str, Any]:
     return figures
 
 
-def _print(found: dict[int, list[dict[str, Any]]], output: str) -> None:
+def _print(found: dict[tuple[str, int], list[dict[str, Any]]], output: str) -> None:
     names = ("per_second", "p50_ms", "p99_ms", "step_p50_ms", "step_p99_ms")
     table = [
-        {"in_flight": load, **{name: round(median(run[name] for run in runs), 2) for name in names}, "runs": len(runs)}
-        for load, runs in found.items()
+        {
+            "security": mode,
+            "in_flight": load,
+            **{name: round(median(run[name] for run in runs), 2) for name in names},
+            "runs": len(runs),
+        }
+        for (mode, load), runs in found.items()
     ]
     if output == "json":
         click.echo(json.dumps(table))
         return
-    click.echo(f"{'in flight':>9} {'tx/s':>8} {'tx p50 ms':>10} {'tx p99 ms':>10} {'step p50':>9} {'step p99':>9}")
+    widths = {"security": 12, "in_flight": 9, "per_second": 10, **dict.fromkeys(names[1:], 11)}
+    click.echo(" ".join(f"{name:>{width}}" for name, width in widths.items()))
     for row in table:
-        click.echo(
-            f"{row['in_flight']:>9} {row['per_second']:>8.0f} {row['p50_ms']:>10.2f} {row['p99_ms']:>10.2f} "
-            f"{row['step_p50_ms']:>9.2f} {row['step_p99_ms']:>9.2f}"
-        )
+        click.echo(" ".join(f"{row[name]:>{width}}" for name, width in widths.items()))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from ops.output import JSON, output_option, print_json
 @click.option("--pattern", type=click.Choice(PATTERNS), help="For every faculty (default: odd ids async, even lbb).")
 @click.option("--data-only", is_flag=True, hidden=True, help="Only the data directories of the cluster in force.")
 def init(directory: Path, base_port: int | None, faculties: int | None, pattern: str | None, data_only: bool) -> None:
-    """Write aulario.toml into a directory, if it is missing, and make the data directories.
+    """Write aulario.toml into a directory, if it is missing, and make the data directories and the keys.
 
     \b
     Examples:
@@ -33,9 +33,11 @@ def init(directory: Path, base_port: int | None, faculties: int | None, pattern:
         config = config_in_force(directory)
     else:
         config = prepare(directory, base_port=base_port, faculties=faculties, pattern=pattern, overrides={})
+    from nodes.cluster_keys import ensure_keys
     from nodes.datadir import initialise
 
     initialise(config)
+    ensure_keys(config)
     if not data_only:
         click.echo(f"{config_path(directory)}: cluster {config.cluster_id}, {len(config.servers)} servers, "
                    f"{len(config.faculties)} faculties")  # fmt: skip

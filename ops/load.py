@@ -14,9 +14,11 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import NamedTuple
 
+from nodes import principals
 from nodes.config import ClusterConfig, FacultyConfig
 from nodes.program import NoAnswer, TimeLimit, ask, draw_request
-from nodes.sockets import Context, Security, context
+from nodes.security import security_of
+from nodes.sockets import Context, context
 from nodes.wire_schema import ProgramRequest, Res
 from projections.rooms.checker import Observation
 
@@ -72,12 +74,13 @@ def run_load(config: ClusterConfig, shares: Sequence[Share]) -> Iterator[Outcome
 
 def _ask_all(config: ClusterConfig, share: Share, sockets: Context, outcomes: SimpleQueue[Outcome]) -> None:
     limit = TimeLimit(LIMIT_MIN_US, config.timing.answer_ms * 1_000 + LIMIT_MIN_US)
-    security = Security(config.security)
+    security = security_of(config, principals.program(share.faculty.id))
+    faculty = principals.faculty(share.faculty.id)
     for request in share.requests:
         began_s = time.monotonic()
         asked, res = request, None
         for _ in range(ATTEMPTS_MAX):
-            reply = ask(share.faculty.endpoint, asked, limit, context=sockets, security=security)
+            reply = ask(faculty, share.faculty.endpoint, asked, limit, context=sockets, security=security)
             if isinstance(reply, NoAnswer):
                 asked = asked._replace(transaction_id=reply.transaction_id)
                 continue

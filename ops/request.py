@@ -9,8 +9,10 @@ from typing import Any
 
 import click
 
+from nodes import principals
 from nodes.program import NoAnswer, TimeLimit, ask, draw_request
-from nodes.sockets import Security, context
+from nodes.security import security_of
+from nodes.sockets import context
 from nodes.wire_encoding import Encoding
 from nodes.wire_schema import ProgramRequest, Res, res_fields
 from ops.exits import OK, REFUSED, UNREACHABLE
@@ -70,10 +72,12 @@ def request(
     else:
         asked = ProgramRequest(program, classrooms or 0, labs or 0, term, transaction_id, partial)
     limit = TimeLimit(max_us=config.timing.answer_ms * 1_000 + ANSWER_SLACK_US)
+    endpoint = config.faculty(faculty_id).endpoint
+    security = security_of(config, principals.program(faculty_id))
     with context() as sockets:
         reply = ask(
-            config.faculty(faculty_id).endpoint, asked, limit,
-            context=sockets, encoding=Encoding.JSON, security=Security(config.security),
+            principals.faculty(faculty_id), endpoint, asked, limit,
+            context=sockets, security=security, encoding=Encoding.JSON,
         )  # fmt: skip
     if isinstance(reply, NoAnswer):
         _say_no_answer(reply, asked, f"--dir {shlex.quote(str(directory))} --faculty {faculty_id}", output)

@@ -196,6 +196,15 @@ _Check: TypeAlias = Callable[[Any], Any]
 _pack = msgpack.Packer(use_bin_type=True).pack
 
 
+def sender_of(message: Message) -> str | None:
+    """The node that the message says it comes from; None if it does not say. A link knows who speaks on it."""
+    if isinstance(message, Beacon):
+        return message.register.primary.node
+    if isinstance(message, Ack | BeaconAck | Fetch | Heartbeat | Prevote | CompareAndSwap):
+        return message.member.node
+    return None
+
+
 def _name(value: Any) -> str:
     if type(value) is str and 0 < len(value) <= NAME_CHARS_MAX:
         return value

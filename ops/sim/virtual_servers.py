@@ -50,7 +50,7 @@ class VirtualServers:
 
     def _on_payload(self, node: SimulatedNode, route: bytes, pattern: str, payload: bytes) -> None:
         front = self._front(node)
-        front.core.on_payload(route, pattern, payload, self._cluster.clock(node.name))
+        front.core.on_payload(route, pattern, None, payload, self._cluster.clock(node.name))
         self._flush(node, front)
 
     def _on_answers(self, node: SimulatedNode, effect: Answers) -> None:
@@ -100,6 +100,10 @@ class VirtualServers:
             self._flush(node, self._front(node))
 
 
+def _nobody_is_asked(*refused: object) -> None:
+    raise AssertionError(f"on the virtual network nobody is asked who he is: {refused}")
+
+
 class _Front:
     """One life of one server's front. It is its own pool of workers (nodes.frontend_core.Workers), never full."""
 
@@ -110,8 +114,14 @@ class _Front:
         name, replica = node.name, node.replica
         self.life = node.lives
         self._work = work
-        metrics = ServerMetrics(replica)
-        self.core = FrontendCore(replica, self, metrics, requests_of=ENDPOINTS.__getitem__, workers_for_all=False)
+        self.core = FrontendCore(
+            replica,
+            self,
+            ServerMetrics(replica),
+            _nobody_is_asked,
+            requests_of=ENDPOINTS.__getitem__,
+            workers_for_all=False,
+        )
         self.heartbeats = Heartbeats(name, ENDPOINTS[name], replica, BEAT_US, is_central=name == CENTRAL)
 
     def decode(self, payload: bytes, done: Callable[..., None]) -> None:

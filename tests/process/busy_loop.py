@@ -11,7 +11,8 @@ from threading import Event, Thread
 
 import zmq
 
-from nodes import sockets
+from nodes import principals, sockets
+from nodes.security import OPEN
 
 BUSY_S = 0.9
 ROUNDS = 3
@@ -27,8 +28,8 @@ MESSAGE = b"\x01\x00\x00\x64" + bytes(100)
 def subscriber() -> int:
     """A publisher fills the subscriber's queue again and again."""
     publishing, subscribing = sockets.context(), sockets.context()
-    pub = sockets.batch_pub(publishing, "tcp://127.0.0.1:*")
-    sub = sockets.batch_sub(subscribing, sockets.bound_endpoint(pub))
+    pub = sockets.batch_pub(publishing, "tcp://127.0.0.1:*", OPEN)
+    sub = sockets.batch_sub(subscribing, sockets.bound_endpoint(pub), principals.server("a"), OPEN)
     is_over = Event()
 
     def flood() -> None:
@@ -54,7 +55,7 @@ def subscriber() -> int:
 def router() -> int:
     """A client fills the router's queue and resets its connection, again and again."""
     context = sockets.context()
-    door = sockets.request_router(context, "tcp://127.0.0.1:*")
+    door = sockets.request_router(context, "tcp://127.0.0.1:*", OPEN)
     port = int(sockets.bound_endpoint(door).rpartition(":")[2])
     for _ in range(ROUNDS):
         client = Thread(target=_flood_and_reset, args=(port,))

@@ -11,10 +11,12 @@ from threading import Thread
 
 import pytest
 
-from nodes import faculty, faculty_lbb, sockets, wire
+from nodes import faculty, faculty_lbb, principals, sockets, wire
+from nodes.authenticator import Authenticator
 from nodes.config import PROFILES, ClusterConfig, one_host
 from nodes.faculty_shell import FacultyShell, Uplink
 from nodes.program import NoAnswer, ProgramReply, TimeLimit, ask
+from nodes.security import OPEN
 from nodes.shell import Loop, drain
 from nodes.sockets import Context
 from nodes.wire_beats import Beat, encode_node_beat
@@ -23,6 +25,7 @@ from nodes.wire_schema import ProgramRequest, Receipt, Res
 from projections.rooms.commands import Answer, Proposal, Reserve
 
 ANYWHERE = "tcp://127.0.0.1:*"
+FACULTY = principals.faculty(1)
 TIMING = replace(PROFILES["slow"], retry_ms=300)
 Reply = ProgramReply | NoAnswer
 
@@ -32,8 +35,8 @@ class ScriptedServer:
 
     def __init__(self, name: str, context: Context) -> None:
         self._name = name
-        self._router = sockets.request_router(context, ANYWHERE)
-        self._pub = sockets.heartbeat_pub(context, ANYWHERE)
+        self._router = sockets.request_router(context, ANYWHERE, OPEN)
+        self._pub = sockets.heartbeat_pub(context, ANYWHERE, OPEN)
         self.requests = sockets.bound_endpoint(self._router)
         self.heartbeats = sockets.bound_endpoint(self._pub)
         self.epoch = 1
@@ -87,7 +90,10 @@ class Stage:
             "lbb": faculty_lbb.ReqUplink,
         }
         self._loop = Loop()
-        self.shell = FacultyShell(config, config.faculty(1), pattern, self._loop, self.context, uplinks[pattern])
+        authenticator = Authenticator(OPEN, self._loop, self.context)
+        self.shell = FacultyShell(
+            config, config.faculty(1), pattern, self._loop, self.context, authenticator, uplinks[pattern]
+        )
         self._thread = Thread(target=self._loop.run, args=(self.shell,))
         self._thread.start()
         self._programs = ThreadPoolExecutor(8)
@@ -107,7 +113,14 @@ class Stage:
     def ask(self, transaction_id: str, encoding: Encoding = Encoding.MSGPACK) -> Future[Reply]:
         request = ProgramRequest("Sistemas", 7, 2, None, transaction_id)
         return self._programs.submit(
-            ask, self.shell.endpoint, request, TimeLimit(), context=self.context, encoding=encoding
+            ask,
+            FACULTY,
+            self.shell.endpoint,
+            request,
+            TimeLimit(),
+            context=self.context,
+            security=OPEN,
+            encoding=encoding,
         )
 
     def play_until(self, fact: Callable[[], object]) -> None:
@@ -192,7 +205,7 @@ def test_a21_the_programs_number_is_on_disk_before_the_server_hears_of_it(stage:
 
 @pytest.mark.parametrize("garbage", [b"", b"{", b"\xc1\xc1", b"[1, 2]", b'{"programa": 1}'])
 def test_a_malformed_request_is_answered_invalid_and_nothing_stops(stage: Stage, garbage: bytes) -> None:
-    req = sockets.program_req(stage.context, stage.shell.endpoint)
+    req = sockets.program_req(stage.context, stage.shell.endpoint, FACULTY, OPEN)
     req.send(garbage)
     assert req.poll(5_000), "it is answered without any server"
     answer = parse(req.recv()).items[0]
@@ -246,7 +259,7 @@ def test_a_result_for_a_program_that_left_is_counted(stage: Stage) -> None:
     while not gone["program_gone"]:  # the router may notice a little later than the program leaves
         asked += 1
         stage.a.is_mute = True
-        req = sockets.program_req(stage.context, stage.shell.endpoint)
+        req = sockets.program_req(stage.context, stage.shell.endpoint, FACULTY, OPEN)
         req.send(wire.encode(ProgramRequest("Sistemas", 7, 2, None, f"t{asked}"), Encoding.JSON))
         stage.play_until(lambda: stage.shell.core.in_flight)
         req.close()

@@ -35,8 +35,14 @@ class Door:
         replica = self.servers.replica(name)
         self.metrics = ServerMetrics(replica, faculties)
         self.core = FrontendCore(
-            replica, self, self.metrics, requests_of=ENDPOINTS.__getitem__, workers_for_all=workers_for_all
+            replica,
+            self,
+            self.metrics,
+            lambda route, why: self.forbidden.append((route, why)),
+            requests_of=ENDPOINTS.__getitem__,
+            workers_for_all=workers_for_all,
         )
+        self.forbidden: list[tuple[bytes, str]] = []
         self.jobs: list[Callable[[], None]] = []
 
     def decode(self, payload: bytes, done: Callable[..., None]) -> None:
@@ -45,10 +51,10 @@ class Door:
     def encode(self, encoding: str, answers: list[tuple[Any, ...]], done: Callable[..., None]) -> None:
         self.jobs.append(lambda: done(encode_job(encoding, tuple(answers)), self.servers.now))
 
-    def say(self, *payloads: bytes, route: bytes = b"r", pattern: str = "async") -> None:
+    def say(self, *payloads: bytes, route: bytes = b"r", pattern: str = "async", faculty_id: int | None = None) -> None:
         def receive() -> None:
             for payload in payloads:
-                self.core.on_payload(route, pattern, payload, self.servers.now)
+                self.core.on_payload(route, pattern, faculty_id, payload, self.servers.now)
 
         self.servers.run(receive)
         self.release()
@@ -101,7 +107,7 @@ def test_an_ack_without_faculty_means_the_one_that_spoke_on_its_connection(door:
 
 def test_who_does_not_lead_names_who_does() -> None:
     door = Door("b")
-    door.core.on_payload(b"r", "async", msgpack(SOL), door.servers.now)
+    door.core.on_payload(b"r", "async", None, msgpack(SOL), door.servers.now)
     [(_, [res])] = door.hear()
     assert (res.status, res.code, res.active) == ("UNAVAILABLE", "NOT_ACTIVE", ENDPOINTS["a"])
 
@@ -171,7 +177,7 @@ def test_every_result_is_counted_once_by_what_it_answers_and_who_asked() -> None
 
 def test_refusals_are_counted_by_code() -> None:
     backup = Door("b")
-    backup.core.on_payload(b"r", "async", msgpack(SOL), backup.servers.now)
+    backup.core.on_payload(b"r", "async", None, msgpack(SOL), backup.servers.now)
     assert backup.metrics.refusals == {"BUSY": 0, "NOT_ACTIVE": 1}
     primary = Door()
     primary.say(msgpack(*(SOL._replace(transaction_id=f"t{i}", labs=0, classrooms=1) for i in range(8))))
@@ -203,10 +209,15 @@ def test_the_rooms_of_the_newest_terms_are_shown_by_state(door: Door) -> None:
 
 
 def test_what_committed_before_this_process_began_is_not_counted_again(door: Door) -> None:
-    door.servers.run(door.core.on_payload, b"r", "async", msgpack(SOL._replace(labs=9)), door.servers.now)
+    door.servers.run(door.core.on_payload, b"r", "async", None, msgpack(SOL._replace(labs=9)), door.servers.now)
     history = [batch for one in door.servers.committed for batch in one.batches]
     again = FrontendCore(
-        door.servers.replica("a"), door, door.metrics, requests_of=ENDPOINTS.__getitem__, workers_for_all=False
+        door.servers.replica("a"),
+        door,
+        door.metrics,
+        lambda route, why: None,
+        requests_of=ENDPOINTS.__getitem__,
+        workers_for_all=False,
     )
     assert again.on_committed(history) == []
     assert door.metrics.alerts["LABS_EXHAUSTED"] == 0
@@ -228,7 +239,30 @@ def test_an_expiry_is_pushed_to_a_lasting_connection_only(door: Door) -> None:
 
 
 def test_alerts_are_given_once_they_have_committed(door: Door) -> None:
-    door.servers.run(door.core.on_payload, b"r", "async", msgpack(SOL._replace(labs=9)), door.servers.now)
+    door.servers.run(door.core.on_payload, b"r", "async", None, msgpack(SOL._replace(labs=9)), door.servers.now)
     alerts = [alert for one in door.servers.committed for alert in door.core.on_committed(one.batches)]
     assert [(alert.code, alert.term) for alert in alerts] == [("LABS_EXHAUSTED", "2026-1")]
     assert door.metrics.alerts["LABS_EXHAUSTED"] == 1
+
+
+@pytest.mark.parametrize("pattern", ["async", "lbb"])
+@pytest.mark.parametrize("message", [SOL, ACK._replace(faculty_id=3)], ids=["sol", "ack"])
+def test_cp11_a_faculty_speaks_for_no_other(door: Door, pattern: str, message: Reserve | Answer) -> None:
+    before = door.servers.replica("a").node.chain.head
+    door.say(msgpack(message), pattern=pattern, faculty_id=4)
+    door.work()
+    door.work()
+    [(_, [res])] = door.hear()
+    assert (res.status, res.code) == ("INVALID", "FORBIDDEN")
+    assert door.forbidden == [(b"r", "the key of faculty 4 does not speak for faculty 3")]
+    assert door.servers.replica("a").node.chain.head == before
+
+
+def test_cp11_an_answer_that_names_nobody_is_its_connections(door: Door) -> None:
+    """Not that of another faculty with a hold of the same id."""
+    door.say(msgpack(SOL), faculty_id=3)
+    door.say(msgpack(ACK), route=b"other", faculty_id=4)
+    door.say(msgpack(ACK), faculty_id=3)
+    results = {(route, res.status, res.code) for route, [res] in door.hear() if not isinstance(res, Proposal)}
+    assert results == {(b"other", "INVALID", "UNKNOWN_TRANSACTION"), (b"r", "ACCEPTED", None)}
+    assert not door.forbidden

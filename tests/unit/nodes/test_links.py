@@ -13,8 +13,10 @@ from es.replication.effects import Emit
 from es.replication.instant import Instant
 from es.replication.messages import Beacon, Member, Message, Register
 from nodes import sockets
+from nodes.authenticator import Authenticator
 from nodes.config import one_host
 from nodes.links import Links
+from nodes.security import OPEN
 from nodes.shell import Loop
 from nodes.shell import drain as sockets_drain
 from ops.demo import free_base_port
@@ -53,7 +55,8 @@ def test_a_beacon_is_heard_by_a_clock_that_was_read_after_it_was_received(
     config = one_host(tmp_path, cluster_id="c", faculties=0, base_port=free_base_port())
     context, heard = sockets.context(), Heard()
     loop = Loop(clock=lambda: Instant(next(readings), 0))
-    links = {name: Links(config, config.server(name), loop, context, heard) for name in "ab"}
+    authenticator = Authenticator(OPEN, loop, context)
+    links = {name: Links(config, config.server(name), loop, context, authenticator, heard) for name in "ab"}
     drained_at: list[int] = []
 
     def drain(socket: sockets.Socket) -> list[list[bytes]]:

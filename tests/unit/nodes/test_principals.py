@@ -16,8 +16,9 @@ GOOD = (
 )
 BAD = (
     "", "server", "server:", "server:a b", "server:.a", f"server:{'a' * 65}", "witness:", "witness:w", "faculty:03",
-    "faculty:-1", "faculty:٣", "faculty:x", f"faculty:{'9' * 40}", "program:3", "program:3/", "program:*/3", "program:3/17/1",
-    "program:3/017", "operator:", "operator:a/b", "root:a", "Server:a", " server:a", "server:é", "server:a\n",
+    "faculty:-1", "faculty:٣", "faculty:x", f"faculty:{'9' * 40}", "program:3", "program:3/", "program:*/3",
+    "program:3/17/1", "program:3/017", "operator:", "operator:a/b", "root:a", "Server:a", " server:a", "server:é",
+    "server:a\n",
 )  # fmt: skip
 
 

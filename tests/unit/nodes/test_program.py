@@ -7,11 +7,14 @@ from random import Random
 
 import pytest
 
-from nodes import sockets, wire
+from nodes import principals, sockets, wire
 from nodes.program import ATTEMPTS_MAX, Asking, NoAnswer, TimeLimit, ask, draw_request
+from nodes.security import OPEN
 from nodes.sockets import Context
 from nodes.wire_encoding import Encoding
 from nodes.wire_schema import ProgramRequest, Res
+
+FACULTY = principals.faculty(1)
 
 
 @pytest.fixture
@@ -57,11 +60,13 @@ def test_a_random_request_stays_in_the_seeds_ranges_and_reaches_their_ends() -> 
 
 
 def test_a_program_that_nobody_answers_says_how_to_ask_again(context: Context) -> None:
-    silent = sockets.program_router(context, "tcp://127.0.0.1:*")
+    silent = sockets.program_router(context, "tcp://127.0.0.1:*", OPEN)
     limit = TimeLimit(min_us=1, max_us=60_000)
     limit.observe(10_000)
     assert limit.us < 60_000
-    reply = ask(sockets.bound_endpoint(silent), ProgramRequest("Sistemas", 7, 2), limit, context=context)
+    reply = ask(
+        FACULTY, sockets.bound_endpoint(silent), ProgramRequest("Sistemas", 7, 2), limit, context=context, security=OPEN
+    )
     assert isinstance(reply, NoAnswer)
     assert reply.attempts == ATTEMPTS_MAX
     assert limit.us == 60_000
@@ -72,10 +77,10 @@ def test_a_program_that_nobody_answers_says_how_to_ask_again(context: Context) -
 def test_a_program_keeps_the_id_it_was_given(context: Context) -> None:
     limit = TimeLimit(min_us=1, max_us=3_000)
     request = ProgramRequest("Sistemas", 7, 2, transaction_id="mine")
-    router = sockets.program_router(context, "tcp://127.0.0.1:*")
+    router = sockets.program_router(context, "tcp://127.0.0.1:*", OPEN)
     endpoint = sockets.bound_endpoint(router)
     router.close()
-    reply = ask(endpoint, request, limit, context=context, encoding=Encoding.JSON)
+    reply = ask(FACULTY, endpoint, request, limit, context=context, security=OPEN, encoding=Encoding.JSON)
     assert isinstance(reply, NoAnswer)
     assert reply.transaction_id == "mine"
 

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from es.replication.instant import Instant
-from nodes import sockets
+from nodes import principals, sockets
+from nodes.security import OPEN
 from nodes.shell import Loop, drain, read_clock
 
 ROOT = Path(__file__).parents[3]
@@ -66,8 +67,8 @@ def test_a_deadline_ends_the_wait_and_is_reached() -> None:
 
 def test_drain_takes_no_more_than_its_bound() -> None:
     context = sockets.context()
-    router = sockets.request_router(context, "tcp://127.0.0.1:*")
-    dealer = sockets.request_dealer(context, sockets.bound_endpoint(router))
+    router = sockets.request_router(context, "tcp://127.0.0.1:*", OPEN)
+    dealer = sockets.request_dealer(context, sockets.bound_endpoint(router), principals.server("a"), OPEN)
     assert dealer.poll(5_000, 2), "it connects"
     for number in range(10):
         dealer.send_multipart([b"", b"%d" % number])

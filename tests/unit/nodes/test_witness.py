@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from nodes import register_file, sockets
+from nodes.authenticator import Authenticator
 from nodes.config import one_host
 from nodes.datadir import initialise, register_path
+from nodes.security import OPEN
 from nodes.shell import Loop
 from nodes.witness import WitnessShell
 from ops.demo import free_base_port
@@ -25,7 +27,7 @@ def test_a_register_is_durable_before_a_restarted_witness_speaks_of_it(
     saved: list[tuple[Path, bytes]] = []
     monkeypatch.setattr(register_file, "save", lambda path, record: saved.append((path, record)))
     loop, context = Loop(), sockets.context()
-    shell = WitnessShell(config, loop, context)
+    shell = WitnessShell(config, loop, context, Authenticator(OPEN, loop, context))
     assert saved == [(path, stored)]
     shell.close()
     loop.close()

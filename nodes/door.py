@@ -1,0 +1,152 @@
+"""A listening socket, and who is connected to it: every message comes with its sender."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import zmq
+
+from es.replication.instant import Instant
+from nodes.authenticator import Authenticator, Peer
+from nodes.door_watch import UNKNOWN_ADDRESS, DoorWatch
+from nodes.refusals import REVOKED
+from nodes.shell import DRAIN_MESSAGES_MAX, Loop
+from nodes.sockets import Context, Socket
+
+SESSIONS_MAX: Final = 10_000
+"""Sessions remembered by their route; one that was forgotten is met again with its next message."""
+
+
+class Session(NamedTuple):
+    """One connection. `peer` is None where nobody is asked who he is; `why` is why nothing it says counts, if so."""
+
+    peer: Peer | None
+    socket_type: str
+    address: str
+    fd: int
+    why: str | None = None
+
+
+GONE: Final = Session(None, "", UNKNOWN_ADDRESS, -1)
+"""Of a session that ended before what it said was judged."""
+
+
+class Received(NamedTuple):
+    """One message, and the session it came on."""
+
+    route: bytes
+    session: Session
+    frames: list[bytes]
+
+
+class Door:
+    """One bound socket of a process, by its name in nodes.roles. `on_ready` is for a socket that is read."""
+
+    def __init__(
+        self,
+        name: str,
+        socket: Socket,
+        authenticator: Authenticator,
+        loop: Loop,
+        context: Context,
+        on_ready: Callable[[Instant], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.socket = socket
+        self._authenticator = authenticator
+        self._loop = loop
+        self._is_read = on_ready is not None
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._speaking: dict[int, bytes] = {}
+        self._watch: DoorWatch | None = None
+        if on_ready is not None:
+            loop.register(socket, on_ready)
+        if authenticator.is_asked:
+            self._watch = DoorWatch(context, socket, self._refuse_stranger, self._on_end)
+            loop.register(self._watch.events, self._watch.on_ready)
+            authenticator.guards(self)
+
+    def messages(self, messages_max: int = DRAIN_MESSAGES_MAX) -> Iterator[Received]:
+        """What is there already, at most so many messages. What comes on a revoked session is counted and left out."""
+        receive = self.socket.recv
+        for _ in range(messages_max):
+            try:
+                route = receive(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            session = self._sessions.get(route)
+            if session is None:
+                session, frames = self._meet(route)
+            else:
+                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            if session.why is None:
+                yield Received(route, session, frames)
+            else:
+                self.refuse(route, session.why)
+
+    def refuse(self, route: bytes, reason: str, why: str = "") -> None:
+        """A message that came from there was not its sender's to send: count and log it."""
+        session = self._sessions.get(route, GONE)
+        key = None if session.peer is None else str(session.peer)
+        self._authenticator.refuse(self.name, reason, address=session.address, key=key, why=why)
+
+    def end_revoked(self) -> None:
+        """The allow-list changed. Nothing counts any more that a revoked session says, and all sessions end that are
+        not known to be an allowed peer's: those of honest peers, too, which have never said anything here, and which
+        come back at once."""
+        for route, session in self._sessions.items():
+            self._sessions[route] = self._judged(session)
+        if self._watch is not None:
+            self._watch.end_all_but({one.fd for one in self._sessions.values() if one.why is None})
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._watch is not None:
+            self._authenticator.leaves(self)
+            self._loop.unregister(self._watch.events)
+            self._watch.close()
+        if self._is_read:
+            self._loop.unregister(self.socket)
+        self.socket.close()
+
+    def _meet(self, route: bytes) -> tuple[Session, list[bytes]]:
+        """A session's first message: libzmq hands on with it what it knows of the connection."""
+        frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        first = frames[0]
+        peer = self._authenticator.peer_of(_told(first, "User-Id")) if self._authenticator.is_asked else None
+        fd = int(first.get(zmq.SRCFD))
+        session = self._judged(Session(peer, _told(first, "Socket-Type"), _told(first, "Peer-Address"), fd))
+        self._sessions[route] = session
+        self._speaking[fd] = route
+        if len(self._sessions) > SESSIONS_MAX:
+            forgotten, gone = self._sessions.popitem(last=False)
+            if self._speaking.get(gone.fd) == forgotten:
+                del self._speaking[gone.fd]
+        return session, [frame.bytes for frame in frames]
+
+    def _on_end(self, fd: int) -> bool:
+        """A connection is over. True if it has spoken."""
+        route = self._speaking.pop(fd, None)
+        if route is not None:
+            self._sessions.pop(route, None)
+        return route is not None
+
+    def _judged(self, session: Session) -> Session:
+        if session.peer is None or self._authenticator.is_allowed(session.peer):
+            return session
+        return session._replace(why=REVOKED)
+
+    def _refuse_stranger(self, reason: str, address: str) -> None:
+        self._authenticator.refuse(self.name, reason, address=address)
+
+
+def _told(frame: zmq.Frame, name: str) -> str:
+    """A property of the connection that a frame came on; a peer of an old ZMTP version does not tell all."""
+    try:
+        told = frame.get(name)
+    except zmq.ZMQError:
+        return ""
+    assert isinstance(told, str)
+    return told

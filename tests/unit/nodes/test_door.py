@@ -1,0 +1,272 @@
+"""A door with its authenticator, on real sockets: who gets in, who does not, and what is told of it."""
+
+from __future__ import annotations
+
+import socket as tcp
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import zmq
+
+from es.replication.instant import Instant
+from nodes import principals, refusals, roles, sockets
+from nodes.authenticator import Authenticator
+from nodes.door import Door, Received
+from nodes.keys import new_keys, remove_allowed, save_allowed, save_secret
+from nodes.principals import Principal
+from nodes.security import OPEN, Curve
+from nodes.shell import Loop
+from nodes.sockets import Socket
+
+SERVER = principals.server("a")
+FACULTY = principals.faculty(3)
+OTHER = principals.faculty(4)
+PROGRAM = principals.program(3, 17)
+
+
+class Idle:
+    """A process with nothing to do but its door."""
+
+    def __init__(self, authenticator: Authenticator) -> None:
+        self._authenticator = authenticator
+        self.must_reopen = False
+
+    def deadline(self) -> int:
+        return self._authenticator.deadline()
+
+    def on_turn(self, now: Instant) -> None:
+        self.must_reopen |= self._authenticator.tick(now)
+
+
+class House:
+    """A server's requests door, and whoever comes to it. `received` is what got through."""
+
+    def __init__(self, keys: Path, *, security: bool = True, asked: bool = True) -> None:
+        self.keys = keys
+        for one in (SERVER, FACULTY, OTHER, PROGRAM):
+            self.make(one)
+        self.context, self.loop = sockets.context(), Loop()
+        self.security = Curve(keys, SERVER) if security else OPEN
+        self.authenticator = Authenticator(self.security if asked else OPEN, self.loop, self.context)
+        self.idle = Idle(self.authenticator)
+        router = sockets.request_router(self.context, "tcp://127.0.0.1:*", self.security)
+        self.endpoint = sockets.bound_endpoint(router)
+        self.received: list[Received] = []
+        self.door = Door(roles.REQUESTS, router, self.authenticator, self.loop, self.context, self._on_ready)
+        self._made: list[Socket] = []
+        self._strangers = sockets.context()
+
+    def make(self, one: Principal) -> None:
+        """Keys for somebody, allowed."""
+        keys = new_keys(one, "2026-01-31T12:00:00Z")
+        save_secret(self.keys, keys)
+        save_allowed(self.keys, keys.public)
+
+    def _on_ready(self, now: Instant) -> None:
+        self.received += self.door.messages()
+
+    def call(self, own: Principal) -> Socket:
+        """A peer with that principal's keys."""
+        return self.keep(sockets.request_dealer(self._strangers, self.endpoint, SERVER, Curve(self.keys, own)))
+
+    def stranger(self, kind: int = zmq.DEALER) -> Socket:
+        """A peer that is to be prepared by hand, and connected."""
+        return self.keep(self._strangers.socket(kind))
+
+    def keep(self, socket: Socket) -> Socket:
+        socket.set(zmq.LINGER, 0)
+        self._made.append(socket)
+        return socket
+
+    def turn_until(self, fact: Callable[[], object]) -> None:
+        """Until it is so (pytest's own time limit ends a wait in vain)."""
+        while not fact():
+            self.loop.turn(self.idle)
+
+    def say(self, peer: Socket, *frames: bytes) -> None:
+        self.turn_until(lambda: peer.poll(1, zmq.POLLOUT))
+        peer.send_multipart(frames)
+
+    def refused(self) -> dict[str, int]:
+        """By reason, what is not zero."""
+        counts = self.authenticator.refusals.counts
+        return {reason: count for (door, reason), count in counts.items() if count and door == roles.REQUESTS}
+
+    def close(self) -> None:
+        for socket in self._made:
+            socket.close()
+        self.door.close()
+        self.authenticator.close()
+        self.loop.close()
+        self.context.term()
+        self._strangers.term()
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[House]:
+    house = House(tmp_path)
+    yield house
+    house.close()
+
+
+def test_a_message_comes_with_the_principal_whose_key_was_used(house: House) -> None:
+    for own in (FACULTY, OTHER):
+        house.say(house.call(own), b"", str(own).encode())
+    house.turn_until(lambda: len(house.received) == 2)
+    for _, session, frames in house.received:
+        assert session.peer is not None
+        assert frames == [b"", str(session.peer.principal).encode()]
+        assert session.socket_type == "DEALER"
+    assert not house.refused()
+
+
+def test_a_peer_that_comes_again_is_the_same_one(house: House) -> None:
+    peer = house.call(FACULTY)
+    for _ in range(3):
+        house.say(peer, b"", b"x")
+    house.turn_until(lambda: len(house.received) == 3)
+    assert len({received.session for received in house.received}) == 1
+
+
+@pytest.mark.parametrize("own", [PROGRAM, SERVER], ids=str)
+def test_a_key_of_another_role_is_not_let_in(house: House, own: Principal) -> None:
+    house.call(own)
+    house.turn_until(lambda: house.refused().get(refusals.WRONG_ROLE))
+    assert house.refused().keys() == {refusals.WRONG_ROLE}
+
+
+def curve(house: House, server_key: bytes) -> Socket:
+    stranger = house.stranger()
+    public, secret = zmq.curve_keypair()
+    stranger.set(zmq.CURVE_SERVERKEY, server_key)
+    stranger.set(zmq.CURVE_PUBLICKEY, public)
+    stranger.set(zmq.CURVE_SECRETKEY, secret)
+    return stranger
+
+
+def server_key(house: House) -> bytes:
+    assert isinstance(house.security, Curve)
+    newest = house.security.allow_list.newest(SERVER)
+    assert newest is not None
+    return newest.curve
+
+
+STRANGERS: dict[str, Callable[[House], Socket]] = {
+    refusals.UNKNOWN_KEY: lambda house: curve(house, server_key(house)),
+    refusals.WRONG_SERVER_KEY: lambda house: curve(house, zmq.curve_keypair()[0]),
+}
+
+
+@pytest.mark.parametrize("kind", STRANGERS)
+def test_a_stranger_is_refused_and_counted_and_nothing_it_says_arrives(house: House, kind: str) -> None:
+    stranger = STRANGERS[kind](house)
+    stranger.connect(house.endpoint)
+    stranger.send_multipart([b"", b"let me in"])
+    house.turn_until(lambda: house.refused().get(kind))
+    house.say(house.call(FACULTY), b"", b"x")
+    house.turn_until(lambda: house.received)
+    assert [received.frames for received in house.received] == [[b"", b"x"]]
+    assert house.refused().keys() == {kind}
+
+
+def greeting(mechanism: bytes) -> bytes:
+    """ZMTP 3.0 (RFC 23)."""
+    return b"\xff" + bytes(8) + b"\x7f\x03\x00" + mechanism.ljust(20, b"\0") + bytes(32)
+
+
+BYTES = {
+    "null": (greeting(b"NULL") + b"\x04\x29\x05READY" + bytes(33), refusals.MECHANISM),
+    "plain": (greeting(b"PLAIN"), refusals.MECHANISM),
+    "http": (b"GET / HTTP/1.0\r\n\r\n", refusals.GARBAGE),
+    "tls": (b"\x16\x03\x01" + bytes(100), refusals.GARBAGE),
+    "ff": (b"\xff" * 200, refusals.MECHANISM),
+    "silent": (b"", refusals.SILENT),
+    "half a greeting": (b"\xff" + bytes(8) + b"\x7f\x03", refusals.SILENT),
+}
+
+
+@pytest.mark.parametrize("kind", BYTES)
+def test_bytes_that_are_no_handshake_are_refused_and_counted(house: House, kind: str) -> None:
+    data, reason = BYTES[kind]
+    host, port = house.endpoint.removeprefix("tcp://").split(":")
+    with tcp.create_connection((host, int(port))) as stranger:
+        stranger.sendall(data)
+        house.turn_until(lambda: house.refused().get(reason))
+    assert house.refused() == {reason: 1}
+
+
+def test_a_connection_that_is_only_opened_and_closed_is_counted_as_left(house: House) -> None:
+    host, port = house.endpoint.removeprefix("tcp://").split(":")
+    tcp.create_connection((host, int(port))).close()
+    house.turn_until(lambda: house.refused().get(refusals.LEFT))
+    assert house.refused() == {refusals.LEFT: 1}
+
+
+def test_an_honest_peer_that_goes_is_not_counted(house: House) -> None:
+    """Not even while somebody else has not greeted yet."""
+    host, port = house.endpoint.removeprefix("tcp://").split(":")
+    with tcp.create_connection((host, int(port))):
+        peer = house.call(FACULTY)
+        house.say(peer, b"", b"x")
+        house.turn_until(lambda: house.received)
+        peer.close()
+        house.turn_until(lambda: house.refused())
+    assert house.refused() == {refusals.SILENT: 1}
+
+
+def test_a_revoked_session_ends_and_others_go_on(house: House) -> None:
+    revoked, other = house.call(FACULTY), house.call(OTHER)
+    for peer in (revoked, other):
+        house.say(peer, b"", b"before")
+    house.turn_until(lambda: len(house.received) == 2)
+    session = {one.session.peer.principal: one.session for one in house.received if one.session.peer}
+    remove_allowed(house.keys, FACULTY)
+    house.turn_until(lambda: house.refused().get(refusals.UNKNOWN_KEY))  # it was cut off, and came again
+    house.say(other, b"", b"after")
+    house.turn_until(lambda: len(house.received) == 3)
+    assert house.received[2].session == session[OTHER], "it was not cut off"
+    assert not revoked.poll(0, zmq.POLLOUT)
+
+
+def test_what_a_revoked_session_said_before_it_ended_does_not_count(house: House) -> None:
+    peer = house.call(FACULTY)
+    house.say(peer, b"", b"before")
+    house.turn_until(lambda: house.received)
+    remove_allowed(house.keys, FACULTY)
+    assert isinstance(house.security, Curve)
+    house.security.allow_list.refresh()
+    for _ in range(3):
+        peer.send_multipart([b"", b"after"])
+    assert house.door.socket.poll(5_000)
+    house.door.end_revoked()
+    house.turn_until(lambda: house.refused().get(refusals.REVOKED))
+    assert len(house.received) == 1
+
+
+def test_a_new_key_of_its_own_asks_for_sockets_anew_and_a_strangers_does_not(house: House) -> None:
+    house.make(principals.faculty(5))
+    peer = house.call(principals.faculty(5))
+    house.say(peer, b"", b"x")
+    house.turn_until(lambda: house.received)
+    assert not house.idle.must_reopen
+    house.make(SERVER)
+    house.turn_until(lambda: house.idle.must_reopen)
+
+
+def test_a_door_whose_authenticator_is_dead_lets_nobody_in(tmp_path: Path) -> None:
+    house = House(tmp_path, asked=False)
+    peer = house.call(FACULTY)
+    assert not peer.poll(1_500, zmq.POLLOUT), "longer than a handshake may last"
+    assert not house.received
+    house.close()
+
+
+def test_without_security_everybody_is_let_in_and_nobody_is_known(tmp_path: Path) -> None:
+    house = House(tmp_path, security=False)
+    stranger = house.stranger()
+    stranger.connect(house.endpoint)
+    stranger.send_multipart([b"", b"x"])
+    house.turn_until(lambda: house.received)
+    assert house.received[0].session.peer is None
+    house.close()
