@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -60,11 +60,19 @@ def ack(request: Message, confirm: str = "ACCEPT", *, named: bool = True) -> Mes
     return {**answer, "faculty_id": request["faculty_id"]} if named else answer
 
 
+Prepare = Callable[["zmq.Socket[bytes]", str], None]
+"""Gives a socket the keys it needs for an endpoint."""
+
+
 class _Client:
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, encoding: str) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], kind: int, endpoint: str, encoding: str, prepare: Prepare
+    ) -> None:
         self.encoding = encoding
         self.socket = context.socket(kind)
         self.socket.set(zmq.LINGER, 0)
+        self.socket.set(zmq.HANDSHAKE_IVL, 1_000)
+        prepare(self.socket, endpoint)
         self.socket.connect(endpoint)
 
     def close(self) -> None:
@@ -77,8 +85,10 @@ class _Client:
 class Req(_Client):
     """A REQ socket: one answer for one request. For a server's requests port and for a faculty's."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, encoding: str = MSGPACK) -> None:
-        super().__init__(context, zmq.REQ, endpoint, encoding)
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, encoding: str, prepare: Prepare
+    ) -> None:
+        super().__init__(context, zmq.REQ, endpoint, encoding, prepare)
 
     def send(self, message: Any) -> None:
         self.socket.send(dump(message, self.encoding))
@@ -101,8 +111,10 @@ class Req(_Client):
 class Dealer(_Client):
     """A DEALER socket: any number of messages and answers, matched by transaction id."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, encoding: str = MSGPACK) -> None:
-        super().__init__(context, zmq.DEALER, endpoint, encoding)
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], endpoint: str, encoding: str, prepare: Prepare
+    ) -> None:
+        super().__init__(context, zmq.DEALER, endpoint, encoding, prepare)
         self._arrived: list[Message] = []
         self.payloads_of_many = 0
 
@@ -153,21 +165,22 @@ class Dealer(_Client):
 
 
 class Clients:
-    """Makes clients; closes them all in the end."""
+    """Makes clients; closes them all in the end. `prepare` gives them their keys."""
 
-    def __init__(self) -> None:
+    def __init__(self, prepare: Prepare) -> None:
+        self._prepare = prepare
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
         self._made: list[_Client] = []
 
     def req(self, endpoint: str, encoding: str = MSGPACK) -> Req:
         """A REQ peer of a server or a faculty."""
-        client = Req(self._context, endpoint, encoding)
+        client = Req(self._context, endpoint, encoding, self._prepare)
         self._made.append(client)
         return client
 
     def dealer(self, endpoint: str, encoding: str = MSGPACK) -> Dealer:
         """A DEALER peer of a server."""
-        client = Dealer(self._context, endpoint, encoding)
+        client = Dealer(self._context, endpoint, encoding, self._prepare)
         self._made.append(client)
         return client
 
@@ -192,10 +205,14 @@ class Clients:
                 pytest.fail(f"no definite result: {result}")
 
 
+def without_keys(socket: zmq.Socket[bytes], endpoint: str) -> None:
+    """For a cluster without security."""
+
+
 @contextmanager
-def wire_clients() -> Iterator[Clients]:
+def wire_clients(prepare: Prepare) -> Iterator[Clients]:
     """Clients that are closed at the end."""
-    clients = Clients()
+    clients = Clients(prepare)
     try:
         yield clients
     finally:

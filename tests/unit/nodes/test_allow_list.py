@@ -67,7 +67,7 @@ def test_the_newest_key_of_several_is_the_one_created_last(tmp_path: Path) -> No
 def test_without_a_directory_nobody_is_let_in_until_there_is_one(tmp_path: Path) -> None:
     allowed = AllowList(tmp_path)
     assert allowed.all() == ()
-    assert allowed.problems == (f"{tmp_path}/allowed: No such file or directory: nobody is let in",)
+    assert allowed.problems == (f"{tmp_path}/allowed is missing: nobody is let in",)
     key = allow(tmp_path, WITNESS)
     assert allowed.refresh()
     assert (allowed.principal_of(key.curve), len(allowed.problems)) == (WITNESS, 0)
