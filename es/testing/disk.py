@@ -64,14 +64,14 @@ class SimulatedDisk:
         self.cluster_id = cluster_id
         self.node = node
         self.incarnations = 0
-        self.replaced: StoredLog | None = None
-        """The log of the incarnation before, if there was one."""
+        self.replaced: tuple[StoredLog, ...] = ()
+        """What the incarnation before had called durable, if there was one."""
         self.log = self._empty_log()
         self._begin()
 
     def replace(self) -> None:
         """An empty disk in its place: another incarnation."""
-        self.replaced, self.log = self.log, self._empty_log()
+        self.replaced, self.log = self._called_durable(), self._empty_log()
         self._begin()
 
     def _empty_log(self) -> StoredLog:
@@ -86,15 +86,24 @@ class SimulatedDisk:
         self.refused = ""
         """Why no process can run on it: it was found damaged, or to have forgotten."""
         self.rotten = False
-        self.forgot = False
+        self.forgotten: StoredLog | None = None
+        """What it had called durable when it last forgot some of it, if ever."""
         self._lies_until_us = 0
         self._flushed: StoredLog | None = None
         self._cached: list[Write] = []
 
+    @property
+    def forgot(self) -> bool:
+        """Whether it has lost anything that it had called durable."""
+        return self.forgotten is not None
+
     def held(self, batch: Batch) -> bool:
-        """Whether a batch is on it, or was before it was replaced or forgot: it is counted until that is found out."""
-        logs = (self.log, self.replaced)
-        return self.forgot or any(log is not None and log.holds(batch) for log in logs)
+        """Whether it calls this very batch durable, or did before it forgot or was replaced: its node said so, and that
+        may be under way for longer than it takes to find the loss and to begin anew."""
+        return any(log.holds(batch) for log in (*self._called_durable(), *self.replaced))
+
+    def _called_durable(self) -> tuple[StoredLog, ...]:
+        return (self.log,) if self.forgotten is None else (self.log, self.forgotten)
 
     # -- writes
 
@@ -124,7 +133,8 @@ class SimulatedDisk:
         """Of the writes at risk the first `kept` are on the disk, the others are gone."""
         at_risk = [*self._cached, *(write for _, write in self.under_way)]
         if self._flushed is not None:
-            self.forgot = self.forgot or kept < len(self._cached)
+            if kept < len(self._cached):
+                self.forgotten = self.log
             self.log = self._flushed
         self._apply(at_risk[:kept])
         self._lies_until_us, self._flushed, self._cached = 0, None, []
