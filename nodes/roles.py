@@ -14,6 +14,7 @@ from es.replication.messages import (
     Batches,
     Beacon,
     BeaconAck,
+    Checkpointed,
     CompareAndSwap,
     Fetch,
     Frame,
@@ -47,8 +48,8 @@ MATRIX: Final[Mapping[str, Mapping[str, Verbs]]] = {
     HEARTBEATS: dict.fromkeys(("server", "faculty", "operator", "auditor"), _NOTHING),
     BATCHES: {"server": _NOTHING},
     BEACONS: {"server": _NOTHING},
-    REPAIR: {"server": (Ack, BeaconAck, Fetch, Outdated)},
-    WITNESS: {"server": (Heartbeat, Prevote, CompareAndSwap)},
+    REPAIR: {"server": (Ack, BeaconAck, Fetch, Outdated, Checkpointed)},
+    WITNESS: {"server": (Heartbeat, Prevote, CompareAndSwap, Checkpointed)},
     PROGRAMS: {"program": _NOTHING},
 }
 """By door and kind of peer: the types of what it may say there. At PROGRAMS there is but one thing to say."""
@@ -59,7 +60,7 @@ BACK: Final[Mapping[str, Verbs]] = {
     BATCHES: (Frame,),
     BEACONS: (Beacon,),
     REPAIR: (Batches, Mismatch, RolledBack),
-    WITNESS: (Registered, Granted),
+    WITNESS: (Registered, Granted, Checkpointed),
 }
 """By door: what whoever holds it may say to a data node that called there."""
 

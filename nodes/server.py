@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -25,12 +25,14 @@ from es.replication.effects import (
     Tell,
 )
 from es.replication.instant import Instant
-from es.replication.messages import Message
+from es.replication.messages import Checkpointed, Message
 from es.replication.replica import Replica
+from es.replication.transitions import Role
 from nodes import principals, roles, sockets
 from nodes.authenticator import Authenticator
 from nodes.broker import Broker
 from nodes.catalog_file import load_catalog
+from nodes.checkpoints import Checkpoints
 from nodes.config import ClusterConfig, ServerConfig, http_address
 from nodes.door import Door
 from nodes.exporter import Exporter, registry_of
@@ -81,6 +83,7 @@ class ServerShell:
         self._loop = loop
         self._context = context
         self._authenticator = authenticator
+        self._checkpoints = Checkpoints(config, own, log)
         rooms = Rooms(load_catalog(config.catalog), hold_ms=config.timing.ack_timeout_ms)
         self.replica = Replica(log, [rooms], protocol_timing(config.timing), read_clock())
         self.metrics = ServerMetrics(self.replica, {faculty.id: faculty.pattern for faculty in config.faculties})
@@ -105,7 +108,7 @@ class ServerShell:
             workers_for_all=config.workers_for == "all",
             keep_timing=self._timings.add,
         )
-        parts = (self.replica.node, self._links, self._frontend, self._broker)
+        parts = (self.replica.node, self._links, self._frontend, self._broker, self._checkpoints.keeper)
         self.kernel_metrics.ignored_by = [lambda part=part: dict(part.ignored) for part in parts]  # type: ignore[misc]
         self.kernel_metrics.ignored_by.append(lambda: {"timing lost": self._timings.lost})
         self._overload_checked_us = 0
@@ -145,6 +148,7 @@ class ServerShell:
             self._broker.deadline(),
             self._heartbeats.deadline(),
             self._authenticator.deadline(),
+            self._checkpoints.deadline(self.replica.node.chain.durable.seq),
         )
 
     def on_turn(self, now: Instant) -> None:
@@ -158,11 +162,15 @@ class ServerShell:
         self._watch_overload(now)
         self._say_what_is_missing(now)
         self._frontend.flush(now)
+        self._send(self._checkpoints.on_turn(now, self.replica.node.chain.durable.seq))
         self.kernel_metrics.on_turn(now)
         if self._authenticator.tick(now):
             self._reopen()
 
     def _on_message(self, message: Message, now: Instant) -> None:
+        if isinstance(message, Checkpointed):
+            self._send(self._checkpoints.on_message(message, now))
+            return
         self._carry_out(self.replica.step(message, now), now)
 
     def _on_written(self, now: Instant) -> None:
@@ -180,6 +188,7 @@ class ServerShell:
                     self._frontend.on_answers(effect, now)
                 case Committed(batches):
                     self._frontend.on_committed(batches)
+                    self._checkpoints.on_committed(batches, now)
                 case Tell():
                     self._links.tell(effect)
                 case Emit():
@@ -188,6 +197,10 @@ class ServerShell:
                     self._on_role(effect, now)
                 case Halt(_, sentence):
                     raise Halted(sentence)
+
+    def _send(self, said: Iterable[Tell]) -> None:
+        for one in said:
+            self._links.tell(one)
 
     def _on_role(self, change: RoleChanged, now: Instant) -> None:
         self.kernel_metrics.on_role(change, now)
@@ -236,6 +249,7 @@ class ServerShell:
             "heartbeats": own.heartbeats,
             "data": str(own.data),
             **self.metrics.status(),
+            "signed": self._checkpoints.signed_seq,
             "workers": self._broker.pids,
         }
 
@@ -250,9 +264,12 @@ class ServerShell:
         return self.replica.leading is None and self.ready() and near
 
     def close(self) -> None:
-        """End the workers, finish what is being written, give all sockets back."""
+        """Sign the last that is committed, end the workers, finish what is being written, give all sockets back."""
+        is_halted = self.replica.role is Role.HALTED  # then what it holds is not to be vouched for
+        self._send(self._checkpoints.last(read_clock(), 0 if is_halted else self.replica.node.chain.durable.seq))
         self._loop.unregister(self._writer.ready_fd)
         self._broker.close()
+        self._checkpoints.close()
         self._links.close()
         self._close_doors()
         self._writer.close()
@@ -285,7 +302,7 @@ def open_log(config: ClusterConfig, own: ServerConfig) -> LmdbLog:
 def run(config: ClusterConfig, name: str) -> None:
     """Run one server until SIGTERM or SIGINT.
 
-    Raises what `open_log` does, KeysError, BindFailed, LogWriteFailed, Halted, each with one sentence.
+    Raises what `open_log` does, KeysError, LogContradicted, BindFailed, LogWriteFailed, Halted, each with one sentence.
     """
     own = config.server(name)
     log = open_log(config, own)

@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from es.errors import LogMissing, RemoteProtocolError, WrongCluster
 from es.log.directory_lock import DirectoryLock
 from es.replication.instant import Instant
-from es.replication.messages import pack, unpack, unpack_register
+from es.replication.messages import Checkpointed, pack, unpack, unpack_register
 from es.replication.witness import WITNESS_WHYS, Save, Witness
 from nodes import principals, register_file, roles, sockets
 from nodes.authenticator import Authenticator
@@ -28,6 +28,7 @@ from nodes.protocol_timing import protocol_timing
 from nodes.refusals import IDENTITY
 from nodes.security import security_of
 from nodes.shell import Loop, read_clock, run_process
+from nodes.witness_checkpoints import WitnessCheckpoints
 
 SHELL_WHYS: Final = ("malformed", "peer gone")
 
@@ -48,6 +49,7 @@ class WitnessShell(Collector):
             raise WrongCluster(f"{self._path} belongs to cluster {register.cluster_id!r}, not to {config.cluster_id!r}")
         register_file.save(self._path, stored)  # a crash may have left it visible and not durable
         self.core = Witness(register, protocol_timing(config.timing), read_clock().boot_us)
+        self.checkpoints = WitnessCheckpoints(config)
         self.undelivered = 0
         self._loop = loop
         self._context = context
@@ -66,6 +68,7 @@ class WitnessShell(Collector):
 
     def close(self) -> None:
         """Give the socket back."""
+        self.checkpoints.close()
         self._door.close()
 
     def _open(self) -> None:
@@ -83,6 +86,10 @@ class WitnessShell(Collector):
                 continue
             if session.peer is not None and not roles.may_say(roles.WITNESS, session.peer.principal, message):
                 self._door.refuse(route, IDENTITY, type(message).__name__)
+                continue
+            for told in self.checkpoints.on_message(route, message, now):
+                self._reply(route, pack(told))
+            if isinstance(message, Checkpointed):
                 continue
             for effect in self.core.step(message, now.boot_us):
                 if isinstance(effect, Save):
@@ -132,7 +139,8 @@ class WitnessShell(Collector):
             yield gauge
         yield CounterMetricFamily("rsm_register_changes", "Changes of the register.", value=self.core.changes)
         whys = dict.fromkeys(SHELL_WHYS + WITNESS_WHYS, 0)
-        yield ignored_family((whys | dict(self.core.ignored) | {"peer gone": self.undelivered}).items())
+        ignored = dict(self.core.ignored) | dict(self.checkpoints.keeper.ignored) | {"peer gone": self.undelivered}
+        yield ignored_family((whys | ignored).items())
 
 
 def run(config: ClusterConfig) -> None:
