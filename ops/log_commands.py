@@ -12,11 +12,11 @@ import click
 
 from es.codec import Batch
 from es.log.lmdb_log import LmdbLog
-from es.log.verify import verify_in_child
 from ops import event_lines
 from ops.exits import USAGE, Stopped
 from ops.log_reader import LOG_DIRECTORY, committed, opened, survive_damage
-from ops.output import CSV, JSON, TABLE, output_option, print_json, print_rows, print_table
+from ops.log_verify_commands import checkpoint, verify
+from ops.output import CSV, JSON, TABLE, output_option, print_rows, print_table
 from projections.rooms.export import Exporter
 
 COLUMNS = ("seq", "epoch", "ts", "actor", "type", "hash", "body")
@@ -35,6 +35,7 @@ def log() -> None:
       aulario log tail cluster/server-a
       aulario log export cluster/server-a -o json
       aulario log verify cluster/server-b
+      aulario log checkpoint cluster/server-b
     """
 
 
@@ -111,30 +112,8 @@ def export(data_dir: Path, output: str) -> None:
         _print(_events(Exporter(), committed(node_log)), output)
 
 
-@log.command()
-@data_dir_argument
-@output_option(TABLE, JSON)
-def verify(data_dir: Path, output: str) -> None:
-    """Check the whole log: pages, hash chain, encoding, order. Exit code 4 if it is damaged.
-
-    \b
-    Example:
-      aulario log verify cluster/server-a
-    """
-    report = verify_in_child(data_dir)
-    facts = {
-        "batches": report.batches,
-        "events": report.events,
-        "head_seq": report.head.seq,
-        "commit_seq": report.commit_seq,
-        "epoch": report.head.epoch,
-        "hash": report.head.hash.hex(),
-    }
-    if output == JSON:
-        print_json(facts)
-    else:
-        click.echo(f"ok: {report.events} events in {report.batches} batches up to seq {report.head.seq}, "
-                   f"epoch {report.head.epoch}, hash {report.head.hash.hex()}")  # fmt: skip
+log.add_command(verify)
+log.add_command(checkpoint)
 
 
 def _events(exporter: Exporter, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:

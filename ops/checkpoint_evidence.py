@@ -1,0 +1,111 @@
+"""What speaks of a log: checkpoints beside it, those that other servers and the witness keep, those a person saved."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from es.log.checkpoint import SignedCheckpoint, is_signed_by
+from nodes.allow_list import AllowList
+from nodes.checkpoint_files import HEADS_BYTES_MAX, HEADS_DIRECTORY, HISTORY_BYTES_MAX, history_path, read
+from nodes.config import ClusterConfig
+from nodes.keys import PublicKeys
+from ops.checkpoint_text import read_saved
+
+BESIDE = "beside it"
+NODES_MAX = 64
+"""Files of one `heads` directory that are read; a cluster has far fewer servers."""
+
+
+@dataclass(slots=True)
+class Evidence:
+    """`held` says of each checkpoint where it lies; `history` is whether the log's own file of them is there. `notes`
+    are sentences about what could not be used, `keys` raw Ed25519 public keys by server."""
+
+    held: dict[SignedCheckpoint, list[str]] = field(default_factory=dict)
+    history: bool = False
+    notes: list[str] = field(default_factory=list)
+    keys: dict[str, list[bytes]] = field(default_factory=dict)
+
+    def is_genuine(self, signed: SignedCheckpoint) -> bool:
+        """Whether its node has signed it with a key that we know to be the node's."""
+        return is_signed_by(signed, self.keys.get(signed.checkpoint.node, ()))
+
+    def genuine(self) -> Mapping[SignedCheckpoint, Sequence[str]]:
+        """What counts, and where it lies, in the order of sequence numbers."""
+        in_order = sorted(self.held.items(), key=lambda item: item[0].checkpoint.seq)
+        return {signed: where for signed, where in in_order if self.is_genuine(signed)}
+
+    def add(self, signed: Iterable[SignedCheckpoint], where: str) -> None:
+        """These lie there."""
+        for one in signed:
+            places = self.held.setdefault(one, [])
+            if where not in places:
+                places.append(where)
+
+
+def evidence(
+    data: Path, config: ClusterConfig | None, against: Sequence[Path] = (), keys: Sequence[PublicKeys] = ()
+) -> Evidence:
+    """Everything on this host that speaks of the log in `data`. Read it before the log, which may go on.
+
+    With the configuration of a cluster of which `data` is a server's directory, also what the others keep; its
+    allow-list gives the public keys besides those given. Raises Stopped for a file of `against` that is none.
+    """
+    found = Evidence()
+    _take_keys(found, config, keys)
+    _take_history(found, data)
+    _take_heads(found, data, BESIDE)
+    if config is not None and any(_is_same(server.data, data) for server in config.servers):
+        others = {f"server {server.name}": server.data for server in config.servers if not _is_same(server.data, data)}
+        for name, directory in {**others, "the witness": config.witness.data}.items():
+            if directory.is_dir():
+                _take_heads(found, directory, f"kept by {name}")
+            else:
+                found.notes.append(f"what {name} keeps is not on this host")
+    for path in against:
+        found.add(read_saved(path), str(path))
+    return found
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _take_keys(found: Evidence, config: ClusterConfig | None, keys: Sequence[PublicKeys]) -> None:
+    allowed = () if config is None else AllowList(config.keys).all()
+    for public in (*keys, *allowed):
+        if public.signing is not None:
+            found.keys.setdefault(public.principal.name, []).append(public.signing)
+
+
+def _take_history(found: Evidence, data: Path) -> None:
+    path = history_path(data)
+    found.history = path.exists()
+    _take_file(found, path, HISTORY_BYTES_MAX, BESIDE)
+
+
+def _take_heads(found: Evidence, directory: Path, where: str) -> None:
+    try:
+        paths = sorted(path for path in (directory / HEADS_DIRECTORY).iterdir() if not path.name.startswith("."))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        found.notes.append(f"{directory / HEADS_DIRECTORY} cannot be read: {error.strerror}")
+        return
+    for path in paths[:NODES_MAX]:
+        _take_file(found, path, HEADS_BYTES_MAX, where)
+
+
+def _take_file(found: Evidence, path: Path, bytes_max: int, where: str) -> None:
+    try:
+        records = read(path, bytes_max)
+    except OSError as error:
+        found.notes.append(f"{path} cannot be read: {error.strerror}")
+        return
+    if records is None:
+        return
+    found.add(records.signed, where)
+    if records.torn is not None:
+        found.notes.append(f"{path} is no file of checkpoints from byte {records.torn} on")

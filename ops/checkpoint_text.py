@@ -1,0 +1,46 @@
+"""A signed checkpoint as a person keeps it: one JSON object on a line, binary fields in hexadecimal."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from es.errors import RemoteProtocolError
+from es.log.checkpoint import Checkpoint, SignedCheckpoint, decode, encode
+from ops.exits import USAGE, Stopped
+
+FILE_BYTES_MAX: Final = 16 << 20
+_FIELDS: Final = (*Checkpoint._fields, "signature")
+
+
+def to_plain(signed: SignedCheckpoint) -> dict[str, Any]:
+    """The object that `aulario log checkpoint` prints."""
+    checkpoint = signed.checkpoint
+    return {**checkpoint._asdict(), "hash": checkpoint.hash.hex(), "signature": signed.signature.hex()}
+
+
+def read_saved(path: Path) -> list[SignedCheckpoint]:
+    """The checkpoints in a file, one a line. Stopped with one sentence that names the line if one is none."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(FILE_BYTES_MAX)
+    except OSError as error:
+        raise Stopped(f"{path}: {error.strerror}", USAGE) from None
+    found = [
+        _parsed(path, number, line) for number, line in enumerate(content.splitlines(), start=1) if line.strip()
+    ]
+    if not found:
+        raise Stopped(f"{path} holds no checkpoint", USAGE)
+    return found
+
+
+def _parsed(path: Path, number: int, line: bytes) -> SignedCheckpoint:
+    try:
+        plain = json.loads(line)
+        *fields, signature = (plain[name] for name in _FIELDS)
+        made = Checkpoint(*fields)
+        made = made._replace(hash=bytes.fromhex(made.hash))  # type: ignore[arg-type]
+        return decode(encode(SignedCheckpoint(made, bytes.fromhex(signature))))
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, RemoteProtocolError):
+        raise Stopped(f"{path}: line {number}: this is no checkpoint of `aulario log checkpoint`", USAGE) from None

@@ -1,0 +1,128 @@
+"""Is a log whole, and is it what was signed? The chain of hashes shows damage and clumsy hands; signed checkpoints,
+kept by others, show who altered it and hashed it anew, cut its tail or rolled its whole directory back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from es.log.base import EventLog, Identity
+from es.log.checkpoint import Checkpoint, SignedCheckpoint, contradiction
+from es.log.verify import Report, verify_in_child
+from nodes.config import ClusterConfig
+from ops.checkpoint_evidence import Evidence
+from ops.log_reader import opened
+
+Held = Mapping[SignedCheckpoint, Sequence[str]]
+
+
+@dataclass(slots=True, frozen=True)
+class Verification:
+    """`report` is of a log whose chain is whole. `findings` are sentences that say what contradicts what was signed,
+    and where; `notes` what could not be shown. `signed_seq` is the newest event that a signature covers, 0 if none;
+    `held` the number of checkpoints that counted, `by` who signed them, `places` where they lie."""
+
+    report: Report
+    findings: tuple[str, ...]
+    notes: tuple[str, ...]
+    signed_seq: int
+    held: int
+    by: tuple[str, ...]
+    places: tuple[str, ...]
+
+
+def verified(data: Path, config: ClusterConfig | None, found: Evidence) -> Verification:
+    """Hold the log in `data` against what was found to speak of it (ops.checkpoint_evidence).
+
+    Raises LogDamaged, in one sentence that says up to where it is sound, if the chain itself is broken."""
+    report = verify_in_child(data)
+    genuine = found.genuine()
+    with opened(data) as log:
+        findings = [*_owner(log.identity, data, config), *_history(log, found, genuine), *_contradictions(log, genuine)]
+        signed_seq = max(_agreeing(log, genuine), default=0)
+    return Verification(
+        report,
+        tuple(findings),
+        tuple(_notes(found, genuine, report)),
+        signed_seq,
+        len(genuine),
+        tuple(sorted({one.checkpoint.node for one in genuine})),
+        tuple(dict.fromkeys(place for places in genuine.values() for place in places)),
+    )
+
+
+def _owner(identity: Identity, data: Path, config: ClusterConfig | None) -> Iterator[str]:
+    """A directory of the cluster holds the log of its own server."""
+    for server in config.servers if config is not None else ():
+        if server.data.resolve() == data.resolve() and identity.node != server.name:
+            yield f"this is the directory of server {server.name}, but the log is of server {identity.node}"
+    if config is not None and identity.cluster_id != config.cluster_id:
+        yield f"the log is of cluster {identity.cluster_id!r}, not of {config.cluster_id!r}"
+
+
+def _history(log: EventLog, found: Evidence, genuine: Held) -> Iterator[str]:
+    """A server's own checkpoints are never gone while others keep what it has signed about this very directory."""
+    own = (log.identity.node, log.identity.incarnation)
+    kept = [one for one in genuine if (one.checkpoint.node, one.checkpoint.incarnation) == own]
+    if kept and not found.history:
+        yield (
+            f"the server's own checkpoints are missing, though it had signed up to seq {kept[-1].checkpoint.seq} "
+            f"({_places(genuine, kept[-1])})"
+        )
+
+
+def _contradictions(log: EventLog, genuine: Held) -> Iterator[str]:
+    """The first checkpoint that is contradicted, and the one that reaches farthest beyond the end of the log."""
+    head_seq = log.head().seq
+    agreed_seq, differs, beyond = 0, "", ""
+    for one in genuine:
+        seq = one.checkpoint.seq
+        what = _missing(log, one.checkpoint) or contradiction(log, one.checkpoint)
+        if what is not None and seq > head_seq:
+            beyond = f"{what} ({_places(genuine, one)})"
+        elif what is not None:
+            differs = differs or (
+                f"{what} ({_places(genuine, one)}); up to seq {agreed_seq} it is what was signed, so it was altered "
+                f"between seq {agreed_seq + 1} and seq {seq}"
+            )
+        elif seq <= head_seq and not differs:
+            agreed_seq = seq
+    yield from filter(None, (differs, beyond))
+
+
+def _missing(log: EventLog, checkpoint: Checkpoint) -> str | None:
+    """A directory that was made anew must catch up with what its server had signed before."""
+    own, head_seq = log.identity, log.head().seq
+    if (checkpoint.cluster_id, checkpoint.node) != (own.cluster_id, own.node) or checkpoint.seq <= head_seq:
+        return None
+    if checkpoint.incarnation == own.incarnation:
+        return None
+    return (
+        f"the log ends at seq {head_seq}, but server {own.node} had signed seq {checkpoint.seq} in another data "
+        "directory: this one was made anew and has not caught up, or its tail is cut"
+    )
+
+
+def _agreeing(log: EventLog, genuine: Held) -> Iterator[int]:
+    head_seq = log.head().seq
+    for one in genuine:
+        if one.checkpoint.seq <= head_seq and contradiction(log, one.checkpoint) is None:
+            yield one.checkpoint.seq
+
+
+def _notes(found: Evidence, genuine: Held, report: Report) -> Iterator[str]:
+    yield from found.notes
+    doubtful = [one for one in found.held if one not in genuine]
+    if doubtful:
+        newest = max(doubtful, key=lambda one: one.checkpoint.seq)
+        yield (
+            f"{len(doubtful)} checkpoints are signed with no key that is known and prove nothing, the newest at seq "
+            f"{newest.checkpoint.seq} ({', '.join(found.held[newest])})"
+        )
+    if not genuine and report.events:
+        yield "no signed checkpoint speaks of this log: only its chain of hashes was checked, which anybody can compute"
+
+
+def _places(held: Held, one: SignedCheckpoint) -> str:
+    return f"a checkpoint {', '.join(held[one])}"

@@ -1,0 +1,110 @@
+"""`aulario log verify` and `aulario log checkpoint`: is a log whole, and what was signed? And what to keep to know."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nodes.config import ClusterConfig
+from nodes.keys import load_public
+from ops.checkpoint_evidence import evidence
+from ops.checkpoint_text import to_plain
+from ops.cluster_dir import config_in_force, config_path
+from ops.exits import INTEGRITY, REFUSED, Stopped
+from ops.log_reader import LOG_DIRECTORY, opened
+from ops.log_verification import Verification, verified
+from ops.options import FILE
+from ops.output import JSON, TABLE, count, output_option, print_json, print_rows
+
+
+@click.command()
+@click.argument("data_dir", type=LOG_DIRECTORY)
+@click.option("--against", type=FILE, multiple=True, help="A checkpoint saved with aulario log checkpoint.")
+@click.option("--key", "key_files", type=FILE, multiple=True, help="A public key file, besides the allow-list.")
+@output_option(TABLE, JSON)
+def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...], output: str) -> None:
+    """Check the whole log: pages, hash chain, encoding, order; and hold it against signed checkpoints.
+
+    Checkpoints lie beside the log, and with the other servers and the witness where their directories are on this
+    host. One that was saved elsewhere (--against) convicts even whoever controls all of them. What was altered after
+    the last checkpoint cannot be shown: its number is told.
+
+    Exit code 4 if the log is damaged, or is not what was signed.
+
+    \b
+    Examples:
+      aulario log verify cluster/server-a
+      aulario log verify cluster/server-a --against saved.json --key server-a.toml
+    """
+    config = _config_beside(data_dir)
+    found = evidence(data_dir, config, against, [load_public(path) for path in key_files])
+    verification = verified(data_dir, config, found)
+    if output == JSON:
+        print_json(_facts(verification))
+    else:
+        _print_verification(verification)
+    if verification.findings:
+        raise Stopped(f"the log in {data_dir} is not what was signed", INTEGRITY)
+
+
+@click.command()
+@click.argument("data_dir", type=LOG_DIRECTORY)
+@output_option(JSON, TABLE)
+def checkpoint(data_dir: Path, output: str) -> None:
+    """Print the newest signed checkpoint of a server: keep it where whoever could alter the logs cannot reach it.
+
+    \b
+    Example:
+      aulario log checkpoint cluster/server-a > saved.json
+    """
+    config = _config_beside(data_dir)
+    found = evidence(data_dir, config)
+    with opened(data_dir) as node_log:
+        node = node_log.identity.node
+    signed = [one for one in found.genuine() or found.held if one.checkpoint.node == node]
+    if not signed:
+        raise Stopped(f"server {node} has signed no checkpoint of the log in {data_dir}", REFUSED)
+    plain = to_plain(max(signed, key=lambda one: one.checkpoint.seq))
+    print_rows([plain], tuple(plain), output)
+
+
+def _config_beside(data_dir: Path) -> ClusterConfig | None:
+    """The configuration of the cluster in whose directory a data directory lies, if it does."""
+    directory = data_dir.absolute().parent
+    return config_in_force(directory) if config_path(directory).exists() else None
+
+
+def _facts(verification: Verification) -> dict[str, Any]:
+    report = verification.report
+    return {
+        "batches": report.batches,
+        "events": report.events,
+        "head_seq": report.head.seq,
+        "commit_seq": report.commit_seq,
+        "epoch": report.head.epoch,
+        "hash": report.head.hash.hex(),
+        "signed_seq": verification.signed_seq,
+        "unsigned_events": report.head.seq - verification.signed_seq,
+        "checkpoints": verification.held,
+        "signed_by": verification.by,
+        "places": verification.places,
+        "findings": verification.findings,
+        "notes": verification.notes,
+    }
+
+
+def _print_verification(verification: Verification) -> None:
+    report = verification.report
+    verdict = "NOT AS SIGNED" if verification.findings else "ok"
+    click.echo(f"{verdict}: {report.events} events in {report.batches} batches up to seq {report.head.seq}, "
+               f"epoch {report.head.epoch}, hash {report.head.hash.hex()}")  # fmt: skip
+    if verification.held:
+        after = count(report.head.seq - verification.signed_seq, "event")
+        held, places = count(verification.held, "checkpoint"), ", ".join(verification.places)
+        click.echo(f"signed up to seq {verification.signed_seq}, {after} after it; {held}: {places}")
+    for finding in verification.findings:
+        click.echo(f"finding: {finding}")
+    for note in verification.notes:
+        click.echo(f"note: {note}")
