@@ -80,7 +80,9 @@ class DealerUplink:
         if server in self._waits_for and int(dealer.get(zmq.EVENTS)) & zmq.POLLOUT:
             self._waits_for.discard(server)
             self._shell.loop.register(dealer, partial(self._on_ready, server))
-        for frames in drain(dealer):
+        messages = drain(dealer)
+        now = self._shell.loop.clock()  # once they are all there: what arrived meanwhile did not arrive before
+        for frames in messages:
             if len(frames) == 2 and not frames[0]:
                 self._shell.on_payload(server, frames[1], now)
             else:

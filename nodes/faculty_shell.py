@@ -169,7 +169,9 @@ class FacultyShell:
             beats.close()
 
     def _on_programs(self, now: Instant) -> None:
-        for route, session, frames in self._programs.messages():
+        messages = list(self._programs.messages())
+        now = self.loop.clock()  # once they are all there: no program waits for longer than it has asked
+        for route, session, frames in messages:
             if len(frames) != 2 or frames[0]:
                 self.metrics.ignored["bad_frames"] += 1
                 continue
