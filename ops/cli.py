@@ -31,6 +31,7 @@ VERBS = {
     "faculty": _Verb("ops.processes", "faculty", "Run one faculty."),
     "init": _Verb("ops.config_commands", "init", "Write a configuration and make the data directories."),
     "log": _Verb("ops.log_commands", "log", "Read a node's event log."),
+    "report": _Verb("ops.report.command", "report", "Table 3, latencies, recovery: as tables, HTML, CSV, JSON."),
     "request": _Verb("ops.request", "request", "Ask for rooms on behalf of one program."),
     "server": _Verb("ops.processes", "server", "Run one server (primary or backup)."),
     "sim": _Verb("ops.sim.command", "sim", "Run the cluster in one thread under faults drawn from seeds."),
