@@ -31,6 +31,7 @@ VERBS = {
     "faculty": _Verb("ops.processes", "faculty", "Run one faculty."),
     "init": _Verb("ops.config_commands", "init", "Write a configuration and make the data directories."),
     "log": _Verb("ops.log_commands", "log", "Read a node's event log."),
+    "prometheus": _Verb("ops.prometheus.command", "prometheus", "Run Prometheus over a cluster."),
     "report": _Verb("ops.report.command", "report", "Table 3, latencies, recovery: as tables, HTML, CSV, JSON."),
     "request": _Verb("ops.request", "request", "Ask for rooms on behalf of one program."),
     "server": _Verb("ops.processes", "server", "Run one server (primary or backup)."),

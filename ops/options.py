@@ -35,6 +35,7 @@ config_option = click.option(
     envvar="AULARIO_CONFIG",
     help="A configuration file, instead of the one of --dir.",
 )
+parent_option = click.option("--parent", type=int, hidden=True, help="End when the process with this id does.")
 
 
 def configuration(directory: Path, config_file: Path | None) -> ClusterConfig:
@@ -58,7 +59,7 @@ def process_options(command: Command) -> Command:
                 show_default=True,
                 help="The least level that is logged.",
             ),
-            click.option("--parent", type=int, hidden=True, help="End when the process with this id does."),
+            parent_option,
         )
     ):
         command = option(command)

@@ -10,10 +10,11 @@ from typing import Any
 import click
 
 from nodes.config import PATTERNS, PROFILES, SECURITY
-from ops.cluster import RunningCluster, interrupt_on_signals, running_cluster
+from ops.cluster import READY_WITHIN_S, RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare
 from ops.options import directory_option
 from ops.output import JSON, TABLE, output_option, print_json
+from ops.prometheus.command import PROGRAM, grafana_command, is_ready, observed_url, program_path
 
 TURN_S = 0.1
 
@@ -26,6 +27,7 @@ TURN_S = 0.1
 @click.option("--pattern", type=click.Choice(PATTERNS), help="For every faculty (default: odd ids async, even lbb).")
 @click.option("--profile", type=click.Choice(list(PROFILES)), help="Timings: slow suits machines that pause.")
 @click.option("--restart", is_flag=True, help="Bring a process that died back after a second.")
+@click.option("--observe", is_flag=True, help="Run a Prometheus beside it; it ends with the cluster.")
 @output_option(TABLE, JSON)
 def up(
     directory: Path,
@@ -35,6 +37,7 @@ def up(
     pattern: str | None,
     profile: str | None,
     restart: bool,
+    observe: bool,
     output: str,
 ) -> None:
     """Run primary, backup, witness and faculties as separate processes, until Ctrl-C.
@@ -46,6 +49,7 @@ def up(
     Examples:
       aulario up --dir cluster
       aulario up --dir cluster --base-port 20000 --faculties 2 --restart -o json
+      aulario up --dir cluster --observe
     """
     overrides = {"security": security, "timing.profile": profile}
     config = prepare(
@@ -55,13 +59,26 @@ def up(
         pattern=pattern,
         overrides={key: value for key, value in overrides.items() if value is not None},
     )
+    if observe:
+        program_path()
     interrupt_on_signals()
     try:
         with running_cluster(directory, config) as cluster:
+            if observe:
+                _observe(cluster, directory)
             _say_ready(cluster.ready, output)
             _watch(cluster, restart=restart)
     except KeyboardInterrupt:
         return
+
+
+def _observe(cluster: RunningCluster, directory: Path) -> None:
+    """Start a Prometheus under the cluster's supervisor, and add where it is to the ready line."""
+    cluster.supervisor.start({PROGRAM: [PROGRAM, "--dir", str(directory.absolute())]})
+    url = observed_url(cluster.config)
+    silent = f"no answer from {url}"
+    cluster.supervisor.await_ready(lambda: None if is_ready(cluster.config) else silent, READY_WITHIN_S)
+    cluster.ready["prometheus"] = {"url": url}
 
 
 def _watch(cluster: RunningCluster, *, restart: bool) -> None:
@@ -91,3 +108,7 @@ def _say_ready(ready: dict[str, Any], output: str) -> None:
     faculties = ready["faculties"]
     ends = f" {faculties[0]['endpoint']} … {faculties[-1]['endpoint']}" if faculties else ""
     click.echo(f"ready: servers {servers}; witness {ready['witness']['endpoint']}; {len(faculties)} faculties{ends}")
+    if "prometheus" in ready:
+        url = ready["prometheus"]["url"]
+        click.echo(f"prometheus: {url}")
+        click.echo(f"dashboards: {grafana_command(url)}")

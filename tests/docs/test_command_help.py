@@ -14,7 +14,7 @@ from ops.cli import VERBS, cli
 REPOSITORY = Path(__file__).parents[2]
 EXPECTED = {"demo", "up", "server", "witness", "faculty", "request", "status", "init"} | {
     "config validate", "config show", "log tail", "log show", "log verify", "log checkpoint", "log export",
-    "audit check", "drill kill-primary", "drill freeze", "drill partition", "sim", "report",
+    "audit check", "drill kill-primary", "drill freeze", "drill partition", "sim", "report", "prometheus",
 }  # fmt: skip
 
 

@@ -1,0 +1,1 @@
+"""Grafana dashboards in Python: what they show (`cluster`, `allocation`), and how it becomes JSON (`build`)."""

@@ -1,0 +1,1 @@
+"""Prometheus over a cluster: what it scrapes, records and alerts on, and a process of it."""
