@@ -206,13 +206,11 @@ _REFUSED: Final = Row(
     "Refused and ignored",
     (
         Panel(
-            "Refused peers",
-            "Without a valid key, or with another's role, by socket and reason; nothing is counted without encryption.",
-            COUNT,
+            "Refused peers", "Without a valid key, or with another's role, by socket and reason.", COUNT,
             (
                 Query(
                     f"topk(8, sum by (cluster, instance, socket, reason)"
-                    f" (increase(rsm_auth_refused_total{{{CLUSTER}}}{WINDOW}))) or vector(0)",
+                    f" (increase(rsm_auth_refused_total{{{CLUSTER}}}{WINDOW})))",
                     "{{instance}} {{socket}} {{reason}}",
                 ),
             ),

@@ -96,7 +96,7 @@ ALERTS: Final = (
     ),
     Alert(
         "AuthRefusals", WARNING,
-        "sum by (cluster, instance, socket, reason) (increase(rsm_auth_refused_total[5m])) > 2.5", "0s",
+        'sum by (cluster, instance, socket, reason) (increase(rsm_auth_refused_total{reason!="left"}[5m])) > 2.5', "0s",
         "{{ $labels.instance }} refused {{ $value | humanize }} peers on {{ $labels.socket }}: {{ $labels.reason }}",
         "Somebody without a valid key, or with another's role, keeps trying.",
     ),

@@ -73,7 +73,8 @@ def _check_port(port: int) -> None:
     try:
         socket.create_server((HOST, port)).close()
     except OSError as error:
-        raise Stopped(f"prometheus cannot listen on {HOST}:{port}: {error.strerror}", UNREACHABLE) from None
+        why = os.strerror(error.errno or 0)
+        raise Stopped(f"prometheus cannot listen on {HOST}:{port}: {why}", UNREACHABLE) from None
 
 
 def write_configuration(directory: Path, config: ClusterConfig, interval_s: int) -> Path:

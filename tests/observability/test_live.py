@@ -11,12 +11,14 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.request import urlopen
 
 import pytest
 
 from nodes.config import ClusterConfig
+from ops.cluster_dir import read_processes
 from ops.load import draw_shares, run_load
 from tests.observability.queries import (
     REPOSITORY,
@@ -58,7 +60,9 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         given += load(running.config, 2)
         await_results(url, given)
         wait_for(lambda: numbers(url, 'ALERTS{alertname="BackupMissing"}'), "rules that have seen it")
+        prometheus = read_processes(running.directory)["prometheus"]
         yield Observed(running, url, survivor)
+    assert not Path(f"/proc/{prometheus}").exists(), "it ends with the cluster"
 
 
 def load(config: ClusterConfig, seed: int) -> int:
