@@ -586,8 +586,9 @@ class Cluster:
         return [name for name, node in self.nodes.items() if node.replica is not None and node.replica.active]
 
     def in_sync(self) -> bool:
-        """One node serves, and the register counts both in."""
-        return len(self.active()) == 1 and len(self.register.in_sync) == len(self.nodes)
+        """One node serves, and the register counts both in, with the disks that they have now."""
+        counted = all(node.member in self.register.in_sync for node in self.nodes.values())
+        return counted and len(self.active()) == 1
 
     def settled(self) -> bool:
         """In sync, both logs equal and committed to the end, nothing under way."""

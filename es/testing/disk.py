@@ -124,6 +124,10 @@ class SimulatedDisk:
         self.fails_next = False
         return failing
 
+    def is_well(self, now_us: int) -> bool:
+        """Whether it neither hangs nor is about to fail a write."""
+        return self.free_us <= now_us and not self.fails_next and now_us >= self.failing_until_us
+
     @property
     def at_risk(self) -> int:
         """Writes that a loss of power may undo: those under way, and those a lying disk only cached."""

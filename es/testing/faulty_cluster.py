@@ -10,7 +10,7 @@ from es.codec import Plain
 from es.machine import Answered, Decision, Event, Machine, UnknownEvent
 from es.replication.effects import Answer, Answers
 from es.replication.instant import Instant
-from es.replication.messages import Beacon, Frame, Granted, Message, Registered
+from es.replication.messages import Beacon, CompareAndSwap, Frame, Granted, Message, Registered
 from es.replication.timing import Timing
 from es.testing.cluster import Cluster, Load, SimulatedNode
 from es.testing.faults import FaultProfile
@@ -174,6 +174,18 @@ class FaultyCluster(Cluster):
     def restart_witness(self) -> None:
         self._witness_thaws_us = 0
         super().restart_witness()
+
+    def swap_under_way(self, name: str) -> bool:
+        """Whether the register may yet change at the request of a node: one is being saved, or has still to be heard. A
+        witness that stands still has it for as long as that, whatever has become of the node."""
+        if self._saving is not None and self._saving.register.primary.node == name:
+            return True
+        return any(
+            call == self._ask_witness
+            and isinstance(message := arguments[1], CompareAndSwap)
+            and message.member.node == name
+            for _, _, call, arguments in self._events
+        )
 
     # -- a node stays down
 

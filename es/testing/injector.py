@@ -331,9 +331,12 @@ class FaultInjector:
         return rebuilt_us
 
     def _rot_and_start(self, name: str) -> None:
-        if self.cluster.nodes[name].replica is None and self._is_safe_without(name):
-            self.cluster.damage(name)
-        self.cluster.restart(name)
+        """Not while a swap of its own is under way, which may leave it the only one that is counted in."""
+        cluster = self.cluster
+        is_down = cluster.nodes[name].replica is None
+        if is_down and self._is_safe_without(name) and not cluster.swap_under_way(name):
+            cluster.damage(name)
+        cluster.restart(name)
 
     def _is_safe_without(self, name: str) -> bool:
         """Whether the other node is counted in, with a disk that is sound: it holds everything."""
@@ -346,7 +349,7 @@ class FaultInjector:
         found out, and is: as long as its primary lives and is heard."""
         cluster = self.cluster
         active = cluster.active()
-        if len(active) != 1 or not self._is_calm():
+        if len(active) != 1 or not self._is_calm() or not self._is_led(PEER[active[0]]):
             return None
         name = PEER[active[0]]
         lie_us, down_us = self._us(LIE_MS_MAX), self._draw.randint(10, 200) * 1_000
@@ -373,12 +376,21 @@ class FaultInjector:
         if not self.stopped:
             self.cluster.faults = self.profile
 
+    def _is_led(self, name: str) -> bool:
+        """Whether a node hears its primary and is on no way to lead itself."""
+        cluster = self.cluster
+        replica = cluster.nodes[name].replica
+        if replica is None or replica.following is None or replica.role is not Role.FOLLOWING:
+            return False
+        silent_us = replica.following.silent_us(cluster.clock(name).boot_us)
+        return silent_us < cluster.timing.grace_us // 2 and not cluster.swap_under_way(name)
+
     def _is_calm(self) -> bool:
-        """Nothing is cut, frozen, down or behind."""
+        """Nothing is cut, frozen, down, about to fail or behind."""
         cluster = self.cluster
         now_us = cluster.now_us
         settled = all(
-            node.replica is not None and node.paused_until_us <= now_us and node.disk.free_us <= now_us
+            node.replica is not None and node.paused_until_us <= now_us and node.disk.is_well(now_us)
             for node in cluster.nodes.values()
         )
         return settled and cluster.in_sync() and not cluster.cuts and cluster.witness is not None

@@ -69,10 +69,11 @@ FOUND_AT: dict[str, Schedule | str] = {
 
 class Regression(NamedTuple):
     """A schedule that failed before the fault was mended. The harness has drawn otherwise since for the older ones;
-    `mutant` has the same fault again, and FOUND_AT says where that is found now."""
+    `mutant` has the same fault again, and FOUND_AT says where that is found now. None where the fault was the
+    harness's own."""
 
     schedule: Schedule
-    mutant: str
+    mutant: str | None
     sentence: str
 
 
@@ -99,6 +100,19 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression(
         Schedule(ROOMS, 121), "replaced disk counted",
         "the same, while the disk before it was still counted in and its own was being so",
+    ),
+    Regression(
+        Schedule(FACULTIES, 579), None,
+        "an acknowledgement was still under way when the disk that had forgotten it was found out and replaced",
+    ),
+    Regression(
+        Schedule(FACULTIES, 2240), None,
+        "a disk rotted while its node's claim waited at a frozen witness, which then left no other one counted in",
+    ),
+    Regression(Schedule(LEDGER, 3296), None, "the disk of an heir lied that was about to lead"),
+    Regression(
+        Schedule(LEDGER, 4358), None,
+        "a new disk was taken for counted in while the register still named the one before it",
     ),
 )  # fmt: skip
 

@@ -140,6 +140,31 @@ def test_what_is_sent_to_a_paused_witness_waits(cluster: FaultyCluster, monkeypa
     assert min(heard_at_us) >= thaws_us
 
 
+def test_a_swap_is_under_way_until_the_witness_has_saved_it(cluster: FaultyCluster) -> None:
+    epoch = cluster.register.epoch
+    cluster.pause_witness(FROZEN_US)
+    assert not cluster.swap_under_way("a")
+    cluster.crash("a")
+    cluster.restart("a")
+    cluster.run_for(1_000)
+    cluster.crash("a")
+    assert (cluster.swap_under_way("a"), cluster.swap_under_way("b")) == (True, False)
+    cluster.run_until(lambda: not cluster.swap_under_way("a"), 2 * FROZEN_US, "the witness has saved it")
+    assert cluster.register.epoch > epoch
+    assert cluster.register.in_sync == (cluster.nodes["a"].member,)
+
+
+def test_a_new_disk_is_not_in_sync_while_the_one_before_it_is_counted_in(cluster: FaultyCluster) -> None:
+    cluster.crash("b")
+    cluster.wipe("b")
+    cluster.restart("b")
+    assert cluster.active() == ["a"]
+    assert len(cluster.register.in_sync) == 2
+    assert not cluster.in_sync()
+    cluster.run_until(cluster.in_sync, 2_000_000, "the new disk is counted in")
+    assert cluster.nodes["b"].member in cluster.register.in_sync
+
+
 def test_only_readers_reach_a_server_that_has_lost_its_clients(
     cluster: FaultyCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:

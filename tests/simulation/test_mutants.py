@@ -47,7 +47,7 @@ def test_without_a_mutant_nothing_is_found_there(where: Schedule | str) -> None:
 
 def test_the_table_of_mutants_is_whole() -> None:
     assert set(FOUND_AT) == set(MUTANTS)
-    assert {regression.mutant for regression in REGRESSIONS} <= set(MUTANTS)
+    assert {regression.mutant for regression in REGRESSIONS if regression.mutant is not None} <= set(MUTANTS)
     assert len(RULES_BROKEN) == 20
     assert set(MUTANTS) >= RULES_BROKEN
 

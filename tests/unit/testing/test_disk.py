@@ -1,4 +1,4 @@
-"""Whose copies a disk counts for: what it calls durable, and what it did before it forgot or was replaced."""
+"""A disk that fails: what it counts for before it forgot or was replaced and after, and when it is well."""
 
 from __future__ import annotations
 
@@ -60,6 +60,17 @@ def test_a_disk_that_forgot_counts_for_nothing_that_it_never_called_durable() ->
     assert disk.held(other)
     disk.replace()
     assert [disk.held(one) for one in (THIRD, other, fourth)] == [True, True, False]
+
+
+def test_a_disk_is_not_well_while_it_hangs_or_is_about_to_fail() -> None:
+    disk = SimulatedDisk("test", "b")
+    assert disk.is_well(now_us=5)
+    disk.free_us = 6
+    assert [disk.is_well(now_us) for now_us in (5, 6)] == [False, True]
+    disk.failing_until_us = 8
+    assert [disk.is_well(now_us) for now_us in (7, 8)] == [False, True]
+    disk.fails_next = True
+    assert not disk.is_well(now_us=9)
 
 
 def test_nothing_of_the_incarnation_before_the_last_one_counts() -> None:
