@@ -101,8 +101,9 @@ def cp5(stage: Stage) -> Case:
         stage.kill(primary)
 
     with _beside(kill_it):
-        [told] = _ask(stage, faculty, _term("CP5"), (7, 2))
+        [told] = stage.ask(_wishes(faculty, _term("CP5"), (7, 2)), 1)
     stage.heal(primary["name"])
+    _settled(stage)
     times = _times_confirmed(stage, told)
     is_met = told.status == ACCEPTED and times == 1 and (told.epoch or 0) > primary["epoch"]
     return Case("CP5", is_met, "observed_CP5",
@@ -154,14 +155,18 @@ def _term(case: str) -> str:
 
 
 def _ask(stage: Stage, faculty: FacultyConfig, term: str, *rooms: tuple[int, int]) -> list[Told]:
-    """A request for each (classrooms, labs), one after the other, each of another program as far as there are some."""
-    names = list(faculty.programs.values()) or [faculty.name]
-    wishes = [
-        Wish(faculty, ProgramRequest(names[number % len(names)], *asked, term)) for number, asked in enumerate(rooms)
-    ]
-    told = stage.ask(wishes, 1)
+    """What was told of each, one after the other, once the logs are at rest."""
+    told = stage.ask(_wishes(faculty, term, *rooms), 1)
     _settled(stage)
     return told
+
+
+def _wishes(faculty: FacultyConfig, term: str, *rooms: tuple[int, int]) -> list[Wish]:
+    """A request for each (classrooms, labs), each of another program as far as there are some."""
+    names = list(faculty.programs.values()) or [faculty.name]
+    return [
+        Wish(faculty, ProgramRequest(names[number % len(names)], *asked, term)) for number, asked in enumerate(rooms)
+    ]
 
 
 def _accepted(told: Sequence[Told]) -> int:

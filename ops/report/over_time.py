@@ -11,7 +11,8 @@ FACULTIES: Final = "faculties"
 
 
 def over_time(usage: Sequence[Mapping[str, Any]], values: str) -> dict[str, list[tuple[float, float]]]:
-    """Group of processes -> (seconds since the first sample, sum over the group of each one's mean in that bin)."""
+    """Group of processes -> (seconds since the first sample, sum over the group of each one's mean in that bin; 0
+    while none of it ran)."""
     sampled = [one for one in usage if one["samples"]]
     if not sampled:
         return {}
@@ -25,7 +26,7 @@ def over_time(usage: Sequence[Mapping[str, Any]], values: str) -> dict[str, list
     return {
         name: [
             (round((number + 0.5) * bin_s, 2), round(sum(sum(part) / len(part) for part in parts.values()), 1))
-            for number, parts in sorted(group.items())
+            for number in range(min(group), max(group) + 1) for parts in [group.get(number, {})]
         ]
         for name, group in sorted(bins.items())
     }

@@ -55,6 +55,8 @@ def test_the_newest_are_kept_and_numbers_go_on_in_the_next_life(tmp_path: Path) 
     written(tmp_path, 100, 101, slots=8)
     assert [(one.number, one.us) for one in read(tmp_path)][-3:] == [(10, 9), (11, 100), (12, 101)]
     assert len(read(tmp_path)) == 8
+    written(tmp_path, *range(200, 207), slots=8)
+    assert [one.us for one in read(tmp_path)] == [101, *range(200, 207)], "a write may go round the end"
     assert read_timings(tmp_path).since_us == since_us  # type: ignore[union-attr]
     assert (tmp_path / FILE_NAME).stat().st_size == 9 * RECORD_BYTES
 

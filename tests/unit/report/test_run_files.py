@@ -32,6 +32,14 @@ def test_what_is_no_run_is_refused_in_one_sentence(tmp_path: Path, content: str)
         read_run(tmp_path)
 
 
+def test_a_run_of_another_format_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path, RUN, [])
+    path = tmp_path / RUN_FILE
+    path.write_text(path.read_text().replace('"format": 1', '"format": 2'))
+    with pytest.raises(NotARun, match="its format is another"):
+        read_run(tmp_path)
+
+
 def test_what_no_program_was_told_is_refused(tmp_path: Path) -> None:
     (tmp_path / PROGRAMS_FILE).write_text("faculty_id\nx\n")
     with pytest.raises(NotARun, match=PROGRAMS_FILE):

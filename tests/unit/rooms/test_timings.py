@@ -84,6 +84,8 @@ def test_what_the_program_was_told_outranks_the_log() -> None:
     model.take(F, timing(2, "program", 11_000_000, 20_000, "ACCEPTED"))
     assert row.is_satisfied, "it asked again"
     assert row.faculty_us == 10_000_000, "the first asking counts"
+    model.tell(TOLD._replace(status="UNAVAILABLE", code="BUSY"))
+    assert (row.status, row.code, row.is_satisfied) == ("UNAVAILABLE", "BUSY", False), "it never heard of that"
 
 
 def test_sol_in_to_res_out_is_told_only_where_one_server_saw_both() -> None:
@@ -123,6 +125,15 @@ def test_it_goes_on_from_what_was_kept() -> None:
     whole = folded((A, SERVER_TIMINGS))
     assert again.requests == whole.requests
     assert again.to_plain() == whole.to_plain()
+
+
+def test_what_it_has_read_it_passes_over() -> None:
+    model = folded((A, SERVER_TIMINGS))
+    before = model.to_plain()
+    model.take(A, timing(1, "sol_prop", 9_000, 900, transaction_id=str(uuid4())))
+    assert model.to_plain() == before
+    model.take(A._replace(since_us=2), timing(1, "sol_prop", 9_000, 900, transaction_id=str(uuid4())))
+    assert len(model.requests) == 3, "a new file numbers anew"
 
 
 def test_the_oldest_request_is_forgotten_and_counted() -> None:
