@@ -28,10 +28,12 @@ FACULTIES_MAX = 900
 """Faculties one file may name; their default ports 6000 … 6899 stay clear of the heartbeats at 7000."""
 
 PATTERNS = ("async", "lbb")
-SECURITY = ("curve", "none", "none-exposed")
-"""CURVE on every socket; none, within this machine; none, whoever can reach it."""
+CURVE, NONE, NONE_EXPOSED = "curve", "none", "none-exposed"
+SECURITY = (CURVE, NONE, NONE_EXPOSED)
+"""Every connection is encrypted and both its ends are known by their keys; or neither, for a laboratory on one host;
+or neither, even where other hosts can reach it."""
 
-DEFAULT_SECURITY = "curve"
+DEFAULT_SECURITY = CURVE
 WORKERS_FOR = ("lbb", "all")
 SERVERS_MIN = 2
 
@@ -147,8 +149,8 @@ class FacultyConfig:
 class ClusterConfig:
     """A whole cluster. Raises ConfigError where two parts contradict each other.
 
+    `security` is one of SECURITY, `keys` the directory that nodes.keys describes.
     `preferred` is the node configured as central server: the first primary, and PRIMARY in heartbeats.
-    `keys` is the directory of its keys (nodes.keys), where `security` is curve.
     `catalog` is a CSV file of rooms, or None for the default 380 classrooms and 60 labs (A1).
     `workers` is the size of the request-reply pool (A5). `base_port` begins the ports of everything that
     is added without ports of its own; None means the usual ones.
@@ -179,11 +181,21 @@ class ClusterConfig:
         _distinct((f"faculties[{i}].id", faculty.id) for i, faculty in enumerate(self.faculties))
         _distinct(self.endpoints())
         _distinct(self.directories())
-        if self.security == "none":
-            self._check_loopback()
         if self.preferred not in {server.name for server in self.servers}:
             names = ", ".join(server.name for server in self.servers)
             raise ConfigError("preferred", f"{self.preferred!r} is no server of this cluster ({names})")
+        if self.security == NONE:
+            self._refuse_exposure()
+
+    def _refuse_exposure(self) -> None:
+        """Without keys whoever reaches an endpoint may speak: nobody but this host does, unless that is asked for."""
+        for key, place in self.endpoints():
+            if not key.endswith(".http") and not _is_loopback(place):
+                why = (
+                    f"{NONE!r} lets anybody speak who reaches {key} at {place}: "
+                    f"{CURVE!r} asks for keys, {NONE_EXPOSED!r} does without them even so"
+                )
+                raise ConfigError("security", why, (key,))
 
     def server(self, name: str) -> ServerConfig:
         """The server of that name. Raises ConfigError."""
@@ -212,14 +224,6 @@ class ClusterConfig:
             yield f"faculties[{i}].endpoint", urlsplit(faculty.endpoint).netloc
             yield f"faculties[{i}].http", urlsplit(faculty.http).netloc
 
-    def _check_loopback(self) -> None:
-        """Without security nothing listens where others could reach it, unless that is asked for by name."""
-        for key, place in self.endpoints():
-            host = urlsplit(f"//{place}").hostname or ""
-            if not key.endswith("http") and not _is_loopback(host):
-                why = f'and security is "none": {place} can be reached by others; "none-exposed" allows that'
-                raise ConfigError(key, why, ("security",))
-
     def directories(self) -> Iterator[tuple[str, Path]]:
         """(key, directory) of everything that stores."""
         for i, server in enumerate(self.servers):
@@ -227,15 +231,7 @@ class ClusterConfig:
         yield "witness.data", self.witness.data
         for i, faculty in enumerate(self.faculties):
             yield f"faculties[{i}].data", faculty.data
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
+        yield "keys", self.keys
 
 
 def _distinct(pairs: Iterator[tuple[str, object]]) -> None:
@@ -244,6 +240,14 @@ def _distinct(pairs: Iterator[tuple[str, object]]) -> None:
         if value in seen:
             raise ConfigError(key, f"{value} is already {seen[value]}")
         seen[value] = key
+
+
+def _is_loopback(place: str) -> bool:
+    host = urlsplit(f"//{place}").hostname
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False
 
 
 class FacultyName(NamedTuple):

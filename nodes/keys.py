@@ -16,7 +16,7 @@ import re
 import secrets
 import struct
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
@@ -43,6 +43,7 @@ _SIGNS: Final = "server"
 """The kind of principal that has a signing key."""
 
 _Z85_KEY: Final = re.compile(rb"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
+_PUBLIC_NAME: Final = re.compile(rf"([^.].*)\.([0-9a-f]{{{FINGERPRINT_CHARS}}})\.toml")
 _OTHERS: Final = 0o077
 
 
@@ -97,6 +98,14 @@ class SecretKeys(NamedTuple):
 def fingerprint_of(curve: bytes) -> str:
     """How a decoded CURVE key is called where people read it."""
     return sha256(curve).hexdigest()[:FINGERPRINT_CHARS]
+
+
+class StoredSecret(NamedTuple):
+    """A file of secret keys: the public half, or None if it holds no keys; why it cannot be used, or None if it can."""
+
+    path: Path
+    public: PublicKeys | None
+    problem: str | None
 
 
 def new_keys(principal: Principal, created: str) -> SecretKeys:
@@ -178,6 +187,24 @@ def load_public(path: Path) -> PublicKeys:
     return PublicKeys(owner, _z85_key(path, fields, "curve_public"), signing, fields["created"])
 
 
+def stored_secrets(directory: Path) -> Iterator[StoredSecret]:
+    """Every file of secret keys on this host, by name. Raises OSError if they cannot be listed."""
+    try:
+        names = sorted(os.listdir(secret_directory(directory)))
+    except FileNotFoundError:
+        return
+    for path in (secret_directory(directory) / name for name in names if not name.startswith(".")):
+        public, problem = None, None
+        try:
+            public = _secret_fields(path, _read(path)[1]).public
+            if path != secret_path(directory, public.principal):
+                raise KeysError(f"{path} must be called {secret_path(directory, public.principal).name}")
+            load_secret(directory, public.principal)
+        except (KeysError, FileNotFoundError) as error:
+            problem = str(error)
+        yield StoredSecret(path, public, problem)
+
+
 def _secret_in(path: Path, principal: Principal, *, private: bool) -> SecretKeys:
     try:
         status, data = _read(path)
@@ -185,11 +212,16 @@ def _secret_in(path: Path, principal: Principal, *, private: bool) -> SecretKeys
         raise _missing(path, principal) from None
     if private:
         _refuse_exposed(path, status)
+    keys = _secret_fields(path, data)
+    if keys.principal != principal:
+        raise KeysError(f"{path} holds the keys of {keys.principal}, not of {principal}")
+    return keys
+
+
+def _secret_fields(path: Path, data: bytes) -> SecretKeys:
     fields = _fields(path, data)
     _check_names(path, fields, "curve_public", "curve_secret", "signing_seed")
     owner = _principal_in(path, fields)
-    if owner != principal:
-        raise KeysError(f"{path} holds the keys of {owner}, not of {principal}")
     public, secret = _z85_key(path, fields, "curve_public"), _z85_key(path, fields, "curve_secret")
     if zmq.curve_public(secret) != public:
         raise _malformed(path, "curve_public is not the other half of curve_secret")
@@ -320,18 +352,23 @@ def save_public(directory: Path, public: PublicKeys) -> None:
 def remove_allowed(directory: Path, principal: Principal, fingerprint: str | None = None) -> tuple[str, ...]:
     """Let a principal's keys in no more, or the one with that fingerprint; give the fingerprints of those that were.
     It goes by the files' names, so that damaged ones are removed as well. Raises OSError."""
-    name = re.compile(rf"{re.escape(file_name(principal))}\.([0-9a-f]{{{FINGERPRINT_CHARS}}})\.toml")
-    allowed = allowed_directory(directory)
-    try:
-        found = [match[1] for entry in os.listdir(allowed) if (match := name.fullmatch(entry))]
-    except FileNotFoundError:
-        return ()
-    ended = tuple(sorted(one for one in found if fingerprint in (None, one)))
+    allowed, name = allowed_directory(directory), file_name(principal)
+    ended = tuple(one for owner, one in allowed_files(directory) if owner == name and fingerprint in (None, one))
     for one in ended:
-        (allowed / f"{file_name(principal)}.{one}.toml").unlink(missing_ok=True)
+        (allowed / f"{name}.{one}.toml").unlink(missing_ok=True)
     if ended:
         _flush_directory(allowed)
     return ended
+
+
+def allowed_files(directory: Path) -> tuple[tuple[str, str], ...]:
+    """(file name of the principal, fingerprint) of every file that is named as one of the allow-list, sound or not.
+    Raises OSError."""
+    try:
+        names = sorted(os.listdir(allowed_directory(directory)))
+    except FileNotFoundError:
+        return ()
+    return tuple((match[1], match[2]) for name in names if (match := _PUBLIC_NAME.fullmatch(name)))
 
 
 def _store_public(path: Path, public: PublicKeys) -> None:

@@ -30,6 +30,7 @@ VERBS = {
     "drill": _Verb("ops.drill", "drill", "Kill, freeze or cut off a primary under load; measure."),
     "faculty": _Verb("ops.processes", "faculty", "Run one faculty."),
     "init": _Verb("ops.config_commands", "init", "Write a configuration and make the data directories."),
+    "keys": _Verb("ops.keys", "keys", "Make, list, allow, revoke and rotate keys."),
     "log": _Verb("ops.log_commands", "log", "Read a node's event log."),
     "prometheus": _Verb("ops.prometheus.command", "prometheus", "Run Prometheus over a cluster."),
     "report": _Verb("ops.report.command", "report", "Table 3, latencies, recovery: as tables, HTML, CSV, JSON."),

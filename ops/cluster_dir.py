@@ -2,6 +2,7 @@
 
     D/aulario.toml        the configuration; written once if missing, then its owner's
     D/server-a …          data directories (nodes.datadir)
+    D/keys                who may talk (nodes.keys)
     D/logs/NAME.log       what each process said
     D/run/cluster.toml    the configuration in force, options of `up` included
     D/run/processes.json  the processes that `up` started

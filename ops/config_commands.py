@@ -19,7 +19,7 @@ from ops.output import JSON, output_option, print_json
 @click.option("--base-port", type=int, help="Use the ports from here to 199 above instead of the usual ones.")
 @click.option("--faculties", type=click.IntRange(0), help="How many faculties (default: 10).")
 @click.option("--pattern", type=click.Choice(PATTERNS), help="For every faculty (default: odd ids async, even lbb).")
-@click.option("--data-only", is_flag=True, hidden=True, help="Only the data directories of the cluster in force.")
+@click.option("--data-only", is_flag=True, hidden=True, help="Only data directories and keys of the cluster in force.")
 def init(directory: Path, base_port: int | None, faculties: int | None, pattern: str | None, data_only: bool) -> None:
     """Write aulario.toml into a directory, if it is missing, and make the data directories and the keys.
 

@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from nodes.config import ClusterConfig
+from nodes.config import NONE, NONE_EXPOSED, ClusterConfig
 from ops.cluster_dir import prepare
 from ops.prove import network
 from ops.prove.labs import ENDPOINTS, Lab, Link, host_of
@@ -41,6 +41,7 @@ class _Namespaces:
         witness, control = config.witness, control_address("c")
         self.config = replace(
             config,
+            security=NONE_EXPOSED if config.security == NONE else config.security,
             servers=tuple(servers),
             witness=replace(
                 witness, endpoint=_at(witness.endpoint, WITNESS_ADDRESS), http=_at(witness.http, control)

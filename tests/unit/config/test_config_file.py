@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from es.replication.timing import ORDERS
-from nodes.config import PROFILES, ClusterConfig, ConfigError, FacultyName, Timing, one_host
+from nodes.config import PROFILES, SECURITY, ClusterConfig, ConfigError, FacultyName, Timing, one_host
 from nodes.config_file import load, render
 
 
@@ -80,7 +80,13 @@ def test_numbers_from_the_environment_are_numbers(tmp_path: Path) -> None:
         ("term = 3", "aulario.toml:1: term: must be a string of 1 to 200 printable characters, not 3"),
         ("workers = true", "aulario.toml:1: workers: must be a whole number, not True"),
         ("workers = 0", "aulario.toml:1: workers: must be between 1 and 64, not 0"),
-        ('security = "curve"', "aulario.toml:1: security: must be none, not 'curve'"),
+        ('security = "tls"', "aulario.toml:1: security: must be curve or none or none-exposed, not 'tls'"),
+        (
+            'security = "none"\n[witness]\nendpoint = "tcp://10.0.0.4:5560"',
+            "aulario.toml:1: security: 'none' lets anybody speak who reaches witness.endpoint at 10.0.0.4:5560: "
+            "'curve' asks for keys, 'none-exposed' does without them even so",
+        ),
+        ('keys = "server-a"', "aulario.toml:1: keys: "),
         ("[timing]\ngrace_ms = 0.5", "aulario.toml:2: timing.grace_ms: must be a whole number of milliseconds, not"),
         ("x = = 1", "aulario.toml:1: Invalid value"),
         ("servers = 3", "aulario.toml:1: servers: must be a list of tables: [[servers]]"),
@@ -189,13 +195,13 @@ def test_every_order_of_the_protocol_is_kept_by_the_configuration_and_no_profile
 
 
 def test_what_a_file_with_a_base_leaves_out_lies_below_it(tmp_path: Path) -> None:
-    config = read(tmp_path, 'base_port = 20000\n[witness]\nhttp = "http://h:1"\n')
+    config = read(tmp_path, 'base_port = 20000\n[witness]\nhttp = "http://h:1"\n')  # HTTP may be seen from elsewhere
     assert config == replace(
         one_host(tmp_path, cluster_id="aulario", base_port=20_000),
         witness=replace(config.witness, endpoint="tcp://127.0.0.1:20026", http="http://h:1"),
     )
     far = '[[faculties]]\nid = 5000\nendpoint = "tcp://h:1"\nhttp = "http://h:2"\n'
-    assert read(tmp_path, "base_port = 20000\n" + far).faculty(5_000).endpoint == "tcp://h:1"
+    assert read(tmp_path, 'security = "none-exposed"\nbase_port = 20000\n' + far).faculty(5_000).endpoint == "tcp://h:1"
 
 
 @given(
@@ -222,7 +228,8 @@ def test_what_is_rendered_is_read_back(
         pattern=pattern,
         names={1: FacultyName(name, {7: name})},
     )
-    config = replace(config, catalog=catalog, witness=replace(config.witness, data=Path("/elsewhere/w")))
+    config = replace(config, catalog=catalog, keys=Path("/elsewhere/keys"))
+    config = replace(config, witness=replace(config.witness, data=Path("/elsewhere/w")))
     assert read(directory, render(config, directory)) == config
 
 
@@ -231,6 +238,31 @@ def test_a_directory_can_be_moved_with_its_configuration(tmp_path: Path) -> None
     moved = tmp_path / "there"
     moved.mkdir()
     assert read(moved, render(config, tmp_path / "here")).servers[0].data == moved / "server-a"
+
+
+def test_keys_lie_beside_the_configuration_or_where_it_says(tmp_path: Path) -> None:
+    assert read(tmp_path, "").keys == tmp_path / "keys"
+    assert read(tmp_path, 'keys = "../our-keys"').keys == tmp_path / "../our-keys"
+    assert read(tmp_path, "", {"AULARIO_KEYS": "/etc/aulario/keys"}).keys == Path("/etc/aulario/keys")
+
+
+@pytest.mark.parametrize(
+    ("host", "reached"),
+    [("127.0.0.1", False), ("127.9.9.9", False), ("localhost", False), ("LOCALHOST", False),
+     ("10.0.0.1", True), ("0.0.0.0", True), ("localhost.example", True), ("lo", True), ("128.0.0.1", True)],
+)  # fmt: skip
+def test_without_keys_no_other_host_may_reach_a_cluster_unless_that_is_asked_for(
+    tmp_path: Path, host: str, reached: bool
+) -> None:
+    for place in (f'[witness]\nendpoint = "tcp://{host}:1"', f'[[faculties]]\nid = 1\nendpoint = "tcp://{host}:1"'):
+        for security in SECURITY:
+            text = f'security = "{security}"\n{place}'
+            if reached and security == "none":
+                assert refusal(tmp_path, text).startswith("aulario.toml:1: security: 'none' lets anybody speak")
+            else:
+                assert read(tmp_path, text).security == security
+    if reached:
+        assert refusal(tmp_path, place, overrides={"security": "none"}).startswith("command line: security: 'none'")
 
 
 def test_a_base_keeps_everything_within_two_hundred_ports(tmp_path: Path) -> None:

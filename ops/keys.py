@@ -1,0 +1,193 @@
+"""`aulario keys`: whose keys there are on this host, and who is let in."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from nodes.allow_list import AllowList
+from nodes.cluster_keys import make_keys, rotate_keys
+from nodes.keys import (
+    KeysError,
+    PublicKeys,
+    allowed_directory,
+    load_public,
+    public_directory,
+    public_name,
+    remove_allowed,
+    save_allowed,
+    stored_secrets,
+)
+from nodes.principals import Principal, principal
+from ops.exits import REFUSED, Stopped
+from ops.options import FILE, config_option, configuration, directory_option
+from ops.output import CSV, JSON, TABLE, output_option, print_rows
+
+LISTENING = ("server", "witness", "faculty")
+"""Kinds of principals that others connect to."""
+
+COLUMNS = ("principal", "fingerprint", "created", "allowed", "secret", "problem")
+
+
+def named_principal(text: str) -> Principal:
+    """The type of an option or argument that names a principal."""
+    try:
+        return principal(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.group()
+def keys() -> None:
+    """Make, list, allow, revoke and rotate the keys by which everybody knows everybody.
+
+    A PRINCIPAL is server:NAME, witness, faculty:ID, program:FACULTY/ID, program:FACULTY/* (all programs of
+    a faculty), operator:NAME or auditor:NAME. `aulario init` makes the keys of everybody in the configuration.
+
+    \b
+    Examples:
+      aulario keys list --dir cluster
+      aulario keys new operator:ana --dir cluster
+    """
+
+
+@keys.command()
+@click.argument("principal", type=named_principal)
+@click.option("--allow/--no-allow", default=True, help="Let the new key in here (default), or only make it.")
+@directory_option
+@config_option
+def new(principal: Principal, allow: bool, directory: Path, config_file: Path | None) -> None:
+    """Make the keys of a principal that has none on this host, and say which file to carry to the other hosts.
+
+    \b
+    Examples:
+      aulario keys new operator:ana
+      aulario keys new 'program:3/*' --no-allow
+    """
+    place = configuration(directory, config_file).keys
+    public = make_keys(place, principal, let_in=allow)
+    _say_made(place, public, allowed=allow)
+
+
+@keys.command("list")
+@directory_option
+@config_option
+@output_option(TABLE, JSON, CSV)
+def list_keys(directory: Path, config_file: Path | None, output: str) -> None:
+    """Show every key: whose, when it was made, whether it is let in, whether its secret is here, and what is wrong.
+
+    The file to carry to other hosts is allowed/PRINCIPAL.FINGERPRINT.toml (`file` in JSON and CSV).
+
+    \b
+    Examples:
+      aulario keys list --dir cluster
+      aulario keys list -o json
+    """
+    place = configuration(directory, config_file).keys
+    print_rows(_rows(place), COLUMNS if output == TABLE else (*COLUMNS, "file"), output)
+    if output == TABLE:
+        click.echo(f"public files, to be carried to other hosts: {allowed_directory(place)}")
+
+
+@keys.command()
+@click.argument("file", type=FILE)
+@directory_option
+@config_option
+def allow(file: Path, directory: Path, config_file: Path | None) -> None:
+    """Let in a key that was made on another host, by its public file.
+
+    \b
+    Example:
+      aulario keys allow /media/usb/server-b.4f1c09a2b7d85e63.toml --dir cluster
+    """
+    place = configuration(directory, config_file).keys
+    public = load_public(file)
+    holder = AllowList(place).principal_of(public.curve)
+    if holder not in (None, public.principal):
+        raise KeysError(f"key {public.fingerprint} is let in as {holder}: it cannot be {public.principal} as well")
+    save_allowed(place, public)
+    click.echo(f"allowed: {public.principal} {public.fingerprint}")
+
+
+@keys.command()
+@click.argument("principal", type=named_principal)
+@click.option("--key", "fingerprint", metavar="FINGERPRINT", help="Only this key (default: all of the principal's).")
+@directory_option
+@config_option
+def revoke(principal: Principal, fingerprint: str | None, directory: Path, config_file: Path | None) -> None:
+    """Let a principal in no more. Its secret stays where it is, but opens nothing on this host.
+
+    \b
+    Examples:
+      aulario keys revoke operator:ana
+      aulario keys revoke server:b --key 4f1c09a2b7d85e63
+    """
+    place = configuration(directory, config_file).keys
+    ended = remove_allowed(place, principal, fingerprint)
+    if not ended:
+        which = f"no key of {principal}" if fingerprint is None else f"{principal} has no key {fingerprint} that"
+        raise Stopped(f"{which} is allowed in {allowed_directory(place)}", REFUSED)
+    for one in ended:
+        click.echo(f"revoked: {principal} {one}")
+
+
+@keys.command()
+@click.argument("principal", type=named_principal)
+@click.option("--keep-old", is_flag=True, help="Go on letting the old key in, until every host has the new one.")
+@directory_option
+@config_option
+def rotate(principal: Principal, keep_old: bool, directory: Path, config_file: Path | None) -> None:
+    """Make new keys in place of a principal's on this host. Its process uses them once it is started again.
+
+    \b
+    Examples:
+      aulario keys rotate server:b
+      aulario keys rotate server:b --keep-old
+    """
+    place = configuration(directory, config_file).keys
+    rotated = rotate_keys(place, principal, keep_old=keep_old)
+    _say_made(place, rotated.public, allowed=True)
+    if rotated.is_ended:
+        click.echo(f"revoked: {principal} {rotated.former}")
+
+
+def _say_made(place: Path, public: PublicKeys, *, allowed: bool) -> None:
+    below = allowed_directory(place) if allowed else public_directory(place)
+    click.echo(f"made: {public.principal} {public.fingerprint}{'' if allowed else ', which is not allowed here'}")
+    click.echo(f"public file, to be carried to other hosts: {below / public_name(public)}")
+
+
+def _rows(place: Path) -> Iterator[dict[str, Any]]:
+    """Keys that are let in, those whose secret is here but are not, then whatever is no key."""
+    allowed = AllowList(place)
+    below = allowed_directory(place)
+    rows = {(one.principal, one.fingerprint): _row(one, below, allowed=True) for one in allowed.all()}
+    problems = [*allowed.problems]
+    for stored in stored_secrets(place):
+        if stored.public is None:
+            problems.append(stored.problem or "")
+            continue
+        key = (stored.public.principal, stored.public.fingerprint)
+        row = rows.setdefault(key, _row(stored.public, public_directory(place), allowed=False))
+        row |= {"secret": True, "problem": stored.problem or _superseded(stored.public, allowed)}
+    yield from rows.values()
+    yield from ({"allowed": False, "secret": False, "problem": sentence} for sentence in problems)
+
+
+def _row(public: PublicKeys, below: Path, *, allowed: bool) -> dict[str, Any]:
+    file = below / public_name(public)
+    return {
+        "principal": str(public.principal), "fingerprint": public.fingerprint, "created": public.created,
+        "allowed": allowed, "secret": False, "problem": None, "file": str(file) if file.exists() else None,
+    }  # fmt: skip
+
+
+def _superseded(public: PublicKeys, allowed: AllowList) -> str | None:
+    """Peers hold whoever listens for its newest key, and nobody listens with the secret that is not here."""
+    newest = allowed.newest(public.principal)
+    if public.principal.kind not in LISTENING or newest in (None, public):
+        return None
+    return f"peers expect the newer key {newest.fingerprint}, whose secret is not here"
