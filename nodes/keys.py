@@ -230,7 +230,7 @@ def _secret_fields(path: Path, data: bytes) -> SecretKeys:
 
 
 def _missing(path: Path, principal: Principal) -> KeysError:
-    return KeysError(f"{path} is missing: the secret keys of {principal} are not on this host")
+    return KeysError(f"{path} is missing: fetch it from where it was made, or `aulario keys new '{principal}'`")
 
 
 def _malformed(path: Path, why: str) -> KeysError:

@@ -140,7 +140,7 @@ def revoke(principal: Principal, fingerprint: str | None, directory: Path, confi
 @directory_option
 @config_option
 def rotate(principal: Principal, keep_old: bool, directory: Path, config_file: Path | None) -> None:
-    """Make new keys in place of a principal's on this host. Its process uses them once it is started again.
+    """Make new keys in place of a principal's on this host. A process that runs here takes them up by itself.
 
     \b
     Examples:
