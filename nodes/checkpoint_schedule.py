@@ -41,6 +41,11 @@ class CheckpointSchedule:
             self._uncovered_us = now_us
         self._newest = head
 
+    def begin_again(self, now_us: int) -> None:
+        """Nothing counts as signed: the key is another one."""
+        self._signed = self._kept = EMPTY
+        self._uncovered_us = now_us
+
     def due_us(self, durable_seq: int) -> int | None:
         """Boot time (µs) at which the next signature is due; None if nothing can be signed until more is committed or
         durable. What is not durable here is not signed: a node that is not in sync may learn that a batch is

@@ -41,6 +41,7 @@ class Checkpoints:
         others = [server.name for server in config.servers if server.name != own.name]
         self._others = (*others, WITNESS)
         self._say_us = 0
+        self._due_us: int | None = None
         self._is_contradicted = False
         lasting, self._newest = self._stored()
         self._schedule = CheckpointSchedule(_head(self._newest), _head(lasting))
@@ -53,22 +54,28 @@ class Checkpoints:
         return _head(self._newest).seq
 
     def deadline(self, durable_seq: int) -> int:
-        """Boot time (µs) at which `on_turn` must be called at the latest."""
-        due_us = self._schedule.due_us(durable_seq) if self._keys.seed is not None else None
-        return self._say_us if due_us is None else min(self._say_us, due_us)
+        """Boot time (µs) at which `on_turn` must be called at the latest. Known by heart until more is committed: most
+        turns of a busy loop are none of ours."""
+        if self._due_us is None:
+            due_us = self._schedule.due_us(durable_seq) if self._keys.seed is not None else None
+            self._due_us = self._say_us if due_us is None else min(self._say_us, due_us)
+        return self._due_us
 
     def on_committed(self, batches: Sequence[Batch], now: Instant) -> None:
         """These are committed; also those of before a restart, which are fed again."""
         self._schedule.committed(head_of(batches[-1]), now.boot_us)
+        self._due_us = None
 
     def on_turn(self, now: Instant, durable_seq: int) -> list[Tell]:
         """Sign what is due, say again what may have been lost."""
+        if now.boot_us < self.deadline(durable_seq):
+            return []
+        self._due_us = None
         said = self._sign(now.boot_us, durable_seq)
         if now.boot_us >= self._say_us:
             self._say_us = now.boot_us + SAY_US
             if self._keys.refresh():
-                self._schedule = CheckpointSchedule()  # the key is another one: what it covers must be signed with it
-                self._schedule.committed(_head(self._newest), now.boot_us)
+                self._schedule.begin_again(now.boot_us)
             said = said or self._announced()
             said += [Tell(node, _message(one)) for node in self._others for one in self.keeper.kept(node)]
         return said

@@ -81,6 +81,16 @@ _EVERY = (
         bound_of="a mixture of all kinds of damage in equal shares; each kind has its own bound in its table",
     ),
     Instrument(
+        "tampering", _prove("tampering"), 1_000, "logs",
+        "that somebody had altered, cut or put back on purpose",
+        "a log is altered, cut short, rolled back or exchanged; also by hands that compute every hash anew",
+        "`aulario log verify` says so, and between which sequence numbers",
+        "whether signed checkpoints that others keep find what the chain of hashes cannot, for anybody can compute it",
+        "hands that have the server's signing key, and events after the last checkpoint that is kept",
+        bound_of="a mixture of six deeds by two kinds of hands in equal shares; each has its own bound in its table",
+        least=12,
+    ),
+    Instrument(
         "failing_calls", _prove("failing_calls"), 400, "writers",
         "of its log, each with a call to the operating system that failed, stalled or was its last",
         "a system call of the writer fails (EIO, ENOSPC, EROFS), stalls or is its last",

@@ -18,8 +18,9 @@ LIMITS: Final = """\
   (R7) need that it runs on each host at about the same rate as on the others. A host whose boot clock stands still
   or runs at half speed, as some hypervisors have let happen, is not tried.
 - **Servers that lie.** A server is slow, silent, dead or damaged here, never malicious: there is no Byzantine
-  fault. Who can write to a server's process or data directory can change the past, and the chain of hashes shows it
-  only to somebody who has an old receipt or the other log.
+  fault. Who can write to a server's data directory can change the past; checkpoints that the other nodes keep show it,
+  unless he controls those too and nobody has saved one elsewhere. Who has the server's signing key, or its process,
+  signs what he likes from then on; what others kept before still holds.
 - **The network as an enemy.** Traffic is in the clear. Frames that are malformed or hostile are refused (the tests
   send them), but somebody on the network may speak for a faculty.
 - **The checker itself.** What it does not look for it does not find. Mutants and controls show that it finds what

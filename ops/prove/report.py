@@ -18,6 +18,7 @@ from ops.prove.limits import LIMITS
 from ops.prove.provenance import CHECKOUT
 from ops.prove.records import Record
 from ops.prove.start import start
+from ops.prove.tampering import BESIDE, HANDS
 
 Records = Mapping[str, Record]
 
@@ -236,6 +237,27 @@ def _damage(found: Records) -> str:
     )
 
 
+def _tampering(found: Records) -> str:
+    if "tampering" not in found:
+        return ""
+    outcome = found["tampering"].outcome
+    rows = [
+        [hands, deed, _grouped(told.get("found", 0)), _grouped(told.get("missed", 0)),
+         _below(told.get("missed", 0), sum(told.values()))]
+        for name, told in outcome.details.items()
+        for hands, _, deed in [name.partition(": ")] if hands in HANDS
+    ]  # fmt: skip
+    beside = [[name, _shown(outcome.details[name])] for name in BESIDE if name in outcome.details]
+    return (
+        "Clumsy hands change bytes in files or put old files back. Informed ones know the format: they compute every "
+        "hash anew, build the store anew, and take away the checkpoints beside the log. Neither has the server's "
+        "signing key, and one who keeps its checkpoints is out of their reach.\n\n"
+        + _table(("hands", "deed", "found", "missed", "true rate below"), rows)
+        + "\n\nA log that nobody touched must pass. What lies beyond checkpoints that others keep is measured:\n\n"
+        + _table(("informed hands", "what became of it"), beside)
+    )
+
+
 def _links(found: Records) -> str:
     if "links" not in found:
         return ""
@@ -283,6 +305,7 @@ _PARTS: Final[Mapping[str, Callable[[Records], str]]] = {
     "Controls": _controls,
     "What the simulator met": _coverage,
     "Damaged files, by damage": _damage,
+    "Logs that were tampered with, by deed": _tampering,
     "Links, processes and clocks, by topology": _links,
     "What each instrument sees, and what not": lambda _: _sight(),
     "What cannot be proven here": lambda _: LIMITS.strip(),

@@ -33,10 +33,13 @@ NAME: Final = "tampering"
 CASES_A_WORLD: Final = 20
 HANDS: Final = {"clumsy": CLUMSY, "informed": INFORMED}
 KEEPERS: Final = ("server-b", "witness")
-UNTOUCHED: Final = "control: an untouched log"
+UNTOUCHED: Final = "an untouched log"
 UNSIGNED_TAIL: Final = "after the last checkpoint"
 EVERY_KEEPER: Final = "with every keeper in the same hands"
 SAVED: Final = "the same, against a saved checkpoint"
+BESIDE: Final = (UNTOUCHED, UNSIGNED_TAIL, EVERY_KEEPER, SAVED)
+"""What is measured once for every few cases."""
+
 
 
 class Tally:
@@ -47,7 +50,7 @@ class Tally:
             f"{hands}: {deed}": Counter() for hands, deeds in HANDS.items() for deed in deeds
         }
         self.beside: dict[str, Counter[str]] = {
-            name: Counter() for name in (UNTOUCHED, UNSIGNED_TAIL, EVERY_KEEPER, SAVED)
+            name: Counter() for name in BESIDE
         }
 
 

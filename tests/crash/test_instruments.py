@@ -13,6 +13,7 @@ from ops.prove.failing_disks import failing_disks
 from ops.prove.failing_servers import failing_servers
 from ops.prove.outcome import Outcome
 from ops.prove.power_cuts import power_cuts
+from ops.prove.tampering import HANDS, SAVED, UNTOUCHED, tampering
 
 Proven = Callable[[Callable[[int, int], Outcome], int], Outcome]
 
@@ -35,6 +36,13 @@ def test_a_damaged_file_is_never_served(proven: Proven) -> None:
     outcome = proven(damaged_files, 3 * len(HARMS))
     found = sum((Counter(outcome.details[harm]) for harm in HARMS), Counter[str]())
     assert found["detected"] >= len(HARMS)
+
+
+def test_whoever_tampers_with_a_log_is_found_out(proven: Proven) -> None:
+    outcome = proven(tampering, 24)
+    assert all(outcome.details[f"{hands}: {deed}"] == {"found": 2} for hands, deeds in HANDS.items() for deed in deeds)
+    assert outcome.details[UNTOUCHED] == {"passed": 2}
+    assert outcome.details[SAVED] == {"found": 2}
 
 
 def test_a_failing_call_stops_the_writer_and_loses_nothing(proven: Proven) -> None:

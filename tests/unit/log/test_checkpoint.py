@@ -72,6 +72,15 @@ def test_changed_bytes_are_another_checkpoint_or_refused_by_name(signed: SignedC
     assert encode(read) == encoded
 
 
+@given(SIGNED)
+def test_another_encoding_of_the_same_is_refused(signed: SignedCheckpoint) -> None:
+    data, signature = msgpack.unpackb(encode(signed))
+    longer = b"\x92\xc6" + len(data).to_bytes(4, "big") + data + msgpack.packb(signature)
+    assert msgpack.unpackb(longer) == [data, signature]
+    with pytest.raises(RemoteProtocolError):
+        decode(longer)
+
+
 @given(st.binary(max_size=2 * CHECKPOINT_BYTES_MAX))
 def test_random_bytes_are_refused_by_name(data: bytes) -> None:
     with pytest.raises(RemoteProtocolError):

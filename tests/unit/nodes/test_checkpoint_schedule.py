@@ -73,3 +73,13 @@ def test_a_clean_stop_waits_for_nothing() -> None:
     assert schedule.due(DURABLE, 0, last=True) == Due(head(11), lasting=False)
     assert schedule.due(DURABLE, 0, last=True) is None
     assert CheckpointSchedule(EMPTY, EMPTY).due(DURABLE, 0, last=True) is None
+
+
+def test_with_another_key_everything_is_signed_anew_what_waits_included() -> None:
+    schedule = signed_up_to(10)
+    schedule.committed(head(11), 0)
+    schedule.begin_again(3)
+    assert schedule.due(DURABLE, 3) == Due(head(11), lasting=True)
+    untouched = CheckpointSchedule()
+    untouched.begin_again(3)
+    assert untouched.due_us(DURABLE) is None

@@ -1,0 +1,211 @@
+"""`aulario log verify` against signed checkpoints: what contradicts them, what is not there, and who is believed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from es.codec import Batch
+from es.log.base import Write
+from es.log.chain import head_of
+from es.log.checkpoint import SignedCheckpoint, checkpoint_at, sign
+from es.log.lmdb_log import LmdbLog
+from nodes import checkpoint_files, principals
+from nodes.checkpoint_files import head_path, history_path, record
+from nodes.keys import load_secret, new_keys, save_allowed, save_secret
+from ops.log_reader import opened
+from tests.contract.chains import chain
+from tests.unit.ops.command import aulario
+
+
+def batches_of(data: Path) -> list[Batch]:
+    with opened(data) as log:
+        return list(log.batches())
+
+
+def signed(directory: Path, batch: Batch, node: str = "a", incarnation: str | None = None) -> SignedCheckpoint:
+    """What a server's key signs about its directory and that batch."""
+    with opened(directory / f"server-{node}") as log:
+        owner = log.identity
+    seed = load_secret(directory / "keys", principals.server(node)).signing_seed
+    assert seed is not None
+    checkpoint = checkpoint_at(owner, head_of(batch))
+    return sign(seed, checkpoint._replace(incarnation=incarnation or owner.incarnation))
+
+
+def keep(place: Path, one: SignedCheckpoint) -> None:
+    checkpoint_files.replace(head_path(place, one.checkpoint.node), [one], durable=False)
+
+
+def own_history(directory: Path, *some: SignedCheckpoint) -> None:
+    checkpoint_files.append(history_path(directory / "server-a"), b"".join(map(record, some)), durable=False)
+
+
+def store(data: Path, batches: Sequence[Batch]) -> None:
+    """A log with the same owner and other batches in the place of the one that is there."""
+    with opened(data) as log:
+        owner = log.identity
+    for file in ("data.mdb", "last_write", "lock.mdb"):
+        (data / file).unlink(missing_ok=True)
+    log = LmdbLog.create(data, owner)
+    log.write(Write(batches, commit_seq=batches[-1].last_seq))
+    log.close()
+
+
+def verify(directory: Path, *options: object) -> tuple[int, dict[str, Any]]:
+    done = aulario("log", "verify", directory / "server-a", "-o", "json", *map(str, options))
+    return done.returncode, json.loads(done.stdout)
+
+
+def test_a_log_that_nobody_signed_is_whole_and_that_is_all(history: Path) -> None:
+    code, told = verify(history)
+    assert (code, told["findings"], told["signed_seq"], told["checkpoints"]) == (0, [], 0, 0)
+    assert told["unsigned_events"] == told["head_seq"]
+    assert "only its chain of hashes was checked" in told["notes"][-1]
+
+
+def test_a_log_that_is_as_signed_says_how_far_and_by_whom(history: Path) -> None:
+    first, *_, last = batches_of(history / "server-a")
+    own_history(history, signed(history, first))
+    keep(history / "witness", signed(history, last))
+    keep(history / "server-b", signed(history, first, "b"))
+    code, told = verify(history)
+    assert (code, told["findings"], told["notes"]) == (0, [], [])
+    assert (told["signed_seq"], told["unsigned_events"], told["checkpoints"]) == (last.last_seq, 0, 3)
+    assert told["signed_by"] == ["a", "b"]
+    shown = aulario("log", "verify", history / "server-a").stdout
+    assert f"signed up to seq {last.last_seq}, 0 events after it; 3 checkpoints" in shown
+
+
+def test_a_history_that_was_hashed_anew_is_found_between_two_checkpoints(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    own_history(history, signed(history, batches[0]))
+    keep(history / "witness", signed(history, batches[2]))
+    store(history / "server-a", [batches[0], *chain(4, after=head_of(batches[0]))])
+    code, (finding,) = verify(history)[0], verify(history)[1]["findings"]
+    assert code == 4
+    between = f"altered between seq {batches[0].last_seq + 1} and seq {batches[2].last_seq}"
+    assert "kept by the witness" in finding and finding.endswith(between)
+
+
+def test_a_checkpoint_of_the_other_server_convicts_as_well(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    keep(history / "server-b", signed(history, batches[1], "b"))
+    store(history / "server-a", chain(6))
+    code, told = verify(history)
+    assert (code, len(told["findings"])) == (4, 1)
+    assert "server b had signed" in told["findings"][0]
+
+
+def test_a_cut_log_is_found_and_a_log_that_is_merely_behind_another_is_not(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    store(history / "server-a", batches[:2])
+    keep(history / "server-b", signed(history, batches[-1], "b"))
+    assert verify(history)[0] == 0
+    own_history(history)
+    keep(history / "server-b", signed(history, batches[-1]))
+    code, told = verify(history)
+    assert (code, len(told["findings"])) == (4, 1)
+    assert f"the log ends at seq {batches[1].last_seq}" in told["findings"][0]
+
+
+def test_a_directory_made_anew_must_catch_up(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    keep(history / "witness", signed(history, batches[-1], incarnation="before"))
+    assert verify(history)[0] == 0
+    store(history / "server-a", batches[:2])
+    code, told = verify(history)
+    assert (code, "made anew and has not caught up" in told["findings"][0]) == (4, True)
+
+
+def test_its_own_checkpoints_may_not_be_missing_while_another_keeps_one(history: Path) -> None:
+    keep(history / "witness", signed(history, batches_of(history / "server-a")[0]))
+    code, told = verify(history)
+    assert code == 4
+    assert "the server's own checkpoints are missing" in told["findings"][0]
+    own_history(history)
+    assert verify(history)[0] == 0, "empty, as after a power cut"
+
+
+def test_the_directory_of_the_other_server_is_told(history: Path) -> None:
+    (history / "server-a").rename(history / "aside")
+    (history / "server-b").rename(history / "server-a")
+    code, told = verify(history)
+    assert (code, told["findings"]) == (4, ["this is the directory of server a, but the log is of server b"])
+
+
+def test_what_no_known_key_signed_accuses_nobody_and_is_told(history: Path) -> None:
+    forged = chain(1)[0]
+    one = signed(history, forged)
+    keys = new_keys(principals.server("a"), "2026-01-31T12:00:00Z")
+    assert keys.signing_seed is not None
+    own_history(history)
+    keep(history / "witness", sign(keys.signing_seed, one.checkpoint))
+    code, told = verify(history)
+    assert (code, told["checkpoints"]) == (0, 0)
+    assert "1 checkpoints are signed with no key that is known" in told["notes"][0]
+
+    save_allowed(history / "elsewhere", keys.public)
+    [public] = (history / "elsewhere" / "allowed").iterdir()
+    assert verify(history, "--key", public)[0] == 4, "unless its key is named"
+
+
+def test_a_torn_or_foreign_file_is_told_and_accuses_nobody(history: Path) -> None:
+    own_history(history)
+    with history_path(history / "server-a").open("ab") as file:
+        file.write(b"\0\x10torn")
+    (history / "witness" / "heads").mkdir()
+    (history / "witness" / "heads" / "a").write_bytes(b"foreign")
+    code, told = verify(history)
+    assert (code, len(told["notes"])) == (0, 3)
+
+
+def test_what_keepers_on_other_hosts_have_is_said_to_be_elsewhere(history: Path) -> None:
+    shutil.rmtree(history / "server-b")
+    assert "what server b keeps is not on this host" in verify(history)[1]["notes"]
+
+
+def test_a_saved_checkpoint_is_what_verify_takes(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    none = aulario("log", "checkpoint", history / "server-a")
+    assert (none.returncode, "has signed no checkpoint" in none.stderr) == (1, True)
+    own_history(history, signed(history, batches[0]), signed(history, batches[-1]))
+    printed = aulario("log", "checkpoint", history / "server-a")
+    saved = history / "saved.json"
+    saved.write_text(printed.stdout)
+    assert json.loads(printed.stdout)["seq"] == batches[-1].last_seq
+    code, told = verify(history, "--against", saved)
+    assert (code, str(saved) in told["places"]) == (0, True)
+    store(history / "server-a", batches[:1])
+    history_path(history / "server-a").write_bytes(b"")
+    assert verify(history)[0] == 0
+    code, told = verify(history, "--against", saved)
+    assert (code, str(saved) in told["findings"][0]) == (4, True)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "no json", "[]", "{}", '{"cluster_id": "c"}', '{"cluster_id": 1, "hash": []}']
+)
+def test_a_file_that_is_no_saved_checkpoint_is_wrong_usage(history: Path, text: str) -> None:
+    saved = history / "saved.json"
+    saved.write_text(text)
+    misused = aulario("log", "verify", history / "server-a", "--against", saved)
+    assert (misused.returncode, misused.stdout, misused.stderr.count("\n")) == (2, "", 1)
+    assert str(saved) in misused.stderr
+
+
+def test_checkpoints_of_a_rotated_key_are_covered_by_a_newer_one(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    before = signed(history, batches[0])
+    shutil.rmtree(history / "keys" / "allowed")
+    keys = new_keys(principals.server("a"), "2026-01-31T12:00:00Z")
+    save_secret(history / "keys", keys)
+    save_allowed(history / "keys", keys.public)
+    own_history(history, before, signed(history, batches[-1]))
+    code, told = verify(history)
+    assert (code, told["signed_seq"], told["checkpoints"]) == (0, batches[-1].last_seq, 1)
