@@ -52,13 +52,11 @@ class ServerMetrics(Collector):
         self._faculties = faculties or {}
         self._legs = {(leg, pattern): Histogram(LEG_BOUNDS_US) for leg in LEGS for pattern in PATTERNS}
         speakers: list[tuple[int | None, str]] = [(None, pattern) for pattern in PATTERNS]
-        self._results: Counter[tuple[str, str, int | None]] = Counter(
-            {
-                (status, pattern, faculty_id): 0
-                for faculty_id, pattern in [*self._faculties.items(), *speakers]
-                for status in SERVER_STATUSES
-            }
-        )
+        self._results: dict[tuple[str, str, int | None], int] = {
+            (status, pattern, faculty_id): 0
+            for faculty_id, pattern in [*self._faculties.items(), *speakers]
+            for status in SERVER_STATUSES
+        }
         self.refusals: Counter[str] = Counter(dict.fromkeys(REFUSAL_CODES, 0))
         self.alerts: Counter[str] = Counter(dict.fromkeys(ALERTS, 0))
         self.holds_expired = 0
@@ -82,7 +80,11 @@ class ServerMetrics(Collector):
         self._count(status, pattern, faculty_id)
 
     def _count(self, status: str, pattern: str, faculty_id: int | None) -> None:
-        self._results[status, pattern, faculty_id if faculty_id in self._faculties else None] += 1
+        try:
+            self._results[status, pattern, faculty_id] += 1
+        except KeyError:  # nobody we know, or somebody who speaks the other pattern than configured
+            key = status, pattern, faculty_id if faculty_id in self._faculties else None
+            self._results[key] = self._results.get(key, 0) + 1
 
     def copies(self) -> int:
         """Nodes that hold what is committed, at this moment."""

@@ -39,13 +39,18 @@ def to_json(board: Board) -> str:
         .tooltip(model.DashboardCursorSync.CROSSHAIR)
         .variables(_variables(board))
         .annotations([_role_changes(), _firing()])
-        .link(dashboard.DashboardLink("Aulario").type(model.DashboardLinkType.DASHBOARDS).tags(["aulario"]))
+        .link(_other_board())
     )
     for row in board.rows:
         built = built.with_row(dashboard.Row(row.title))
         for panel in row.panels:
             built = built.with_panel(_DRAWN[panel.kind](panel))
     return json.dumps(built.build(), cls=JSONEncoder, indent=2, ensure_ascii=False, sort_keys=True) + "\n"
+
+
+def _other_board() -> Builder[model.DashboardLink]:
+    link = dashboard.DashboardLink("Aulario").type(model.DashboardLinkType.DASHBOARDS).tags(["aulario"])
+    return link.keep_time(True).include_vars(True)
 
 
 def _variables(board: Board) -> list[Builder[model.VariableModel]]:

@@ -160,14 +160,18 @@ def test_every_result_is_counted_once_by_what_it_answers_and_who_asked() -> None
     def legs(leg: str) -> float | None:
         return registry.get_sample_value("aulario_request_seconds_count", {"leg": leg, "pattern": "async"})
 
+    door.core.on_payload(b"r", "async", None, msgpack(SOL._replace(transaction_id="t0")), door.servers.now)
+    assert registry.get_sample_value("aulario_inflight") == 1
+    door.servers.run(lambda: None)
+    door.release()
     assert {results(status, "3") for status in SERVER_STATUSES} == {0}
     assert {results(status, "other", pattern) for status in SERVER_STATUSES for pattern in PATTERNS} == {0}
     door.say(msgpack(SOL))
-    assert (legs("sol_prop"), legs("sol_res"), legs("ack_res")) == (1, 0, 0)
+    assert (legs("sol_prop"), legs("sol_res"), legs("ack_res")) == (2, 0, 0)
     assert registry.get_sample_value("aulario_inflight") == 0
     door.say(msgpack(ACK))
     door.say(msgpack(SOL))  # again: answered with what stands
-    assert (legs("sol_prop"), legs("sol_res"), legs("ack_res")) == (1, 1, 1)
+    assert (legs("sol_prop"), legs("sol_res"), legs("ack_res")) == (2, 1, 1)
     assert results("ACCEPTED", "3") == 2
     assert registry.get_sample_value("aulario_duplicates_total") == 1
     door.say(msgpack(SOL._replace(transaction_id="t2", faculty_id=77, classrooms=900)))

@@ -67,9 +67,10 @@ def test_both_roles_are_told(servers: SimulatedServers, tmp_path: Path) -> None:
 
 def test_a_backup_lags_from_when_it_last_had_everything(servers: SimulatedServers, tmp_path: Path) -> None:
     replica = servers.replica("b")
-    now = Instant(replica.following.level_us + 3_000_000, 0) if replica.following else Instant(0, 0)
-    assert (replica.lag_events, replica.lag_us(now)) == (0, 0)
     assert replica.following is not None
+    now = Instant(replica.following.level_us + 3_000_000, 0)
+    assert replica.following.level_us > servers.now.boot_us - 3 * replica.node.timing.beacon_us, "every beacon tells"
+    assert (replica.lag_events, replica.lag_us(now)) == (0, 0)
     replica.following.primary_head_seq += 5
     assert (replica.lag_events, replica.lag_us(now)) == (5, 3_000_000)
     assert Shown(servers, "b", tmp_path)["rsm_replication_lag_events"] == 5
@@ -81,6 +82,7 @@ def test_a_batch_that_somebody_waits_for_is_timed(servers: SimulatedServers, tmp
     shown = Shown(servers, "a", tmp_path)
     servers.run(lambda: servers.replica("a").submit("waiter", machine.NAME, SOL, servers.now))
     for answers in servers.answers:
+        assert 0 <= servers.now.boot_us - answers.sealed_us <= 100_000, "in the tenth of a second that was run"
         shown.metrics.on_answers(answers, Instant(answers.sealed_us + 1_200, 0))
     assert shown.value("rsm_commit_seconds_sum") == 0.0012
     assert shown.value("rsm_commit_seconds_bucket", le="0.001") == 0
@@ -113,6 +115,16 @@ def test_a_failover_is_timed_by_phase_from_what_the_replica_knows(servers: Simul
         shown.metrics.on_answers(servers.answers[-1], served)
     assert shown.value("rsm_failover_seconds_sum", phase="first_reply") == 0.045
     assert shown.value("rsm_failover_seconds_count", phase="first_reply") == 1, "once a failover"
+
+
+def test_replaying_ends_when_the_state_stands_at_the_commit_point(servers: SimulatedServers, tmp_path: Path) -> None:
+    shown, replica = Shown(servers, "a", tmp_path), servers.replica("a")
+    replica.node.fed_seq -= 1
+    shown.metrics.on_turn(Instant(replica.started_us + 1_000_000, 0))
+    replica.node.fed_seq += 1
+    shown.metrics.on_turn(Instant(replica.started_us + 2_000_000, 0))
+    shown.metrics.on_turn(Instant(replica.started_us + 3_000_000, 0))
+    assert shown["rsm_replay_seconds"] == 2
 
 
 def test_a_start_is_no_failover(servers: SimulatedServers, tmp_path: Path) -> None:
