@@ -90,21 +90,26 @@ def write_configuration(directory: Path, config: ClusterConfig, interval_s: int)
 @click.command()
 @directory_option
 @click.option("--interval-s", type=click.IntRange(1, 60), default=INTERVAL_S, show_default=True, help="Of the scrapes.")
+@click.option("--write-only", is_flag=True, help="Write the configuration, say where, and run nothing.")
 @parent_option
-def prometheus(directory: Path, interval_s: int, parent: int | None) -> None:
+def prometheus(directory: Path, interval_s: int, write_only: bool, parent: int | None) -> None:
     """Run Prometheus over a cluster: its processes as targets, its recording rules and alerts.
 
     It listens on 127.0.0.1 alone, on the last port of a cluster with a base port, otherwise on 9690.
     Configuration and data lie in the cluster's directory, below prometheus/.
 
     \b
-    Example:
+    Examples:
       aulario prometheus --dir cluster
+      aulario prometheus --dir cluster --interval-s 5 --write-only
     """
+    directory = directory.absolute()
+    if write_only:
+        click.echo(write_configuration(directory, config_in_force(directory), interval_s))
+        return
     program = program_path()
     if parent is not None:
         die_with_parent(parent)
-    directory = directory.absolute()
     config = config_in_force(directory)
     _check_port(listen_port(config))
     written = write_configuration(directory, config, interval_s)

@@ -12,7 +12,7 @@ from ops.cli import cli
 from ops.cluster_dir import prepare
 from ops.demo import free_base_port
 from ops.exits import UNREACHABLE, Stopped
-from ops.prometheus.command import listen_port, write_configuration
+from ops.prometheus.command import listen_port
 
 
 def stopped(*arguments: object) -> Stopped:
@@ -46,7 +46,10 @@ def test_a_port_that_is_taken_is_named(tmp_path: Path, monkeypatch: pytest.Monke
 def test_its_port_is_the_last_of_the_clusters_range_and_every_process_a_target(tmp_path: Path) -> None:
     config = prepare(tmp_path, base_port=30_000, faculties=2, overrides={})
     assert listen_port(config) == 30_199
-    text = write_configuration(tmp_path, config, interval_s=2).read_text()
+    written = CliRunner().invoke(cli, ["prometheus", "--dir", str(tmp_path), "--interval-s", "7", "--write-only"])
+    assert written.output == f"{tmp_path}/prometheus/prometheus.yml\n"
+    text = Path(written.output.strip()).read_text()
+    assert 'scrape_interval: "7s"\n' in text
     for target in ("127.0.0.1:30027", "127.0.0.1:30028", "127.0.0.1:30029", "127.0.0.1:30030", "127.0.0.1:30031"):
         assert f'- "{target}"\n' in text
     assert text.count(f'cluster: "{config.cluster_id}"') == 5
