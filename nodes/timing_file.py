@@ -3,8 +3,8 @@
     record 0      magic, since when the records are numbered (µs, wall clock), how many slots follow
     slot n        record number i stands in slot (i - 1) mod slots, with i at either end: a torn one is passed over
 
-The hot path appends a tuple to a bounded list; a thread packs and writes what is there a few times a second, so that
-no loop ever waits for the disk. What does not fit the list, or cannot be written, is counted and lost: timings are
+The hot path appends a tuple to a bounded list; a thread packs and writes what has gathered a moment later, so that no
+loop ever waits for the disk. What does not fit the list, or cannot be written, is counted and lost: timings are
 no promise, and no fsync is spent on them. A process that is killed takes the last fraction of a second along.
 """
 
@@ -31,10 +31,10 @@ SLOTS: Final = 65_536
 """Records a file keeps: 4.5 MiB."""
 
 PENDING_MAX: Final = 4_096
-"""Records that wait for the thread; one more is lost. So a flood, of which the file keeps seconds, costs no more."""
+"""Records that wait for the thread; one more is lost."""
 
-FLUSH_S: Final = 0.2
-"""Between two writes."""
+GATHER_S: Final = 0.02
+"""Between the first record that waits and the write of all."""
 
 SLICE: Final = 512
 """Records packed at a time: the interpreter's lock is given back between two slices."""
@@ -77,6 +77,8 @@ class TimingWriter:
         self._overflowed = 0
         self._unwritten = 0
         self._stopping = Event()
+        self._wake = Event()
+        self._is_awake = False
         self._thread = Thread(target=self._run, name="timing-writer", daemon=True)
         self._thread.start()
 
@@ -101,26 +103,36 @@ class TimingWriter:
             self._overflowed += 1
             return
         self._pending.append((leg, pattern, status, faculty_id, program_id, transaction_id, ended_us, us))
+        if not self._is_awake:
+            self._is_awake = True
+            self._wake.set()
 
     def close(self, time_limit_s: float = 2.0) -> None:
         """Write what is there, then stop; give up on a disk that hangs."""
         self._stopping.set()
+        self._wake.set()
         self._thread.join(time_limit_s)
 
     def _run(self) -> None:
         stopping = False
         while not stopping:
-            stopping = self._stopping.wait(FLUSH_S)
-            while self._pending:
-                size = min(len(self._pending), self._slots, SLICE)
-                measured = [self._pending.popleft() for _ in range(size)]
-                try:
-                    self._write(measured)
-                except OSError:
-                    self._unwritten += size
+            self._wake.wait()
+            self._wake.clear()
+            stopping = self._stopping.wait(GATHER_S)
+            self._is_awake = False  # before it looks: what comes after that wakes it again
+            self._flush()
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
+
+    def _flush(self) -> None:
+        while self._pending:
+            size = min(len(self._pending), self._slots, SLICE)
+            measured = [self._pending.popleft() for _ in range(size)]
+            try:
+                self._write(measured)
+            except OSError:
+                self._unwritten += size
 
     def _write(self, measured: Sequence[_Measured]) -> None:
         if self._file is None:

@@ -14,6 +14,7 @@ DASHES: Final = ("", "6 3", "2 2", "8 3 2 3")
 WIDTH, HEIGHT = 440, 270
 LEFT, RIGHT, TOP, BOTTOM = 50, 20, 12, 42
 LEGEND_LINE: Final = 16
+BAR_WIDTH_MAX: Final = 70
 TICKS_ABOUT: Final = 5
 
 
@@ -119,14 +120,15 @@ def bars(names: Sequence[str], parts_of: Sequence[Series], y_label: str) -> str:
     totals = [sum(one.points[i][1] for one in parts_of) for i in range(len(names))]
     y = Axis([0.0, *totals], HEIGHT - BOTTOM, TOP, log=False, from_zero=True)
     slot = (WIDTH - LEFT - RIGHT) / len(names)
+    width = min(slot * 0.7, BAR_WIDTH_MAX)
     drawn = [_y_grid(y, y_label)]
     for i, name in enumerate(names):
-        left, base = LEFT + slot * (i + 0.15), 0.0
+        left, base = LEFT + slot * (i + 0.5) - width / 2, 0.0
         for number, one in enumerate(parts_of):
             value = one.points[i][1]
             top_px, base_px = y.px(base + value), y.px(base)
             drawn.append(
-                f'<rect x="{left:.1f}" y="{top_px}" width="{slot * 0.7:.1f}" height="{base_px - top_px:.1f}" '
+                f'<rect x="{left:.1f}" y="{top_px}" width="{width:.1f}" height="{base_px - top_px:.1f}" '
                 f'fill="{BAR_COLOURS[number]}"><title>{escape(name)}: {escape(one.name)} {value:g}</title>'
                 "</rect>"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import click
 
 from nodes.config import ClusterConfig
-from ops.cluster import interrupt_on_signals
+from ops.cluster import interrupt_on_signals, undisturbed
 from ops.cluster_dir import config_in_force
 from ops.exits import OK, REFUSED, Stopped
 from ops.options import DIRECTORY
@@ -90,7 +91,12 @@ def _run(directory: Path, *, repeat: int, mirrored: bool, only_table3: bool, eve
     directory.mkdir(parents=True, exist_ok=True)
     interrupt_on_signals()
     plan = Plan(repeat=repeat, mirrored=mirrored, failover=not only_table3, cases=everything)
-    run(directory, plan, lambda sentence: click.echo(sentence, err=True))
+    try:
+        run(directory, plan, lambda sentence: click.echo(sentence, err=True))
+    except KeyboardInterrupt:
+        with undisturbed():
+            shutil.rmtree(directory / CLUSTER, ignore_errors=True)  # half a run is told by nobody
+        raise
 
 
 def _config(directory: Path, run: Run | None) -> ClusterConfig:

@@ -15,15 +15,16 @@ from tests.process.running_cluster import aulario
 
 Rows = list[dict[str, str]]
 PERCENTS = (50, 95, 99)
+PROGRAMS = 25
 LOADS = (("async", 7, 2), ("async", 10, 4), ("lbb", 7, 2), ("lbb", 10, 4))
 
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of Table 3, two rounds of each load."""
+    """A finished run of everything, each load once."""
     directory = tmp_path_factory.mktemp("r") / "run"
-    done = aulario("report", directory, "--run", "--table3", "--repeat", 2, within_s=110)
-    assert done.returncode == 0, done.stderr
+    done = aulario("report", directory, "--run", "--all", "--repeat", 1, within_s=110)
+    assert done.returncode == 0, done.stdout + done.stderr
     assert "Table 3" in done.stdout
     return directory
 
@@ -36,6 +37,12 @@ def rows(path: Path) -> Rows:
 def told(directory: Path) -> dict[str, Any]:
     figures: dict[str, Any] = json.loads((directory / "report.json").read_text())
     return figures
+
+
+def of_table3(directory: Path) -> Rows:
+    """The requests of Table 3's loads."""
+    terms = {f"{pattern}-{classrooms}-{labs}-1" for pattern, classrooms, labs in LOADS}
+    return [row for row in rows(directory / "requests.csv") if row["term"] in terms]
 
 
 def percentile_ms(durations_us: list[int], percent: int) -> Decimal:
@@ -60,8 +67,8 @@ def test_every_leg_of_every_request_was_measured_and_told_exactly(run: Path) -> 
     }  # fmt: skip
     assert len(legs) == len(LOADS) * len(columns)
     for pattern, classrooms, labs in LOADS:
-        own = [row for row in requests if row["term"].startswith(f"{pattern}-{classrooms}-{labs}-")]
-        assert len(own) == 2 * 25
+        own = [row for row in requests if row["term"] == f"{pattern}-{classrooms}-{labs}-1"]
+        assert len(own) == PROGRAMS
         for (who, leg), column in columns.items():
             durations = [int(row[column]) for row in own]
             summary = legs[pattern, str(classrooms), str(labs), who, leg]
@@ -73,7 +80,7 @@ def test_every_leg_of_every_request_was_measured_and_told_exactly(run: Path) -> 
 
 
 def test_legs_lie_within_one_another(run: Path) -> None:
-    for row in rows(run / "requests.csv"):
+    for row in of_table3(run):
         took = {name: int(value) for name, value in row.items() if name.endswith("_us") and value}
         assert took["server_sol_prop_us"] + took["server_ack_res_us"] <= took["server_sol_res_us"]
         assert took["faculty_sol_prop_us"] + took["faculty_ack_res_us"] <= took["faculty_sol_res_us"]
@@ -82,15 +89,26 @@ def test_legs_lie_within_one_another(run: Path) -> None:
 
 def test_table3_counts_what_each_program_was_told(run: Path) -> None:
     figures = told(run)
-    accepted = [row for row in rows(run / "requests.csv") if row["told"] == "ACCEPTED"]
-    statuses = Counter(row["term"].rpartition("-")[0] for row in accepted)
+    statuses = Counter(row["term"] for row in of_table3(run) if row["told"] == "ACCEPTED")
     for load, (pattern, classrooms, labs) in zip(figures["loads"], LOADS, strict=True):
         assert (load["pattern"], load["classrooms"], load["labs"]) == (pattern, classrooms, labs)
-        assert load["satisfied"] == statuses[f"{pattern}-{classrooms}-{labs}"] == 50
-        assert (load["unsatisfied"], load["requests"], load["seen_by"]) == (0, 50, "program")
-    asked = [load for program in figures["programs"] for load in program["loads"] if load["classrooms"] != 1]
-    assert Counter((load["satisfied"], load["unsatisfied"]) for load in asked) == {(2, 0): 100}
+        assert load["satisfied"] == statuses[f"{pattern}-{classrooms}-{labs}-1"] == PROGRAMS
+        assert (load["unsatisfied"], load["requests"], load["seen_by"]) == (0, PROGRAMS, "program")
+    asked = [load for program in figures["programs"] for load in program["loads"]]
+    assert Counter((load["satisfied"], load["unsatisfied"]) for load in asked) == {(1, 0): 4 * PROGRAMS}
     assert {"server-a", "server-b", "witness", "faculty-1"} <= {one["process"] for one in figures["usage"]}
+
+
+def test_the_kill_the_stress_and_every_case_are_told(run: Path) -> None:
+    figures = told(run)
+    assert [case["name"] for case in figures["cases"]] == [f"CP{number}" for number in range(1, 12)]
+    assert all(case["is_met"] for case in figures["cases"]), figures["cases"]
+    strike, first = figures["strike"], figures["recoveries"][0]
+    assert strike["satisfied"] == strike["requests"] == len(strike["timeline"]) == 600
+    assert first["primary"] != strike["server"]
+    assert 0 < first["promote_ms"] < strike["first_reply_ms"]
+    assert [step["in_flight"] for step in figures["steps"]] == [10, 50, 200, 500]
+    assert all(step["answered"] == step["requests"] >= step["in_flight"] for step in figures["steps"])
 
 
 def test_a_finished_run_is_told_again_without_changing(run: Path) -> None:
@@ -109,7 +127,7 @@ def test_any_cluster_directory_is_told_from_what_its_processes_kept(run: Path) -
     assert done.stdout.splitlines()[0] == "Measure,async,lbb"
     figures = told(run / "cluster" / "report")
     assert [(one["pattern"], one["seen_by"]) for one in figures["loads"]] == [("async", "faculty"), ("lbb", "faculty")]
-    assert sum(load["satisfied"] for load in figures["loads"]) == len(rows(run / "requests.csv"))
+    assert Counter(row["status"] for row in of_table3(run / "cluster" / "report")) == {"ACCEPTED": 4 * PROGRAMS}
 
 
 def test_what_is_no_run_and_no_cluster_is_said_in_one_sentence(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def test_a_case_is_met_or_not_or_was_not_measured(tmp_path: Path) -> None:
 
 def test_the_conclusion_names_what_is_not_met_and_what_was_not_measured(tmp_path: Path) -> None:
     said = tables.conclusions(a_report(tmp_path), words_of("en"))
-    assert "36 of 40 requests of Table 3 were satisfied." in said
+    assert "In Table 3, 36 of 40 requests were satisfied." in said
     assert {"1 of 3 acceptance cases are met.", "Not met: CP6.", "Not measured in this run: CP11."} <= set(said)
     assert any("within 450 ms" in sentence for sentence in said)
 
