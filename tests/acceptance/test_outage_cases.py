@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from nodes.cluster_keys import ensure_keys
 from nodes.config import ClusterConfig, FacultyConfig
 from nodes.config_file import render
 from ops.prove.tcp_relay import Relay
@@ -68,7 +69,9 @@ def outage(request: pytest.FixtureRequest, running: RunningCluster, tmp_path: Pa
             data=tmp_path / "faculty", programs={},
         )  # fmt: skip
         path = tmp_path / "relayed.toml"
-        path.write_text(render(replace(config, faculties=(faculty,)), tmp_path))
+        relayed = replace(config, faculties=(faculty,))
+        ensure_keys(relayed)
+        path.write_text(render(relayed, tmp_path))
         running.start_process("faculty", number, "--config", path)
         wait_for(
             lambda: running.wait_alive(faculty.http)["follows"] == running.active()["name"], "the faculty follows"

@@ -12,6 +12,7 @@ import pytest
 from tests.process.running_cluster import RunningCluster, cluster
 from tests.process.verdict import Journal, check
 from tests.process.wire_client import Clients, new_id, wire_clients
+from tests.process.wire_keys import WireKeys
 
 SLOW = ("--faculties", 2, "--profile", "slow")
 """Faculty 1 speaks async, faculty 2 lbb; no pause of a busy machine is taken for a death."""
@@ -45,9 +46,9 @@ def healed(running: RunningCluster) -> Iterator[RunningCluster]:
 
 
 @pytest.fixture
-def clients() -> Iterator[Clients]:
-    """Wire clients, closed after the test."""
-    with wire_clients() as made:
+def clients(running: RunningCluster) -> Iterator[Clients]:
+    """Wire clients of the module's cluster, closed after the test."""
+    with wire_clients(WireKeys(running)) as made:
         yield made
 
 

@@ -16,6 +16,7 @@ from ops.demo import free_base_port
 from tests.process.running_cluster import RunningCluster, aulario, cluster, spawn, wait_for
 from tests.process.verdict import Journal, check
 from tests.process.wire_client import Clients, ack, sol, wire_clients
+from tests.process.wire_keys import WireKeys
 
 REFUSED, USAGE, UNREACHABLE, INTEGRITY = 1, 2, 3, 4
 
@@ -25,7 +26,8 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The directory of a cluster that has served and was stopped."""
     directory = tmp_path_factory.mktemp("s") / "c"
     journal = Journal()
-    with cluster(directory, "--faculties", 1, "--profile", "slow") as started, wire_clients() as clients:
+    options = ("--faculties", 1, "--profile", "slow")
+    with cluster(directory, *options) as started, wire_clients(WireKeys(started)) as clients:
         client = clients.dealer(started.active()["requests"])
         for _ in range(20):
             request = sol("2025-2", 7, 2)

@@ -11,7 +11,9 @@ from tests.process.running_cluster import RunningCluster, wait_for
 from tests.process.verdict import Journal, events_of
 from tests.process.wire_client import ENCODINGS, JSON, MSGPACK, Clients, Dealer, Message, ack, new_id, sol
 
-CLUSTER = ("--faculties", 0)
+CLUSTER = ("--faculties", 0, "--security", "none")
+"""As in a laboratory: a connection may speak for any faculty, and is believed."""
+
 SETTINGS = {"AULARIO_TIMING_PROFILE": "slow", "AULARIO_TIMING_ACK_TIMEOUT_MS": "1000"}
 """A hold expires after a second."""
 

@@ -205,10 +205,6 @@ class Clients:
                 pytest.fail(f"no definite result: {result}")
 
 
-def without_keys(socket: zmq.Socket[bytes], endpoint: str) -> None:
-    """For a cluster without security."""
-
-
 @contextmanager
 def wire_clients(prepare: Prepare) -> Iterator[Clients]:
     """Clients that are closed at the end."""

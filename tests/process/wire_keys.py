@@ -1,5 +1,5 @@
-"""Keys for clients that are written from the wire protocol's page alone: the files that `aulario keys` makes are read
-as what they are, TOML, and no code of ours is used but the command."""
+"""Keys for clients that are written from the wire protocol's page alone: the files of a cluster's keys are read as what
+they are, TOML. Only a missing key is made by code of ours."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from typing import Any
 
 import zmq
 
-from tests.process.running_cluster import RunningCluster, aulario
+from nodes.cluster_keys import ensure_keys
+from nodes.principals import principal as principal_of
+from tests.process.running_cluster import RunningCluster
 
 FACULTY = "faculty:501"
 """Whom a test's SOLs speak for (wire_client.sol)."""
 
 
 class WireKeys:
-    """Prepares sockets for one cluster: at a server as faculty 501, at a faculty as its coordinators."""
+    """Prepares sockets for one cluster: at a server as faculty 501, at a faculty as its coordinators; not at all if its
+    security is switched off."""
 
     def __init__(self, cluster: RunningCluster) -> None:
         self._cluster = cluster
         self._keys = cluster.directory / "keys"
 
     def __call__(self, socket: zmq.Socket[bytes], endpoint: str) -> None:
-        listens, speaks = self._parties(endpoint)
-        self.give(socket, listens, speaks)
+        if self._cluster.config.security == "curve":
+            self.give(socket, *self._parties(endpoint))
 
     def give(self, socket: zmq.Socket[bytes], listens: str, speaks: str) -> None:
         """The key of the one who listens, and those of the one who speaks, which are made if there are none."""
@@ -43,8 +46,7 @@ class WireKeys:
         """Both halves."""
         path = self._keys / "secret" / f"{_file_name(principal)}.toml"
         if not path.exists():
-            made = aulario("keys", "new", principal, "--dir", self._cluster.directory)
-            assert made.returncode == 0, made.stderr
+            ensure_keys(self._cluster.config, [principal_of(principal)])
         return tomllib.loads(path.read_text())
 
     def _parties(self, endpoint: str) -> tuple[str, str]:
