@@ -21,6 +21,7 @@ import msgpack
 
 from es.errors import RemoteProtocolError
 from es.limits import BATCH_BYTES_MAX, BATCH_ENTRIES_MAX
+from es.unpacking import unpack_whole
 
 FORMAT = 1
 GENESIS_HASH = bytes(32)
@@ -128,14 +129,12 @@ def decode_batch(data: bytes) -> Batch:
     if len(data) > BATCH_BYTES_MAX + 1024:
         raise RemoteProtocolError(f"a batch of {len(data)} bytes exceeds the bound")
     try:
-        form, epoch, first_seq, prev_hash, ts_us, raw = msgpack.unpackb(
-            data, use_list=False, strict_map_key=True, max_map_len=0
-        )
+        form, epoch, first_seq, prev_hash, ts_us, raw = unpack_whole(data)
         entries = tuple(map(Entry._make, raw))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError) as error:
         raise RemoteProtocolError(f"not a batch: {error}") from None
     if form != FORMAT:
-        raise RemoteProtocolError(f"batch format {form!r} is unknown")
+        raise RemoteProtocolError(f"the batch has another format than {FORMAT}")
     if not (
         type(epoch) is int and type(first_seq) is int and type(ts_us) is int
         and epoch >= 0 and first_seq >= 1

@@ -163,7 +163,9 @@ class Links:
 
     def _remember(self, route: bytes, message: Message) -> None:
         """Where a follower is to be answered: over the connection it spoke on last."""
-        if isinstance(message, Ack | BeaconAck | Fetch) and message.member.node in self._names:
+        if not isinstance(message, Ack | BeaconAck | Fetch) or message.cluster_id != self._config.cluster_id:
+            return
+        if message.member.node in self._names:
             self._followers[message.member.node] = route
 
     def _read(self, frames: list[bytes]) -> Message | None:

@@ -74,7 +74,7 @@ def _decode(payload: bytes, from_fields: Callable[[Any], M | Malformed]) -> Deco
         items, encoding, is_array = parse(payload)
     except Unreadable as error:
         return Decoded([_malformed(error)], encoding_of(payload), is_array=False)
-    return Decoded([from_fields(item) for item in items], encoding, is_array)
+    return Decoded([from_fields(item) for item in items] or [Dropped("not_a_map")], encoding, is_array)
 
 
 def _malformed(error: Unreadable) -> Malformed:

@@ -59,7 +59,7 @@ def decode_node_beat(frame: bytes) -> Beat | None:
     if len(frame) > BEAT_BYTES_MAX or not frame.startswith(NODE_TOPIC):
         return None
     try:
-        fields = json.loads(frame[len(NODE_TOPIC) :])
+        fields = json.loads(frame[len(NODE_TOPIC) :].decode())
         beat = Beat(
             _text(fields["node"]),
             _text(fields["role"]),
@@ -67,7 +67,7 @@ def decode_node_beat(frame: bytes) -> Beat | None:
             _number(fields["seq"]),
             fields["active"],
             _text(fields["requests"]),
-            tuple(_text(name) for name in fields["in_sync"][:_SERVERS_MAX]),
+            tuple(map(_text, _list(fields["in_sync"]))),
         )
     except (ValueError, TypeError, KeyError, RecursionError):
         return None
@@ -76,8 +76,15 @@ def decode_node_beat(frame: bytes) -> Beat | None:
 
 def _text(value: Any) -> str:
     if type(value) is str and len(value) <= TEXT_CHARS_MAX:
+        value.encode()  # half a surrogate pair, which an escape can bring in, is a ValueError
         return value
     raise ValueError("text is expected")
+
+
+def _list(value: Any) -> list[Any]:
+    if type(value) is list and len(value) <= _SERVERS_MAX:
+        return value
+    raise ValueError("a list is expected")
 
 
 def _number(value: Any) -> int:

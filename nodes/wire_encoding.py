@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import msgpack
 
 from es.errors import RemoteProtocolError
+from es.unpacking import check_whole
 
 SINGLE_BYTES_MAX = 64 << 10
 """Encoded size of a message that travels alone."""
@@ -100,6 +101,7 @@ def parse(payload: bytes) -> Payload:
         if _is_msgpack_array(first):
             return Payload(_parse_msgpack_array(payload), Encoding.MSGPACK, is_array=True)
         _check_size(payload, SINGLE_BYTES_MAX)
+        check_whole(payload)
         return Payload([_parse_msgpack(payload)], Encoding.MSGPACK, is_array=False)
     except Unreadable as error:
         error.transaction_id = salvaged_transaction_id(payload)
@@ -154,7 +156,7 @@ def _parse_msgpack_counted(data: bytes) -> Any:
 def _parse_msgpack_array(payload: bytes) -> list[Any]:
     """Cut the array into its messages without decoding them, then decode each on its own."""
     _check_size(payload, ARRAY_BYTES_MAX)
-    unpacker = msgpack.Unpacker(max_buffer_size=ARRAY_BYTES_MAX)
+    unpacker = msgpack.Unpacker(max_buffer_size=len(payload))
     unpacker.feed(payload)
     messages = unpacker.read_array_header()
     _check_messages(messages)
@@ -196,7 +198,14 @@ def _parse_json(payload: bytes, nodes_max: int) -> Any:
 
 
 def _checked_text_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-    return _checked_map([(key, value if _is_encodable(value) else None) for key, value in pairs])
+    return _checked_map([(_encodable(key), _encodable(value)) for key, value in pairs])
+
+
+def _encodable(value: Any) -> Any:
+    """The value with None for every text in it that nobody could write again; maps in it have seen to their own."""
+    if type(value) is list:
+        return [_encodable(one) for one in value]
+    return value if _is_encodable(value) else None
 
 
 def _is_encodable(value: Any) -> bool:
@@ -257,7 +266,7 @@ def _salvage_json(payload: bytes) -> str | None:
 
 
 def _salvage_msgpack(payload: bytes) -> str | None:
-    unpacker = msgpack.Unpacker(max_buffer_size=ARRAY_BYTES_MAX)
+    unpacker = msgpack.Unpacker(max_buffer_size=min(max(len(payload), 1), ARRAY_BYTES_MAX))
     unpacker.feed(payload[:ARRAY_BYTES_MAX])
     for _ in range(min(unpacker.read_map_header(), _SALVAGE_KEYS_MAX)):
         key = _short_text(payload, unpacker)

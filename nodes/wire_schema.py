@@ -84,8 +84,8 @@ class Invalid(NamedTuple):
     reason: str
 
     def as_res(self) -> Res:
-        """The answer to it."""
-        return Res(self.transaction_id, INVALID, BAD_FIELD, f"{self.field}: {self.reason}")
+        """The answer to it. A field's name may be as long as a whole reason: what is too long is cut."""
+        return Res(self.transaction_id, INVALID, BAD_FIELD, f"{self.field}: {self.reason}"[:TEXT_CHARS_MAX])
 
 
 class Dropped(NamedTuple):
@@ -290,7 +290,9 @@ def _extra_fault(
     """Fields that are not `known` mean nothing, but the limits of a message hold for them too."""
     if fields.keys() <= known:
         return None
-    for name in fields.keys() - known:
+    for name in fields:  # in their order: a message is always refused with the same words
+        if name in known:
+            continue
         if not _is_text(name):
             return Invalid(transaction_id, "message", f"a key is no text of at most {TEXT_CHARS_MAX} characters")
         if not _fits_limits(fields[name], depth_left):

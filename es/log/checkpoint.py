@@ -22,6 +22,7 @@ from es.codec import HASH_BYTES
 from es.errors import RemoteProtocolError
 from es.limits import CHECKPOINT_BYTES_MAX, NAME_CHARS_MAX
 from es.log.base import EventLog, Head, Identity
+from es.unpacking import unpack_whole
 
 FORMAT = 1
 SIGNATURE_BYTES = 64
@@ -99,7 +100,7 @@ def decode(encoded: bytes) -> SignedCheckpoint:
         signed = SignedCheckpoint(Checkpoint(*fields), signature)
         if form != FORMAT or not _is_well_formed(signed) or encode(signed) != encoded:
             raise ValueError("a field is out of range or in another encoding")
-    except (ValueError, TypeError, OverflowError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise RemoteProtocolError(f"not a signed checkpoint: {error}") from None
     return signed
 
@@ -144,7 +145,7 @@ def _data(checkpoint: Checkpoint) -> bytes:
 def _unpacked(data: Any) -> Any:
     if type(data) is not bytes:
         raise ValueError("bytes are expected")
-    return msgpack.unpackb(data, use_list=False, max_map_len=0)
+    return unpack_whole(data)
 
 
 def _is_well_formed(signed: SignedCheckpoint) -> bool:

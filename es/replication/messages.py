@@ -16,6 +16,7 @@ from es.codec import HASH_BYTES
 from es.errors import RemoteProtocolError
 from es.limits import CHECKPOINT_BYTES_MAX, FETCH_BATCHES_MAX, MEMBERS_MAX
 from es.limits import NAME_CHARS_MAX as NAME_CHARS_MAX
+from es.unpacking import unpack_whole
 
 LIFE_CHARS_MAX = 2 * NAME_CHARS_MAX
 """A node's name and when this life of it began, by both clocks."""
@@ -241,13 +242,19 @@ def _checkpoint(value: Any) -> bytes:
     raise ValueError("a checkpoint is longer than any")
 
 
+def _tuple(value: Any) -> tuple[Any, ...]:
+    if type(value) is tuple:
+        return value
+    raise ValueError("an array is expected")
+
+
 def _member(value: Any) -> Member:
-    node, incarnation = value
+    node, incarnation = _tuple(value)
     return Member(_name(node), _name(incarnation))
 
 
 def _members(value: Any) -> tuple[Member, ...]:
-    if len(value) > MEMBERS_MAX:
+    if len(_tuple(value)) > MEMBERS_MAX:
         raise ValueError("too many members")
     members = tuple(_member(one) for one in value)
     if list(members) != sorted(set(members)):
@@ -256,13 +263,13 @@ def _members(value: Any) -> tuple[Member, ...]:
 
 
 def _many_bytes(value: Any) -> tuple[bytes, ...]:
-    if len(value) > FETCH_BATCHES_MAX:
+    if len(_tuple(value)) > FETCH_BATCHES_MAX:
         raise ValueError("too many batches")
     return tuple(_bytes(one) for one in value)
 
 
 def _register(value: Any) -> Register:
-    cluster_id, epoch, primary, in_sync, generation, author = value
+    cluster_id, epoch, primary, in_sync, generation, author = _tuple(value)
     checked = (_name(cluster_id), _number(epoch), _member(primary), _members(in_sync), _number(generation))
     return Register(*checked, _life(author))
 
@@ -296,18 +303,20 @@ def pack(message: Message) -> bytes:
 def unpack(data: bytes) -> Message:
     """Decode and check a message. Raises RemoteProtocolError and nothing else."""
     try:
-        kind, *fields = msgpack.unpackb(data, use_list=False, max_map_len=0)
+        kind, *fields = unpack_whole(data)
+        if type(kind) is not str or kind not in _SCHEMA:
+            raise ValueError("a kind is expected")  # not named: a nest of lists cannot even be printed
         message, checks = _SCHEMA[kind]
         return message(*[check(field) for check, field in zip(checks, fields, strict=True)])  # type: ignore[no-any-return]
-    except (ValueError, TypeError, KeyError, msgpack.UnpackException) as error:
+    except (ValueError, TypeError) as error:
         raise RemoteProtocolError(f"not a replication message: {error}") from None
 
 
 def unpack_register(data: bytes) -> Register:
     """Decode a stored register. Raises RemoteProtocolError."""
     try:
-        return _register(msgpack.unpackb(data, use_list=False, max_map_len=0))
-    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        return _register(unpack_whole(data))
+    except (ValueError, TypeError) as error:
         raise RemoteProtocolError(f"not a register: {error}") from None
 
 

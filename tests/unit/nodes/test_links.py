@@ -7,12 +7,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+import zmq
 
 from es.codec import GENESIS_HASH
-from es.replication.effects import Emit
+from es.replication.effects import Emit, Tell
 from es.replication.instant import Instant
-from es.replication.messages import Beacon, Member, Message, Register
-from nodes import sockets
+from es.replication.messages import Ack, Beacon, Member, Message, Mismatch, Register, pack
+from nodes import principals, sockets
 from nodes.authenticator import Authenticator
 from nodes.config import one_host
 from nodes.links import Links
@@ -73,5 +74,29 @@ def test_a_beacon_is_heard_by_a_clock_that_was_read_after_it_was_received(
     assert heard.at[0][1] > drained_at[-1]
     for one in links.values():
         one.close()
+    loop.close()
+    context.term()
+
+
+def test_a_follower_of_another_cluster_is_told_nothing(tmp_path: Path) -> None:
+    config = one_host(tmp_path, cluster_id="c", faculties=0, base_port=free_base_port())
+    context, loop, heard = sockets.context(), Loop(), Heard()
+    links = Links(config, config.server("a"), loop, context, Authenticator(OPEN, loop, context), heard)
+    caller = sockets.repair_dealer(context, config.server("a").repair, principals.server("b"), OPEN)
+
+    def is_told_after(cluster_id: str) -> bool:
+        caller.poll(10_000, zmq.POLLOUT)
+        caller.send(pack(Ack(cluster_id, 1, Member("b", "b1"), 1, GENESIS_HASH)))
+        before = len(heard.at)
+        while len(heard.at) == before:
+            loop.turn(Idle())
+        gone = links.ignored["peer gone"]
+        links.tell(Tell("b", Mismatch("c", 1, GENESIS_HASH, 1, GENESIS_HASH)))
+        return links.ignored["peer gone"] == gone
+
+    assert not is_told_after("another")
+    assert is_told_after("c")
+    caller.close()
+    links.close()
     loop.close()
     context.term()

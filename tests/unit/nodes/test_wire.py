@@ -173,6 +173,46 @@ def test_half_a_surrogate_pair_is_no_text() -> None:
     assert wire.decode_requests(escaped).messages == [RESERVE._replace(program="🏫é")]
 
 
+@pytest.mark.parametrize("value", ['"' + "x" * 201 + '"', '{"\\ud800":1}'], ids=["beside a key", "within a map"])
+def test_half_a_surrogate_pair_in_a_key_is_answered_with_text(value: str) -> None:
+    payload = (json.dumps(SOL)[:-1] + ',"\\ud800":' + value + "}").encode()
+    [invalid] = wire.decode_requests(payload).messages
+    assert isinstance(invalid, Invalid)
+    [answered] = wire.decode_answers(wire.encode(invalid.as_res(), Encoding.JSON)).messages
+    assert answered == invalid.as_res()
+    program, encoding = wire.decode_program_request(payload)
+    assert isinstance(program, Invalid)
+    assert wire.decode_answers(wire.encode(program.as_res(), encoding)).messages == [program.as_res()]
+
+
+def test_half_a_surrogate_pair_is_no_room() -> None:
+    proposal = wire.encode(PROPOSAL, Encoding.JSON).decode()
+    room = PROPOSAL.classrooms[0]
+    [invalid] = wire.decode_answers(proposal.replace(room, "\\ud800").encode()).messages
+    assert isinstance(invalid, Invalid)
+    assert invalid.field == "aulas"
+
+
+@pytest.mark.parametrize("payload", [b"[]", b"\x90", b"\xdc\x00\x00"])
+def test_an_empty_array_is_dropped_and_has_a_reason(payload: bytes) -> None:
+    assert wire.decode_requests(payload).messages == [Dropped("not_a_map")]
+    assert wire.decode_program_request(payload)[0] == Dropped("not_a_map")
+
+
+@both
+def test_a_refusal_keeps_to_the_limits_itself(write: Any) -> None:
+    [invalid] = wire.decode_requests(write({**SOL, "x" * 200: "y" * 201})).messages
+    assert isinstance(invalid, Invalid)
+    assert wire.decode_answers(wire.encode(invalid.as_res(), Encoding.MSGPACK)).messages == [invalid.as_res()]
+
+
+@both
+def test_of_two_wrong_fields_the_first_is_named(write: Any) -> None:
+    [invalid] = wire.decode_requests(write({**SOL, **dict.fromkeys(("q", "f", "z", "a"), "y" * 201)})).messages
+    assert isinstance(invalid, Invalid)
+    assert invalid.field == "q"
+
+
 @both
 @pytest.mark.parametrize(
     ("note", "sentence"),

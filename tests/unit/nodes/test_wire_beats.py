@@ -46,6 +46,10 @@ def test_a_passive_server_never_looks_alive() -> None:
         encode_node_beat(BEAT).replace(b":4,", b":-4,"),
         encode_node_beat(BEAT).replace(b":4,", b":4.0,"),
         encode_node_beat(BEAT).replace(b'["a","b"]', b"7"),
+        encode_node_beat(BEAT).replace(b'["a","b"]', b'"ab"'),
+        encode_node_beat(BEAT).replace(b'["a","b"]', b'["a","\\ud800"]'),
+        encode_node_beat(BEAT).replace(b'["a","b"]', b'["a","\xed\xa0\x80"]'),
+        encode_node_beat(BEAT).replace(b'["a","b"]', b"[" + b'"a",' * 16 + b'"b"]'),
     ],
 )
 def test_what_is_no_beat_is_none(frame: bytes) -> None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgpack
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from es.codec import decode_batch
 from es.errors import RemoteProtocolError
 from es.limits import CHECKPOINT_BYTES_MAX, FETCH_BATCHES_MAX, MEMBERS_MAX
 from es.log.base import Identity
+from es.log.checkpoint import decode as decode_checkpoint
 from es.log.memory import MemoryLog
 from es.replication import messages
 from es.replication.data_node import DataNode
@@ -155,16 +159,25 @@ def test_a_field_outside_its_limits_is_refused(message: Message) -> None:
 
 
 @pytest.mark.parametrize(
-    "fields", [[], ["ack"], ["no such kind", 1], [["ack"], 1], ["heartbeat", "c", 1, ["a", "a1"], 1]]
-)
+    "fields",
+    [
+        [], ["ack"], ["no such kind", 1], [["ack"], 1], ["heartbeat", "c", 1, ["a", "a1"], 1],
+        ["heartbeat", "c", 1, "ab"], ["compare-and-swap", "c", 1, ["a", "1"], ["a", "1"], {}, ""],
+        ["batches", "c", 1, 1, 1, HASH, 1, ""], {}, "ack", 7,
+    ],
+)  # fmt: skip
 def test_another_shape_is_refused(fields: list[object]) -> None:
     with pytest.raises(RemoteProtocolError):
         unpack(msgpack.packb(fields))
 
 
-def test_a_deeply_nested_message_is_refused() -> None:
-    with pytest.raises(RemoteProtocolError):
-        unpack(b"\x91" * 100_000 + b"\xc0")
+@pytest.mark.parametrize("depth", [900, 1_000, 1_020, 1_100, 100_000])
+@pytest.mark.parametrize("read", [unpack, unpack_register, decode_batch, decode_checkpoint])
+def test_what_is_too_deep_to_be_printed_is_refused(read: Callable[[bytes], object], depth: int) -> None:
+    nest = b"\x91" * depth + b"\xc0"
+    for data in (nest, b"\x92" + nest + b"\x01", b"\x96" + nest + b"\x01" * 4 + b"\x90"):
+        with pytest.raises(RemoteProtocolError):
+            read(data)
 
 
 def test_a_node_of_the_longest_name_can_ask_for_any_register_at_any_time() -> None:
