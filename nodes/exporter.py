@@ -8,16 +8,19 @@
     /backup?lag=  200 if it is a backup at most `lag` events behind (default: any), else 503
 
 A daemon thread answers, so a scrape never waits for the loop and the loop never for a scrape. Only
-GET; connections, request size and time are bounded (A20).
+GET; connections, request size and time are bounded, and a client that is slow is not waited for (A20).
 """
 
 from __future__ import annotations
 
+import io
 import json
+import time
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from socket import SO_REUSEADDR, SOL_SOCKET
+from socket import socket as tcp_socket
 from threading import BoundedSemaphore, Thread
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -30,6 +33,11 @@ from nodes.sockets import BindFailed
 
 CONNECTIONS_MAX = 32
 REQUEST_TIMEOUT_S = 2.0
+"""A request must be there, and an answer be taken, within so long: it is not enough to send a byte now and then."""
+
+REQUEST_BYTES_MAX = 8 << 10
+"""Request line and headers together."""
+
 BACKLOG = 64
 QUERY_FIELDS_MAX = 8
 
@@ -134,13 +142,55 @@ def _verdict(holds: bool) -> Answer:
     return HTTPStatus.SERVICE_UNAVAILABLE, TEXT, b"no\n"
 
 
+class _Request(io.RawIOBase):
+    """The bytes of one request: TimeoutError once its time is over, an end after REQUEST_BYTES_MAX."""
+
+    def __init__(self, connection: tcp_socket) -> None:
+        self._connection = connection
+        self._deadline_s = time.monotonic() + REQUEST_TIMEOUT_S
+        self._bytes_left = REQUEST_BYTES_MAX
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether there may be more than is read."""
+        return self._bytes_left == 0
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if self.is_too_long:
+            return 0
+        left_s = self._deadline_s - time.monotonic()
+        if left_s <= 0:
+            raise TimeoutError("the request is not there in time")
+        self._connection.settimeout(left_s)
+        count = self._connection.recv_into(memoryview(buffer)[: self._bytes_left])
+        self._bytes_left -= count
+        return count
+
+
 def _handler_of(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         """One GET, one answer, then the connection ends."""
 
-        timeout = REQUEST_TIMEOUT_S
         server_version = "aulario"
         sys_version = ""
+
+        def setup(self) -> None:
+            super().setup()
+            self.rfile.close()
+            self._request = _Request(self.connection)
+            self.rfile = io.BufferedReader(self._request)
+
+        def parse_request(self) -> bool:
+            is_read = super().parse_request()
+            self.connection.settimeout(REQUEST_TIMEOUT_S)
+            if is_read and self._request.is_too_long:
+                self.request_version = self.protocol_version  # what was cut off may have no version
+                self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+                return False
+            return is_read
 
         def do_GET(self) -> None:
             status, content_type, body = exporter.answer(self.path)

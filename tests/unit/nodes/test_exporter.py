@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
 from nodes.config import http_address
-from nodes.exporter import CONNECTIONS_MAX, Exporter
+from nodes.exporter import CONNECTIONS_MAX, REQUEST_BYTES_MAX, Exporter
 from nodes.sockets import BindFailed
 
 
@@ -87,7 +87,8 @@ def test_backup_answers_by_lag(exporter: Exporter, query: str, expected: int) ->
 
 def test_only_get_and_only_what_there_is(exporter: Exporter) -> None:
     assert ask(exporter, "/nothing")[0] == 404
-    assert ask(exporter, "/status", "POST")[0] == 501
+    for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get"):
+        assert ask(exporter, "/status", method)[0] == 501
     assert ask(exporter, "/backup?" + "a=1&" * 9)[0] == 400
 
 
@@ -95,6 +96,45 @@ def test_a_port_in_use_is_one_sentence(exporter: Exporter) -> None:
     host, port = http_address(exporter.url)
     with pytest.raises(BindFailed, match=f"cannot serve HTTP on {host}:{port}: Address already in use"):
         Exporter(host, port, status=dict[str, Any], registry=CollectorRegistry())
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [b"GET /" + b"a" * REQUEST_BYTES_MAX, b"GET /livez HTTP/1.0\r\n" + b"X: y\r\n" * (REQUEST_BYTES_MAX // 6)],
+    ids=["request line", "headers"],
+)
+def test_a_request_that_is_too_long_is_refused(exporter: Exporter, request_bytes: bytes) -> None:
+    with socket.create_connection(http_address(exporter.url), timeout=10) as connection:
+        connection.sendall(request_bytes)
+        assert connection.recv(100).startswith(b"HTTP/1.0 431 ")
+
+
+def test_a_client_that_sends_a_byte_now_and_then_is_not_waited_for(exporter: Exporter) -> None:
+    """However short its pauses are."""
+    with socket.create_connection(http_address(exporter.url), timeout=0.05) as connection:
+        connection.sendall(b"GET /livez HTTP/1.0\r\n")
+        is_open = True
+        while is_open:
+            try:
+                connection.sendall(b"X")
+                is_open = connection.recv(1) != b""
+            except TimeoutError:
+                continue
+            except ConnectionError:
+                is_open = False
+
+
+def test_slow_clients_hold_up_nobody_for_long(exporter: Exporter) -> None:
+    address = http_address(exporter.url)
+    slow = [socket.create_connection(address, timeout=10) for _ in range(CONNECTIONS_MAX)]
+    try:
+        for connection in slow:
+            connection.sendall(b"GET /livez HTTP/1.0\r\n")
+        assert slow[0].recv(1) == b""
+        assert ask(exporter, "/livez")[0] == 200
+    finally:
+        for connection in slow:
+            connection.close()
 
 
 def test_connections_are_bounded_and_those_that_say_nothing_are_ended(exporter: Exporter) -> None:
