@@ -45,7 +45,9 @@ from nodes.wire_encoding import Encoding
 from nodes.wire_schema import Dropped, Invalid
 from projections.rooms.commands import Answer, Reserve
 
-SHELL_WHYS: Final = (*wire.WHYS, "bad_frames", "bad_field", "bad_beat", "program_gone", "server_full", "timing_lost")
+SHELL_WHYS: Final = (
+    *wire.WHYS, "bad_frames", "bad_field", "bad_beat", "not_its_own", "program_gone", "server_full", "timing_lost"
+)  # fmt: skip
 
 
 class Route(NamedTuple):
@@ -107,14 +109,14 @@ class FacultyShell:
         router = sockets.program_router(self.context, endpoint, self.security)
         self.endpoint = sockets.bound_endpoint(router)
         self._programs = Door(roles.PROGRAMS, router, self._authenticator, self.loop, self.context, self._on_programs)
-        self._beats = [
-            sockets.heartbeat_sub(
+        self._beats = {
+            server.name: sockets.heartbeat_sub(
                 self.context, server.heartbeats, NODE_TOPIC, principals.server(server.name), self.security
             )
             for server in self._config.servers
-        ]
-        for beats in self._beats:
-            self.loop.register(beats, partial(self._on_beats, beats))
+        }
+        for server, beats in self._beats.items():
+            self.loop.register(beats, partial(self._on_beats, server, beats))
         self._uplink = self._make_uplink(self)
 
     def status(self) -> dict[str, Any]:
@@ -164,7 +166,7 @@ class FacultyShell:
     def _close_sockets(self) -> None:
         self._uplink.close()
         self._programs.close()
-        for beats in self._beats:
+        for beats in self._beats.values():
             self.loop.unregister(beats)
             beats.close()
 
@@ -181,11 +183,13 @@ class FacultyShell:
             speaks_for = None if session.peer is None else roles.program_id_of(session.peer.principal)
             self._carry_out(self.core.on_request(Route(route, encoding), request, now, speaks_for))
 
-    def _on_beats(self, beats: Socket, now: Instant) -> None:
+    def _on_beats(self, server: str, beats: Socket, now: Instant) -> None:
         for frames in drain(beats):
             beat = decode_node_beat(frames[0]) if len(frames) == 1 else None
             if beat is None:
                 self.metrics.ignored["bad_beat"] += 1
+            elif beat.node != server:  # it speaks for itself alone (A18)
+                self.metrics.ignored["not_its_own"] += 1
             else:
                 self._carry_out(self.core.on_beat(beat, now))
 

@@ -34,7 +34,7 @@ class ScriptedServer:
     """Proposes what is asked and accepts what is taken, as long as it is active."""
 
     def __init__(self, name: str, context: Context) -> None:
-        self._name = name
+        self._name = self.speaks_of = name
         self._router = sockets.request_router(context, ANYWHERE, OPEN)
         self._pub = sockets.heartbeat_pub(context, ANYWHERE, OPEN)
         self.requests = sockets.bound_endpoint(self._router)
@@ -48,7 +48,7 @@ class ScriptedServer:
 
     def turn(self) -> None:
         """Beat, then answer what came."""
-        beat = Beat(self._name, "primary", self.epoch, 0, self.is_active, self.requests, ("a", "b"))
+        beat = Beat(self.speaks_of, "primary", self.epoch, 0, self.is_active, self.requests, ("a", "b"))
         self._pub.send(encode_node_beat(beat))
         self._router.poll(10)
         for peer, empty, payload in drain(self._router):
@@ -182,6 +182,16 @@ def test_a06_a_lost_server_is_replaced_in_the_middle_of_a_transaction(stage: Sta
     assert result(reply).reason == "b"
     assert {message.transaction_id for message in stage.b.heard} == {"t1"}
     assert stage.shell.core.server_changes == 1
+
+
+def test_a_server_that_speaks_for_another_one_is_not_believed(stage: Stage) -> None:
+    """CP11: it would send everybody to a server that does not lead, or away from one that does."""
+    stage.a.is_active, stage.a.speaks_of = True, "b"
+    ignored = stage.shell.metrics.ignored
+    stage.play_until(lambda: ignored["not_its_own"])
+    assert stage.shell.status()["follows"] is None
+    stage.a.speaks_of = "a"
+    stage.play_until(lambda: stage.shell.status()["follows"] == "a")
 
 
 def test_a_server_that_does_not_answer_is_asked_again_with_the_same_id(stage: Stage) -> None:
