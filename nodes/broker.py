@@ -86,6 +86,7 @@ class Broker:
         path.unlink(missing_ok=True)
         self._endpoint = f"ipc://{path}"
         self._router = sockets.worker_router(context, self._endpoint)
+        path.chmod(0o600)  # whatever the umask: who may write to it may take a worker's place
         loop.register(self._router, self._on_ready)
         self.ignored: Counter[str] = Counter(dict.fromkeys(BROKER_WHYS, 0))
         self._jobs: dict[int, Job] = {}
