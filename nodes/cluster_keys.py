@@ -60,7 +60,7 @@ def ensure_keys(config: ClusterConfig, extra: Iterable[Principal] = ()) -> None:
     """
     allowed = AllowList(config.keys)
     known = {name for name, _ in allowed_files(config.keys)}
-    for owner in dict.fromkeys((*principals_of(config), *extra)):
+    for owner in (*principals_of(config), *extra):
         if file_name(owner) not in known and not _has_secret(config.keys, owner):
             _make(config.keys, owner, allowed)
 

@@ -195,7 +195,7 @@ def test_every_order_of_the_protocol_is_kept_by_the_configuration_and_no_profile
 
 
 def test_what_a_file_with_a_base_leaves_out_lies_below_it(tmp_path: Path) -> None:
-    config = read(tmp_path, 'base_port = 20000\n[witness]\nhttp = "http://h:1"\n')  # HTTP may be seen from elsewhere
+    config = read(tmp_path, 'base_port = 20000\n[witness]\nhttp = "http://h:1"\n')
     assert config == replace(
         one_host(tmp_path, cluster_id="aulario", base_port=20_000),
         witness=replace(config.witness, endpoint="tcp://127.0.0.1:20026", http="http://h:1"),
@@ -261,6 +261,7 @@ def test_without_keys_no_other_host_may_reach_a_cluster_unless_that_is_asked_for
                 assert refusal(tmp_path, text).startswith("aulario.toml:1: security: 'none' lets anybody speak")
             else:
                 assert read(tmp_path, text).security == security
+    assert read(tmp_path, f'security = "none"\n[witness]\nhttp = "http://{host}:1"').security == "none"
     if reached:
         assert refusal(tmp_path, place, overrides={"security": "none"}).startswith("command line: security: 'none'")
 

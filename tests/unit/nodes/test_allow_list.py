@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
@@ -147,6 +148,22 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest
     assert allowed.refresh()
     assert not allowed.refresh()
     assert opened == [public_name(fresh)]
+
+
+def test_a_file_that_could_not_be_opened_once_is_let_in_as_soon_as_it_can(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = allow(tmp_path, WITNESS)
+
+    def no_descriptor_left(path: Path, flags: int) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", no_descriptor_left)
+        allowed = AllowList(tmp_path)
+    assert allowed.problems == (f"{path_of(tmp_path, key)}: Too many open files",)
+    assert allowed.refresh()
+    assert (allowed.all(), len(allowed.problems)) == ((key,), 0)
 
 
 def test_too_many_files_let_nobody_in(tmp_path: Path) -> None:
