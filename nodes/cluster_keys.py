@@ -74,8 +74,8 @@ def make_keys(directory: Path, owner: Principal, *, let_in: bool) -> PublicKeys:
 
 
 def rotate_keys(directory: Path, owner: Principal, *, keep_old: bool) -> Rotated:
-    """New keys in place of a principal's. The new one is let in here; the old one no more, unless `keep_old`: then
-    peers that have not heard of the new one still know the principal. Raises KeysError, OSError."""
+    """New keys in place of a principal's. The new one is let in here; the old one no more, unless `keep_old`: whoever
+    has a copy of that one is then still known by it. Raises KeysError, OSError."""
     former = exposed_secret(directory, owner).public.fingerprint
     public = _make(directory, owner, AllowList(directory))
     is_ended = not keep_old and bool(remove_allowed(directory, owner, former))

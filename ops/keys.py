@@ -136,11 +136,12 @@ def revoke(principal: Principal, fingerprint: str | None, directory: Path, confi
 
 @keys.command()
 @click.argument("principal", type=named_principal)
-@click.option("--keep-old", is_flag=True, help="Go on letting the old key in, until every host has the new one.")
+@click.option("--keep-old", is_flag=True, help="Go on letting the old key in, for whoever else has a copy of it.")
 @directory_option
 @config_option
 def rotate(principal: Principal, keep_old: bool, directory: Path, config_file: Path | None) -> None:
-    """Make new keys in place of a principal's on this host. A process that runs here takes them up by itself.
+    """Make new keys in place of a principal's on this host. A process that runs here takes them up by itself; other
+    hosts do not reach it, nor it them, until they allow the file that is named.
 
     \b
     Examples:
