@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from es.durability import flush_directory
 from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
 
 FILE_NAME = "programs.json"
@@ -90,11 +91,7 @@ def save(directory: Path, content: str) -> None:
         file.flush()
         os.fsync(file.fileno())
     new.replace(directory / FILE_NAME)
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    flush_directory(directory)
 
 
 def _are_ids(ids: Any) -> bool:

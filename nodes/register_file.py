@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from es.codec import HASH_BYTES
+from es.durability import flush_directory
 from es.errors import LogDamaged, LogError, LogWriteFailed
 
 RECORD_BYTES_MAX = 64 << 10
@@ -43,10 +44,6 @@ def save(path: Path, record: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(directory)
-        finally:
-            os.close(directory)
+        flush_directory(path.parent)
     except OSError as error:
         raise LogWriteFailed(f"the register cannot be written to {path}: {error.strerror}") from error

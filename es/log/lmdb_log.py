@@ -10,10 +10,15 @@ LMDB keeps no checksums: most flipped bits would be silent. So every stored valu
 preceded by the SHA-256 of itself (of a batch: its hash in the chain), and no read skips the check.
 LMDB commits by page writes, fdatasync, then one synchronous write of a meta page; py-lmdb lets go of
 the GIL for all of that, so a commit in the writer thread does not hold the loop up (R9).
+
+The map never reaches past the end of the file, and the file grows by durable zeros before the map does
+(es.durability). So a commit only writes over what is durable: it does not depend on the file system's
+journal, which may lie about its end, and does not wait for it either.
 """
 
 from __future__ import annotations
 
+import mmap
 import os
 import shutil
 import struct
@@ -29,6 +34,7 @@ import lmdb.verify
 import msgpack
 
 from es.codec import HASH_BYTES, Batch, decode_batch
+from es.durability import flush_directory, preallocate
 from es.errors import LogDamaged, LogError, LogMissing, LogWriteFailed, RemoteProtocolError
 from es.log.base import EMPTY, EventLog, Head, Identity, Write
 from es.log.chain import Durable, broken_link, head_of
@@ -37,8 +43,10 @@ from es.log.last_write import LAST_WRITE_FILE, LastWrite, last_write
 
 FORMAT = b"1"
 DATA_FILE = "data.mdb"
-MAP_BYTES = 1 << 30
-"""Address space first reserved for a log; it costs no memory and no disk, and doubles when full."""
+FIRST_BYTES = 1 << 16
+"""What a new log takes on the disk. Full, it doubles, or grows by as much as a write that is larger needs."""
+GROWTH_BYTES = 1 << 20
+"""It doubles by no more than this, so that growing is no stall."""
 MAP_BYTES_MAX = 1 << 40
 """A log does not grow beyond this."""
 CHUNK_BATCHES_MAX = 256
@@ -59,7 +67,7 @@ class LmdbLog(EventLog):
     """
 
     @classmethod
-    def create(cls, path: Path, identity: Identity, *, map_bytes: int = MAP_BYTES) -> LmdbLog:
+    def create(cls, path: Path, identity: Identity) -> LmdbLog:
         """Make an empty log in `path` (made too if missing) and open it. It appears whole and durable
         or not at all. LogError if there is a log already, LogInUse if somebody holds the directory."""
         path = Path(path)
@@ -68,17 +76,17 @@ class LmdbLog(EventLog):
             path.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = DirectoryLock(path)
             try:
-                _build(path, identity, map_bytes)
+                _build(path, identity)
             finally:
                 lock.release()
             for directory in (path, *parents):
-                _fsync_directory(directory)
+                flush_directory(directory)
         except (OSError, lmdb.Error) as error:
             raise LogError(f"no log can be created in {path}: {error}") from error
-        return cls.open(path, map_bytes=map_bytes)
+        return cls.open(path)
 
     @classmethod
-    def open(cls, path: Path, *, readonly: bool = False, map_bytes: int = MAP_BYTES) -> LmdbLog:
+    def open(cls, path: Path, *, readonly: bool = False) -> LmdbLog:
         """Open the log in `path`, to write as its only holder or to read beside one.
 
         LogMissing if there is none, LogInUse if another holder writes, LogError if this program does
@@ -88,12 +96,13 @@ class LmdbLog(EventLog):
         data = path / DATA_FILE
         if not data.is_file():
             raise LogMissing(f"there is no log in {path}")
-        if data.stat().st_size == 0:  # LMDB would make a new one of it
+        file_bytes = data.stat().st_size
+        if file_bytes == 0:  # LMDB would make a new one of it
             raise damage_in(path, f"{DATA_FILE} is empty")
         lock = None
         try:
             lock = None if readonly else DirectoryLock(path)
-            return cls(path, _open_environment(path, readonly, map_bytes), lock)
+            return cls(path, _open_environment(path, readonly, file_bytes), lock)
         except BaseException as error:
             if lock is not None:
                 lock.release()
@@ -117,6 +126,8 @@ class LmdbLog(EventLog):
             self._writes = self._stored_writes()
             if self._writes < durable_writes:
                 raise self._damage(f"it has {self._writes} writes, of which {durable_writes} were durable")
+            if lock is not None:
+                self._fill_map()
             self._last_write = None if lock is None else LastWrite(path)
         except BaseException:
             environment.close()
@@ -145,7 +156,7 @@ class LmdbLog(EventLog):
             try:
                 self._commit(write, kept, durable)
             except lmdb.MapFullError as error:
-                self._grow(error)
+                self._grow(error, write)
             except lmdb.Error as error:
                 raise self._fail(error) from error
             else:
@@ -205,6 +216,13 @@ class LmdbLog(EventLog):
             names = (b"cluster_id", b"node", b"incarnation")
             self._identity = Identity(*(self._meta_value(txn, name).decode() for name in names))
 
+    def _fill_map(self) -> None:
+        """Begin as `_grow` goes on: all of the map is in the file, and durable even if a killed writer left it."""
+        data, map_bytes = self._path / DATA_FILE, self._environment.info()["map_size"]
+        if map_bytes > data.stat().st_size + GROWTH_BYTES:  # LMDB has made room for a last page that is not there
+            raise self._damage("its file ends long before its last page")
+        preallocate(data, map_bytes)
+
     def _now(self) -> Durable:
         """What is durable now: known by heart to the writer, looked up by readers beside it."""
         return self._load() if self._lock is None else self._durable
@@ -253,15 +271,20 @@ class LmdbLog(EventLog):
             _put_meta(txn, self._meta, _progress(durable, self._writes + 1))
             _put_meta(txn, self._meta, [(_RECORD + name.encode(), value) for name, value in write.records])
 
-    def _grow(self, full: lmdb.MapFullError) -> None:
-        map_bytes = 2 * self._environment.info()["map_size"]
+    def _grow(self, full: lmdb.MapFullError, write: Write) -> None:
+        size = self._environment.info()["map_size"]
+        map_bytes = size + max(min(size, GROWTH_BYTES), _whole_pages(sum(len(batch.data) for batch in write.batches)))
         if map_bytes > MAP_BYTES_MAX:
             raise self._fail(full) from full
         self._environment.reader_check()  # a reader that was killed pins pages until it is cleared
+        try:
+            preallocate(self._path / DATA_FILE, map_bytes)
+        except OSError as error:
+            raise self._fail(error) from error
         with self._map_lock:
             self._environment.set_mapsize(map_bytes)
 
-    def _fail(self, error: lmdb.Error) -> LogWriteFailed:
+    def _fail(self, error: lmdb.Error | OSError) -> LogWriteFailed:
         self._failure = f"the log in {self._path} could not be written: {error}"
         return LogWriteFailed(self._failure)
 
@@ -353,12 +376,12 @@ def structural_damage(path: Path) -> Sequence[str]:
     return problems
 
 
-def _build(path: Path, identity: Identity, map_bytes: int) -> None:
+def _build(path: Path, identity: Identity) -> None:
     if (path / DATA_FILE).exists():
         raise LogError(f"there is a log in {path} already")
     building = path / "building"
     shutil.rmtree(building, ignore_errors=True)  # left by a creation that was interrupted
-    with _open_environment(building, False, map_bytes) as environment:
+    with _open_environment(building, False, FIRST_BYTES) as environment:
         meta = environment.open_db(b"meta")
         environment.open_db(b"batches")
         values = (
@@ -370,12 +393,15 @@ def _build(path: Path, identity: Identity, map_bytes: int) -> None:
         )
         with environment.begin(write=True) as txn:
             _put_meta(txn, meta, values)
+    preallocate(building / DATA_FILE, FIRST_BYTES)
     (path / LAST_WRITE_FILE).unlink(missing_ok=True)  # it spoke of another log
     os.rename(building / DATA_FILE, path / DATA_FILE)
     shutil.rmtree(building)
 
 
-def _open_environment(path: Path, readonly: bool, map_bytes: int) -> lmdb.Environment:
+def _open_environment(path: Path, readonly: bool, file_bytes: int) -> lmdb.Environment:
+    map_bytes = max(FIRST_BYTES, _whole_pages(file_bytes))
+
     def environment(lock: bool) -> lmdb.Environment:
         return lmdb.open(
             str(path), map_size=map_bytes, max_dbs=2, mode=0o700, readonly=readonly, lock=lock,
@@ -395,12 +421,8 @@ def _open_environment(path: Path, readonly: bool, map_bytes: int) -> lmdb.Enviro
     return opened
 
 
-def _fsync_directory(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def _whole_pages(size_bytes: int) -> int:
+    return size_bytes - size_bytes % mmap.PAGESIZE
 
 
 def _seek(cursor: lmdb.Cursor[bytes], seq: int) -> bool:

@@ -24,7 +24,7 @@ from es.errors import LogDamaged, LogError, LogMissing
 from es.log.last_write import LAST_WRITE_FILE
 from es.log.lmdb_log import DATA_FILE, LmdbLog
 from es.log.verify import verify_in_child
-from ops.prove.damage import HARMS
+from ops.prove.damage import HARMS, PAGE_BYTES
 from ops.prove.disks import scratch
 from ops.prove.history import IDENTITY, History, fault, writes_in
 from ops.prove.outcome import Failure, Outcome, command, replay
@@ -101,14 +101,20 @@ def judged(path: Path, history: History) -> Verdict:
 
 
 def _versions(path: Path, seed: int) -> Versions:
-    """What a log's directory held after each write of a seed."""
+    """What a log's directory held after each write of a seed, without the zeros that its file had grown ahead:
+    harm there meets nothing."""
     history = History(seed)
     files = []
     with closing(LmdbLog.create(path, IDENTITY)) as log:
         for number in range(1, WRITES + 1):
             log.write(history.step(number).write)
-            files.append((path / DATA_FILE).read_bytes())
+            files.append(_used((path / DATA_FILE).read_bytes()))
     return Versions(files, (path / LAST_WRITE_FILE).read_bytes())
+
+
+def _used(file: bytes) -> bytes:
+    used = len(file.rstrip(b"\0"))
+    return file[: used + -used % PAGE_BYTES]
 
 
 if __name__ == "__main__":

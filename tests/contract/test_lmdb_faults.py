@@ -112,12 +112,12 @@ def test_others_read_while_a_process_writes(path: Path, writer: Callable[..., "s
 def test_a_reader_adopts_a_map_that_the_writer_has_grown(path: Path) -> None:
     reading = "\n".join((
         "import sys; from pathlib import Path; from es.log.lmdb_log import LmdbLog",
-        "log = LmdbLog.open(Path(sys.argv[1]), readonly=True, map_bytes=1 << 16)",
+        "log = LmdbLog.open(Path(sys.argv[1]), readonly=True)",
         "print(log.head().seq, flush=True); input()",
         "print(log.head().seq, sum(len(batch.entries) for batch in log.batches()), flush=True)",
     ))  # fmt: skip
     shutil.rmtree(path)
-    with closing(LmdbLog.create(path, IDENTITY, map_bytes=1 << 16)) as log:
+    with closing(LmdbLog.create(path, IDENTITY)) as log:
         command = [sys.executable, "-c", reading, str(path)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=ROOT) as reader:
             assert reader.stdout is not None
@@ -129,13 +129,13 @@ def test_a_reader_adopts_a_map_that_the_writer_has_grown(path: Path) -> None:
 
 def test_a_full_map_grows_under_readers(tmp_path: Path) -> None:
     batches = chain(200, body_bytes=4_000)
-    with closing(LmdbLog.create(tmp_path / "log", IDENTITY, map_bytes=1 << 16)) as log:
+    with closing(LmdbLog.create(tmp_path / "log", IDENTITY)) as log:
         iteration = log.batches()
         for at in range(0, 200, 20):
             log.write(Write(batches[at : at + 20]))
             assert next(iteration) == batches[at // 20]
         assert [*batches[:10], *iteration] == batches
-    with closing(LmdbLog.open(tmp_path / "log", map_bytes=1 << 16)) as log:
+    with closing(LmdbLog.open(tmp_path / "log")) as log:
         assert log.head() == head_of(batches[-1])
         log.write(Write(truncate_after=0))
         log.write(Write(batches))
@@ -151,7 +151,7 @@ def test_the_map_does_not_move_under_a_read_transaction(tmp_path: Path, monkeypa
         return decode_batch(data)
 
     batches = chain(300, body_bytes=4_000)
-    with closing(LmdbLog.create(tmp_path / "log", IDENTITY, map_bytes=1 << 16)) as log:
+    with closing(LmdbLog.create(tmp_path / "log", IDENTITY)) as log:
         log.write(Write(batches[:1]))
         monkeypatch.setattr("es.log.lmdb_log.decode_batch", decode_slowly)
         with ThreadPoolExecutor(max_workers=1) as threads:
@@ -165,7 +165,7 @@ def test_the_map_does_not_move_under_a_read_transaction(tmp_path: Path, monkeypa
 def test_a_killed_reader_does_not_pin_pages_for_ever(tmp_path: Path) -> None:
     pinning = "import sys, lmdb; txn = lmdb.open(sys.argv[1], readonly=True).begin(); print(flush=True); input()"
     batches = chain(10, body_bytes=4_000)
-    with closing(LmdbLog.create(tmp_path / "log", IDENTITY, map_bytes=1 << 20)) as log:
+    with closing(LmdbLog.create(tmp_path / "log", IDENTITY)) as log:
         log.write(Write(batches))
         command = [sys.executable, "-c", pinning, str(tmp_path / "log")]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as reader:
@@ -193,7 +193,7 @@ def test_what_is_stored_past_the_head_is_not_written_over(path: Path) -> None:
 def test_the_map_has_a_bound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("es.log.lmdb_log.MAP_BYTES_MAX", 1 << 18)
     first = chain(2)
-    with closing(LmdbLog.create(tmp_path / "log", IDENTITY, map_bytes=1 << 16)) as log:
+    with closing(LmdbLog.create(tmp_path / "log", IDENTITY)) as log:
         log.write(Write(first))
         with pytest.raises(LogWriteFailed, match="MAP_FULL"):
             log.write(Write(chain(200, log.head(), body_bytes=4_000)))

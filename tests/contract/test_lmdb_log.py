@@ -20,7 +20,7 @@ class TestLmdbLog(EventLogContract):
             log.close()
 
     def made(self, path: Path) -> EventLog:
-        return self._kept(LmdbLog.create(path, IDENTITY, map_bytes=1 << 16), path)
+        return self._kept(LmdbLog.create(path, IDENTITY), path)
 
     def reopened(self, log: EventLog) -> EventLog:
         path = self._open[id(log)][1]

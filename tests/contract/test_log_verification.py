@@ -137,7 +137,7 @@ def test_any_flipped_bit_is_found_or_hurts_nothing(tmp_path: Path) -> None:
     sound = verify(path)
     used = [at for at, byte in enumerate(whole) if byte]
     found = 0
-    for at in drawn.sample(used, 24):
+    for at in drawn.sample(used, 36):
         (path / DATA_FILE).write_bytes(whole)
         change(path, at, flip)
         try:
@@ -149,7 +149,8 @@ def test_any_flipped_bit_is_found_or_hurts_nothing(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])
 def test_a_truncated_file_is_found(path: Path, kept: float) -> None:
-    os.truncate(path / DATA_FILE, int((path / DATA_FILE).stat().st_size * kept))
+    used = (path / DATA_FILE).read_bytes().rstrip(b"\0")  # beyond, it has only grown ahead
+    os.truncate(path / DATA_FILE, int(len(used) * kept))
     with pytest.raises(LogDamaged):
         verify_in_child(path)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import socket
 from collections.abc import Iterator
@@ -179,8 +180,8 @@ def _export(data: Path) -> list[str]:
 
 def test_a_truncated_log(directory: Path) -> None:
     data = directory / "server-b" / "data.mdb"
-    with data.open("r+b") as file:
-        file.truncate(data.stat().st_size // 2)
+    used = data.read_bytes().rstrip(b"\0")  # beyond, it has only grown ahead
+    os.truncate(data, len(used) // 2)
     said = refusal(INTEGRITY, "server", "b", "--dir", directory)
     assert str(directory / "server-b") in said
 
