@@ -9,6 +9,12 @@ LIMITS: Final = """\
   block that the kernel flushes. A drive that acknowledges a flush and holds it in a cache without a battery can
   lose what was acknowledged. Two drives that do so at the same moment can lose a confirmed allocation; one is made
   good by the other server, which notices.
+- **That the kernel knows what it has flushed.** An ext4 that met an error while a file was growing answered fdatasync with
+  success though it had thrown the file's new end away (Linux 6.18; in 28 of 100 trials of a process that only appended
+  and flushed). A log no longer depends on that answer: it grows ahead by zeros whose durability a change of the
+  directory proves, and then writes over them, which needs no journal. Of file systems that put elsewhere what is
+  written over (btrfs, a reflinked XFS) nothing is shown; there, pages that are lost would be found when the server
+  starts, and it is rebuilt from the other.
 - **Real power.** A cut here stops a file system at an instant. Voltage that sags while a controller writes, a
   sector that is half written, firmware that needs its own repair: none of that is met.
 - **More than one kernel.** Three hosts are three network namespaces of one kernel, on one machine with one memory.
