@@ -14,43 +14,42 @@ from __future__ import annotations
 import os
 import re
 import secrets
-import struct
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from stat import S_IMODE, S_ISREG, S_IWOTH
+from stat import S_IWOTH
 from typing import Final, NamedTuple
 
 import zmq
 from zmq.utils import z85
 
-from es.errors import EsError
+from nodes.key_file import (
+    ED25519_BYTES,
+    ed25519_key,
+    flush_directory,
+    malformed,
+    read,
+    refuse_exposed,
+    store,
+    strings_in,
+    z85_key,
+)
+from nodes.key_file import KeysError as KeysError
 from nodes.principals import Principal, principal
 
 ALLOWED_FILES_MAX: Final = 10_000
 """Keys an allow-list may hold."""
 
-FILE_BYTES_MAX: Final = 4 << 10
 FINGERPRINT_CHARS: Final = 16
-SEED_BYTES: Final = 32
 CREATED_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 """Of `created`, in UTC: texts are in the order of their times."""
 
 _SIGNS: Final = "server"
 """The kind of principal that has a signing key."""
 
-_Z85_KEY: Final = re.compile(rb"[0-9A-Za-z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
 _PUBLIC_NAME: Final = re.compile(rf"([^.].*)\.([0-9a-f]{{{FINGERPRINT_CHARS}}})\.toml")
-_OTHERS: Final = 0o077
-
-
-class KeysError(EsError):
-    """A key that is missing, can be read by others, is malformed or somebody else's. One sentence, never a secret."""
-
-    code = "KEYS"
 
 
 class SecretBytes(bytes):
@@ -111,7 +110,7 @@ class StoredSecret(NamedTuple):
 def new_keys(principal: Principal, created: str) -> SecretKeys:
     """Fresh keys; nothing is stored. `created` as CREATED_FORMAT."""
     public, secret = zmq.curve_keypair()
-    seed = SecretBytes(secrets.token_bytes(SEED_BYTES)) if principal.kind == _SIGNS else None
+    seed = SecretBytes(secrets.token_bytes(ED25519_BYTES)) if principal.kind == _SIGNS else None
     return SecretKeys(principal, public, SecretBytes(secret), seed, created)
 
 
@@ -156,7 +155,7 @@ def load_secret(directory: Path, principal: Principal) -> SecretKeys:
     user's (root may read anybody's)."""
     path = secret_path(directory, principal)
     try:
-        _refuse_exposed(path.parent, path.parent.stat())
+        refuse_exposed(path.parent, path.parent.stat())
     except FileNotFoundError:
         raise _missing(path, principal) from None
     except OSError as error:
@@ -173,18 +172,18 @@ def exposed_secret(directory: Path, principal: Principal) -> SecretKeys:
 def load_public(path: Path) -> PublicKeys:
     """The keys in a public file. Raises KeysError, also for a file that anybody may write."""
     try:
-        status, data = _read(path)
+        status, data = read(path)
     except FileNotFoundError:
         raise KeysError(f"{path}: there is no such file") from None
     if status.st_mode & S_IWOTH:
         raise KeysError(f"{path} can be written by anybody: chmod o-w {path}")
-    fields = _fields(path, data)
+    fields = strings_in(path, data)
     if "curve_secret" in fields:
         raise KeysError(f"{path} holds a secret key, which stays where it is: a public file is expected")
     _check_names(path, fields, "curve_public", "signing_public")
     owner = _principal_in(path, fields)
-    signing = _hex_key(path, fields, "signing_public") if owner.kind == _SIGNS else None
-    return PublicKeys(owner, _z85_key(path, fields, "curve_public"), signing, fields["created"])
+    signing = ed25519_key(path, fields, "signing_public") if owner.kind == _SIGNS else None
+    return PublicKeys(owner, z85_key(path, fields, "curve_public"), signing, fields["created"])
 
 
 def stored_secrets(directory: Path) -> Iterator[StoredSecret]:
@@ -196,7 +195,7 @@ def stored_secrets(directory: Path) -> Iterator[StoredSecret]:
     for path in (secret_directory(directory) / name for name in names if not name.startswith(".")):
         public, problem = None, None
         try:
-            public = _secret_fields(path, _read(path)[1]).public
+            public = _secret_fields(path, read(path)[1]).public
             if path != secret_path(directory, public.principal):
                 raise KeysError(f"{path} must be called {secret_path(directory, public.principal).name}")
             load_secret(directory, public.principal)
@@ -207,11 +206,11 @@ def stored_secrets(directory: Path) -> Iterator[StoredSecret]:
 
 def _secret_in(path: Path, principal: Principal, *, private: bool) -> SecretKeys:
     try:
-        status, data = _read(path)
+        status, data = read(path)
     except FileNotFoundError:
         raise _missing(path, principal) from None
     if private:
-        _refuse_exposed(path, status)
+        refuse_exposed(path, status)
     keys = _secret_fields(path, data)
     if keys.principal != principal:
         raise KeysError(f"{path} holds the keys of {keys.principal}, not of {principal}")
@@ -219,13 +218,13 @@ def _secret_in(path: Path, principal: Principal, *, private: bool) -> SecretKeys
 
 
 def _secret_fields(path: Path, data: bytes) -> SecretKeys:
-    fields = _fields(path, data)
+    fields = strings_in(path, data)
     _check_names(path, fields, "curve_public", "curve_secret", "signing_seed")
     owner = _principal_in(path, fields)
-    public, secret = _z85_key(path, fields, "curve_public"), _z85_key(path, fields, "curve_secret")
+    public, secret = z85_key(path, fields, "curve_public"), z85_key(path, fields, "curve_secret")
     if zmq.curve_public(secret) != public:
-        raise _malformed(path, "curve_public is not the other half of curve_secret")
-    seed = SecretBytes(_hex_key(path, fields, "signing_seed")) if owner.kind == _SIGNS else None
+        raise malformed(path, "curve_public is not the other half of curve_secret")
+    seed = SecretBytes(ed25519_key(path, fields, "signing_seed")) if owner.kind == _SIGNS else None
     return SecretKeys(owner, public, SecretBytes(secret), seed, fields["created"])
 
 
@@ -233,79 +232,23 @@ def _missing(path: Path, principal: Principal) -> KeysError:
     return KeysError(f"{path} is missing: fetch it from where it was made, or `aulario keys new '{principal}'`")
 
 
-def _malformed(path: Path, why: str) -> KeysError:
-    return KeysError(f"{path} is no file of keys: {why}")
-
-
-def _refuse_exposed(path: Path, status: os.stat_result) -> None:
-    if status.st_uid != os.geteuid() != 0:
-        raise KeysError(f"{path} belongs to another user, who can read the secret")
-    if S_IMODE(status.st_mode) & _OTHERS:
-        raise KeysError(f"{path} is open to others: chmod go= {path}, and rotate the key if they may have read it")
-
-
-def _read(path: Path) -> tuple[os.stat_result, bytes]:
-    """A regular file's status and content: a pipe or a device could keep its reader for ever."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            if not S_ISREG(status.st_mode):
-                raise _malformed(path, "it is not a regular file")
-            data = file.read(FILE_BYTES_MAX + 1)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        raise KeysError(f"{path}: {error.strerror or error}") from None
-    if len(data) > FILE_BYTES_MAX:
-        raise _malformed(path, f"it is longer than {FILE_BYTES_MAX} bytes")
-    return status, data
-
-
-def _fields(path: Path, data: bytes) -> Mapping[str, str]:
-    try:
-        fields = tomllib.loads(data.decode())
-    except (ValueError, RecursionError):  # whose sentences may quote the file
-        raise _malformed(path, "it is not TOML") from None
-    if not all(isinstance(value, str) for value in fields.values()):
-        raise _malformed(path, "every value is a string")
-    return fields
-
-
 def _check_names(path: Path, fields: Mapping[str, str], *keys: str) -> None:
     """Exactly the keys of such a file; the last one of `keys` is a server's."""
     signs = fields.get("principal", "").startswith(f"{_SIGNS}:")
     expected = {"principal", "created", *(keys if signs else keys[:-1])}
     if fields.keys() != expected:
-        raise _malformed(path, f"it has {', '.join(sorted(expected))} and nothing else")
+        raise malformed(path, f"it has {', '.join(sorted(expected))} and nothing else")
 
 
 def _principal_in(path: Path, fields: Mapping[str, str]) -> Principal:
     try:
         owner = principal(fields["principal"])
     except ValueError as error:
-        raise _malformed(path, str(error)) from None
+        raise malformed(path, str(error)) from None
     with suppress(ValueError):
         if datetime.fromisoformat(fields["created"]).strftime(CREATED_FORMAT) == fields["created"]:
             return owner
-    raise _malformed(path, "created is a time such as 2026-01-31T12:00:00Z")
-
-
-def _z85_key(path: Path, fields: Mapping[str, str], name: str) -> bytes:
-    text = fields[name].encode()
-    with suppress(struct.error):  # five characters may stand for more than four bytes hold
-        if _Z85_KEY.fullmatch(text) and z85.encode(z85.decode(text)) == text:
-            return text
-    raise _malformed(path, f"{name} is a key in Z85, 40 characters")
-
-
-def _hex_key(path: Path, fields: Mapping[str, str], name: str) -> bytes:
-    text = fields[name]
-    with suppress(ValueError):
-        key = bytes.fromhex(text)
-        if len(key) == SEED_BYTES and key.hex() == text:
-            return key
-    raise _malformed(path, f"{name} is a key in hexadecimal, {2 * SEED_BYTES} digits")
+    raise malformed(path, "created is a time such as 2026-01-31T12:00:00Z")
 
 
 def _signing_of(seed: bytes) -> bytes:
@@ -320,7 +263,7 @@ def _signing_of(seed: bytes) -> bytes:
 def save_secret(directory: Path, keys: SecretKeys) -> None:
     """Store a principal's secret keys in place of those it had. Raises OSError; the old ones then still stand."""
     signing = {} if keys.signing_seed is None else {"signing_seed": keys.signing_seed.hex()}
-    _store(
+    store(
         secret_path(directory, keys.principal),
         {
             "principal": str(keys.principal),
@@ -357,7 +300,7 @@ def remove_allowed(directory: Path, principal: Principal, fingerprint: str | Non
     for one in ended:
         (allowed / f"{name}.{one}.toml").unlink(missing_ok=True)
     if ended:
-        _flush_directory(allowed)
+        flush_directory(allowed)
     return ended
 
 
@@ -374,35 +317,4 @@ def allowed_files(directory: Path) -> tuple[tuple[str, str], ...]:
 def _store_public(path: Path, public: PublicKeys) -> None:
     signing = {} if public.signing is None else {"signing_public": public.signing.hex()}
     fields = {"principal": str(public.principal), "curve_public": public.curve.decode(), **signing}
-    _store(path, {**fields, "created": public.created}, directory_mode=0o755, mode=0o644)
-
-
-def _store(path: Path, fields: Mapping[str, str], *, directory_mode: int, mode: int) -> None:
-    """Write the file beside its place, with its mode from the first byte, and put it there once it is durable."""
-    _make_directory(path.parent, directory_mode)
-    partial = path.with_name(f".{path.name}.new")
-    partial.unlink(missing_ok=True)  # of a writer that was killed
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        os.fchmod(descriptor, mode)  # whatever the umask
-        file.writelines(f'{name} = "{value}"\n' for name, value in fields.items())  # no value has a quote or backslash
-        file.flush()
-        os.fsync(descriptor)
-    partial.replace(path)
-    _flush_directory(path.parent)
-
-
-def _make_directory(path: Path, mode: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError):
-        path.mkdir(mode=mode)
-        _flush_directory(path.parent)
-    path.chmod(mode)
-
-
-def _flush_directory(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    store(path, {**fields, "created": public.created}, directory_mode=0o755, mode=0o644)

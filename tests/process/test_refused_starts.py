@@ -222,7 +222,7 @@ def test_a_directory_without_a_cluster(tmp_path: Path) -> None:
     [
         ("beacon_ms = 50", ("beacon_ms", "lease_ms")),
         ("workers = 2", ("workers",)),
-        ('security = "none"', ("securty", "security")),
+        ('security = "curve"', ("securty", "security")),
         ("[timing]", ("aulario.toml",)),
     ],
     ids=["contradictory", "of the wrong type", "unknown key", "no TOML"],
@@ -232,7 +232,7 @@ def test_a_bad_configuration_names_file_line_and_key(directory: Path, wrong: str
     instead = {
         "beacon_ms = 50": "beacon_ms = 5000",
         "workers = 2": 'workers = "two"',
-        'security = "none"': 'securty = "none"',
+        'security = "curve"': 'securty = "none"',
         "[timing]": "[timing",
     }[wrong]
     text = toml.read_text()
