@@ -65,13 +65,14 @@ class SimulatedDisk:
         self.node = node
         self.incarnations = 0
         self.replaced: tuple[StoredLog, ...] = ()
-        """What the incarnation before had called durable, if there was one."""
+        """What every incarnation before had called durable."""
         self.log = self._empty_log()
         self._begin()
 
     def replace(self) -> None:
         """An empty disk in its place: another incarnation."""
-        self.replaced, self.log = self._called_durable(), self._empty_log()
+        self.replaced = (*self.replaced, *self._called_durable())
+        self.log = self._empty_log()
         self._begin()
 
     def _empty_log(self) -> StoredLog:
@@ -98,8 +99,9 @@ class SimulatedDisk:
         return self.forgotten is not None
 
     def held(self, batch: Batch) -> bool:
-        """Whether it calls this very batch durable, or did before it forgot or was replaced: its node said so, and that
-        may be under way for longer than it takes to find the loss and to begin anew."""
+        """Whether it calls this very batch durable, or did before it forgot or was replaced, however often: its node
+        said so, and that may be under way, or wait for the primary's own disk, for longer than it takes to find the
+        loss and to begin anew."""
         return any(log.holds(batch) for log in (*self._called_durable(), *self.replaced))
 
     def _called_durable(self) -> tuple[StoredLog, ...]:

@@ -106,6 +106,10 @@ REGRESSIONS: tuple[Regression, ...] = (
         "an acknowledgement was still under way when the disk that had forgotten it was found out and replaced",
     ),
     Regression(
+        Schedule(ROOMS, 2481), None,
+        "the same, while the primary's own disk hung and the other one was replaced twice",
+    ),
+    Regression(
         Schedule(FACULTIES, 2240), None,
         "a disk rotted while its node's claim waited at a frozen witness, which then left no other one counted in",
     ),

@@ -73,8 +73,10 @@ def test_a_disk_is_not_well_while_it_hangs_or_is_about_to_fail() -> None:
     assert not disk.is_well(now_us=9)
 
 
-def test_nothing_of_the_incarnation_before_the_last_one_counts() -> None:
+def test_what_every_incarnation_called_durable_counts_on_and_nothing_else_does() -> None:
+    """A primary whose own disk hangs hears nothing of it, whatever happens meanwhile."""
     disk = forgetful(kept=1)
     disk.replace()
     disk.replace()
-    assert held(disk) == [False, False, False]
+    assert held(disk) == [True, True, True]
+    assert not disk.held(batch(head_of(THIRD)))
