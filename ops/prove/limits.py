@@ -9,10 +9,10 @@ LIMITS: Final = """\
   block that the kernel flushes. A drive that acknowledges a flush and holds it in a cache without a battery can
   lose what was acknowledged. Two drives that do so at the same moment can lose a confirmed allocation; one is made
   good by the other server, which notices.
-- **That the kernel knows what it has flushed.** An ext4 that met an error while a file was growing answered fdatasync with
-  success though it had thrown the file's new end away (Linux 6.18; in 28 of 100 trials of a process that only appended
-  and flushed). A log no longer depends on that answer: it grows ahead by zeros whose durability a change of the
-  directory proves, and then writes over them, which needs no journal. Of file systems that put elsewhere what is
+- **That the kernel knows what it has flushed.** An ext4 that met an error while a file was growing answered
+  fdatasync with success though it had thrown the file's new end away (Linux 6.18; in 28 of 100 trials of a process
+  that only appended and flushed). A log no longer depends on that answer: it grows ahead by zeros whose durability a
+  change of the directory proves, and then writes over them, which needs no journal. Of file systems that put elsewhere what is
   written over (btrfs, a reflinked XFS) nothing is shown; there, pages that are lost would be found when the server
   starts, and it is rebuilt from the other.
 - **Real power.** A cut here stops a file system at an instant. Voltage that sags while a controller writes, a
@@ -27,8 +27,8 @@ LIMITS: Final = """\
   fault. Who can write to a server's data directory can change the past; checkpoints that the other nodes keep show it,
   unless he controls those too and nobody has saved one elsewhere. Who has the server's signing key, or its process,
   signs what he likes from then on; what others kept before still holds.
-- **The network as an enemy.** Traffic is in the clear. Frames that are malformed or hostile are refused (the tests
-  send them), but somebody on the network may speak for a faculty.
+- **The network as an enemy.** Every connection is encrypted and belongs to a key (CURVE); what strangers and peers in
+  others' names are told is tested on every port, not counted here. Who has a faculty's key speaks for that faculty.
 - **The checker itself.** What it does not look for it does not find. Mutants and controls show that it finds what
   they break; a rule that is missing from the checker and from the protocol at once is missed by both.
 - **The specification.** Every run asks whether the system does what was specified, none whether that is what a
