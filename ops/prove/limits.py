@@ -12,9 +12,9 @@ LIMITS: Final = """\
 - **That the kernel knows what it has flushed.** An ext4 that met an error while a file was growing answered
   fdatasync with success though it had thrown the file's new end away (Linux 6.18; in 28 of 100 trials of a process
   that only appended and flushed). A log no longer depends on that answer: it grows ahead by zeros whose durability a
-  change of the directory proves, and then writes over them, which needs no journal. Of file systems that put elsewhere what is
-  written over (btrfs, a reflinked XFS) nothing is shown; there, pages that are lost would be found when the server
-  starts, and it is rebuilt from the other.
+  change of the directory proves, and then writes over them, which needs no journal. Of file systems that put
+  elsewhere what is written over (btrfs, a reflinked XFS) nothing is shown; there, pages that are lost would be found
+  when the server starts, and it is rebuilt from the other.
 - **Real power.** A cut here stops a file system at an instant. Voltage that sags while a controller writes, a
   sector that is half written, firmware that needs its own repair: none of that is met.
 - **More than one kernel.** Three hosts are three network namespaces of one kernel, on one machine with one memory.
