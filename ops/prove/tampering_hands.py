@@ -88,12 +88,13 @@ def reorder_bytes(case: Case) -> Deed:
 
 
 def truncate_file(case: Case) -> Deed:
-    """The file ends early."""
+    """The file ends within its pages; behind them it has but zeros, to grow into."""
     path = _data(case.world, "a") / DATA_FILE
     content = path.read_bytes()
-    length = case.drawn.randrange(len(content) // 8, len(content) * 3 // 4)
+    used = len(content.rstrip(b"\0"))
+    length = case.drawn.randrange(used // 8, used * 3 // 4)
     path.write_bytes(content[:length])
-    return Deed(1, f"{DATA_FILE} ends at byte {length} of {len(content)}")
+    return Deed(1, f"{DATA_FILE} ends at byte {length} of {used}")
 
 
 def put_old_file_back(case: Case) -> Deed:
