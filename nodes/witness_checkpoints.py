@@ -24,6 +24,7 @@ class WitnessCheckpoints:
         self._keys = SigningKeys(config.keys)
         self._writer = CheckpointWriter(config.witness.data)
         self._names = frozenset(server.name for server in config.servers)
+        self._cluster_id = config.cluster_id
         self.keeper = CheckpointKeeper(
             config.witness.data, config.cluster_id, self._names, self._keys, self._writer.keep
         )
@@ -35,7 +36,9 @@ class WitnessCheckpoints:
         back learns it before it learns that it may lead."""
         if isinstance(message, Checkpointed):
             return self._take(message, now.boot_us)
-        node = message.member.node if isinstance(message, Heartbeat) else ""
+        if not isinstance(message, Heartbeat) or message.cluster_id != self._cluster_id:
+            return []
+        node = message.member.node
         if node not in self._names or self._routes.get(node) == route:
             return []
         self._routes[node] = route

@@ -1,5 +1,5 @@
-"""Proof of the disk: power cuts, enumerated crash states, failing calls, full disks and damaged files.
+"""Proof that promises hold: disks that fail, files that go bad, frames that lie, links that break, servers that die.
 
 Every instrument is a function that gives an `Outcome` and a command, `python -m ops.prove.NAME`; each that
-could be blind has a control, a weakened log that it must convict.
+could be blind has a control, a weakened log or decoder that it must convict.
 """

@@ -107,6 +107,18 @@ _EVERY = (
         "a disk that fails under many processes at once",
     ),
     Instrument(
+        "hostile_frames", _prove("hostile_frames"), 1_000_000, "frames",
+        "that no peer should send, for every decoder, and a tenth as many to the ports of a running cluster",
+        "frames that break the protocol: wrong types, extreme numbers, nests, promised lengths, keys twice, bytes "
+        "changed, cut, spliced",
+        "refused by name, counted or answered, for no more memory and work than their size justifies; processes, "
+        "memory and log stay as they were, and polite peers are served",
+        "mistakes in what reads the bytes of others, wherever the lines that a frame runs lead",
+        "mistakes that only many whole messages in some order bring about; work within a library's C, in time",
+        bound_of="frames as a grammar and changes of its frames draw them: who attacks does not draw",
+        least=3_000,  # the crafted ones that come first, and as many others
+    ),
+    Instrument(
         "failing_servers", _prove("failing_servers"), 56, "faults",
         "of a disk, which failed or hung under one of its servers",
         "the disk of a server of a running cluster fails, hangs or takes it along",

@@ -29,6 +29,7 @@ LIMITS: Final = """\
   signs what he likes from then on; what others kept before still holds.
 - **The network as an enemy.** Every connection is encrypted and belongs to a key (CURVE); what strangers and peers in
   others' names are told is tested on every port, not counted here. Who has a faculty's key speaks for that faculty.
+  Hostile frames are drawn by a grammar and from those that reached something new; who attacks chooses his.
 - **The checker itself.** What it does not look for it does not find. Mutants and controls show that it finds what
   they break; a rule that is missing from the checker and from the protocol at once is missed by both.
 - **The specification.** Every run asks whether the system does what was specified, none whether that is what a
@@ -37,7 +38,7 @@ LIMITS: Final = """\
   under loads that nobody drew.
 - **Years.** The longest run lasts hours. What takes months (a disk that fills, a counter that ends, memory that
   creeps away) is bounded in the code and in tests, not here.
-- **What has no count here.** Malformed and hostile frames, floods, refused starts and full disks under a running server
+- **What has no count here.** Floods, refused starts and full disks under a running server
   are cases of the ordinary tests: each holds or does not, and says nothing of a rate. A throttled processor, exhausted
   memory or descriptors, and restarts of one server after the other are not tried at length.
 """

@@ -191,7 +191,7 @@ def _controls(found: Records) -> str:
     if not rows:
         return ""
     return (
-        "A weakened log, which the instrument must convict before its word counts for the real one.\n\n"
+        "A weakened log or decoder, which the instrument must convict before its word counts for the real one.\n\n"
         + _table(("instrument", "weakness", "what became of it"), rows)
     )
 
@@ -258,6 +258,20 @@ def _tampering(found: Records) -> str:
     )
 
 
+def _hostile(found: Records) -> str:
+    if "hostile_frames" not in found or "crashes" not in (told := found["hostile_frames"].outcome.details):
+        return ""
+    memory = {"the decoders' own": told["resident_kib"], **told["resident_kib_of"]}
+    rows = [[name, *map(_grouped, kib)] for name, kib in memory.items()]
+    return (
+        f"Every frame went through each of {told['decoders']} decoders: {_grouped(told['crashes'])} crashes, "
+        f"{_lasted(told['decoders_seconds'])} ({_grouped(told['frames_per_second'])} frames a second). "
+        f"{_grouped(sum(told['sent'].values()))} went to the ports of a running cluster, over connections with allowed "
+        f"keys, in {_lasted(told['cluster_seconds'])}, while {_grouped(told['polite_results'])} polite transactions "
+        "had their results.\n\n" + _table(("process", "resident KiB after a quarter", "in the end"), rows)
+    )
+
+
 def _links(found: Records) -> str:
     if "links" not in found:
         return ""
@@ -306,6 +320,7 @@ _PARTS: Final[Mapping[str, Callable[[Records], str]]] = {
     "What the simulator met": _coverage,
     "Damaged files, by damage": _damage,
     "Logs that were tampered with, by deed": _tampering,
+    "Hostile frames": _hostile,
     "Links, processes and clocks, by topology": _links,
     "What each instrument sees, and what not": lambda _: _sight(),
     "What cannot be proven here": lambda _: LIMITS.strip(),

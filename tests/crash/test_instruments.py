@@ -11,6 +11,7 @@ from ops.prove.damaged_files import damaged_files
 from ops.prove.failing_calls import failing_calls
 from ops.prove.failing_disks import failing_disks
 from ops.prove.failing_servers import failing_servers
+from ops.prove.hostile_frames import hostile_frames
 from ops.prove.outcome import Outcome
 from ops.prove.power_cuts import power_cuts
 from ops.prove.tampering import HANDS, SAVED, UNTOUCHED, tampering
@@ -53,6 +54,14 @@ def test_a_failing_call_stops_the_writer_and_loses_nothing(proven: Proven) -> No
 def test_a_full_or_read_only_disk_stops_the_writer_and_loses_nothing(proven: Proven) -> None:
     outcome = proven(failing_disks, 4)
     assert (outcome.details["full"], outcome.details["read only"]) == (2, 2)
+
+
+def test_no_frame_ends_a_process_or_grows_it(proven: Proven) -> None:
+    outcome = proven(hostile_frames, 3_000)
+    controls = [said for what, said in outcome.details.items() if what.startswith("control: ")]
+    assert len(controls) == 4 and all(said.startswith("convicted by frame") for said in controls)
+    assert outcome.details["arcs"] >= 300
+    assert len(outcome.details["sent"]) == 11 and outcome.details["polite_results"] > 0
 
 
 def test_a_server_whose_disk_fails_says_so_and_the_other_goes_on(proven: Proven) -> None:

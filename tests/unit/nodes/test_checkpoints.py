@@ -160,6 +160,8 @@ def test_the_witness_tells_a_server_on_a_new_connection_how_far_it_was(node: Mak
     assert witness.on_message(b"second", heartbeat, now) == [signed]
     assert witness.on_message(b"second", heartbeat, now) == []
     assert witness.on_message(b"second", heartbeat._replace(member=Member("stranger", "1")), now) == []
+    assert witness.on_message(b"third", heartbeat._replace(cluster_id="another"), now) == []
+    assert witness.on_message(b"second", heartbeat, now) == []
     witness.close()
 
 
