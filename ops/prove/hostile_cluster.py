@@ -90,10 +90,11 @@ def _visits(
         for front in fronts:
             visit = min(visit_max, VISIT_FRAMES if front.is_lasting else VISIT_FRAMES_ALONE)
             polite = load.journal.statuses.total()
-            wrongs += front.visit([_draw(drawn, crafted) for _ in range(visit)], drawn)
+            told, wrong = front.visit([_draw(drawn, crafted) for _ in range(visit)], drawn)
+            sent[front.name] += told
+            wrongs += wrong
             if not until(partial(_more_results, load, polite), POLITE_WITHIN_S, [load]):
                 wrongs.append(f"{front.name}: no polite transaction ended any more")
-            sent[front.name] += visit
             if wrongs:
                 break
         if not before and sent.total() >= WARMED_UP_AFTER * count:

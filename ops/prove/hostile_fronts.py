@@ -82,8 +82,9 @@ class Front:
     http: str
     is_lasting: bool = True
 
-    def visit(self, frames: Sequence[bytes], drawn: Random) -> list[str]:
-        """Send these frames, as many as it may be sent, and wait for all that must come of them; what was wrong."""
+    def visit(self, frames: Sequence[bytes], drawn: Random) -> tuple[int, list[str]]:
+        """Send those of these frames that are hostile here and not too long for the connection, and wait for all that
+        must come of them; how many there were, and what was wrong."""
         counted_before, exchanges = ignored(self.http), []
         shared = RawPeer(self.connect()) if self.is_lasting else None
         try:
@@ -92,7 +93,7 @@ class Front:
                 if due is not None and len(frame) + ENCRYPTION_BYTES_MAX <= self.frame_bytes_max:
                     peer = shared or RawPeer(self.connect())
                     exchanges.append((peer, self._send(peer, frame, due, drawn)))
-            return self._answers(exchanges, counted_before)
+            return len(exchanges), self._answers(exchanges, counted_before)
         finally:
             for peer in {id(peer): peer for peer, _ in exchanges}.values() if shared is None else [shared]:
                 peer.close()
