@@ -12,7 +12,8 @@ import pytest
 
 from tests.process.running_cluster import RunningCluster, cluster, wait_for
 from tests.process.verdict import Journal, check
-from tests.process.wire_client import LATER, Clients, ack, new_id, sol
+from tests.process.wire_client import LATER, Clients, ack, new_id, sol, wire_clients
+from tests.process.wire_keys import WireKeys
 
 DISK_MIB = 8
 FILL_BYTES = 65_536
@@ -48,19 +49,20 @@ def _write_for_ever(file: IO[bytes]) -> None:
 
 
 def test_a_full_disk_ends_its_server_with_a_sentence_and_nothing_acknowledged_is_lost(
-    small: tuple[Path, Path], clients: Clients, term: str
+    small: tuple[Path, Path], term: str
 ) -> None:
     directory, disk = small
     name = disk.name.removeprefix("server-")
     other = "b" if name == "a" else "a"
     journal = Journal()
-    with cluster(directory, "--faculties", 2, "--profile", "slow") as running:
+    options = ("--faculties", 2, "--profile", "slow")
+    with cluster(directory, *options) as running, wire_clients(WireKeys(running)) as clients:
         assert _grant(running, clients, journal, term) == 2
         ballast = fill(disk)
         pid = running.server(name)["pid"]
         faculty = running.ready["faculties"][0]
-        while running.server(name)["alive"]:  # its pages are used again for a while
-            request = {"programa": "Arte", "salones": 1, "laboratorios": 0, "semestre": new_id()}
+        while running.server(name)["alive"]:  # its log has grown ahead, and its pages are used again for a while
+            request = {"programa": "Arte", "salones": 380, "laboratorios": 0, "semestre": new_id()}
             res = clients.request(faculty["endpoint"], request)
             assert (res["status"], res.get("code")) not in LATER
             journal.saw(faculty["id"], res)
