@@ -27,7 +27,10 @@ from nodes.shell import Loop, drain
 from nodes.worker_jobs import DECODE, ENCODE, READY, pack, unpack
 
 JOBS_MAX: Final = 10_000
-"""Jobs that wait for a worker or are with one; beyond it requests are refused (BUSY)."""
+"""Jobs that wait for a worker or are with one; beyond it requests wait elsewhere."""
+
+WAITING_BYTES_MAX: Final = 64 << 10
+"""What waits for a worker: a few milliseconds of work, for the queue is everybody's and knows no fairness."""
 
 ATTEMPTS_MAX: Final = 3
 """A job that took this many workers down with it is dropped."""
@@ -91,6 +94,7 @@ class Broker:
         self.ignored: Counter[str] = Counter(dict.fromkeys(BROKER_WHYS, 0))
         self._jobs: dict[int, Job] = {}
         self._queue: deque[int] = deque()
+        self._waiting_bytes = 0
         self._next_job = 0
         self._ready: OrderedDict[bytes, int] = OrderedDict()
         self._busy: dict[bytes, Busy] = {}
@@ -104,8 +108,8 @@ class Broker:
 
     @property
     def full(self) -> bool:
-        """True if no further request should be taken."""
-        return len(self._jobs) >= JOBS_MAX
+        """True if no further request should be taken at this moment."""
+        return len(self._jobs) >= JOBS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX
 
     def decode(self, payload: bytes, done: Done) -> None:
         """Have a request decoded and checked: `done(encoding, is_array, tagged messages)`."""
@@ -117,8 +121,9 @@ class Broker:
 
     def _take(self, request: Callable[[int], tuple[Any, ...]], done: Done) -> None:
         self._next_job += 1
-        self._jobs[self._next_job] = Job(pack(request(self._next_job)), done)
+        job = self._jobs[self._next_job] = Job(pack(request(self._next_job)), done)
         self._queue.append(self._next_job)
+        self._waiting_bytes += len(job.request)
 
     def dispatch(self, now_us: int) -> None:
         """Give waiting jobs to waiting workers, the longest idle first."""
@@ -133,6 +138,7 @@ class Broker:
                     raise
                 self._queue.appendleft(job_id)  # that worker is gone; its process will be missed, too
                 continue
+            self._waiting_bytes -= len(job.request)
             self._busy[route] = Busy(job_id, now_us, pid)
 
     def deadline(self) -> int:
@@ -199,6 +205,7 @@ class Broker:
         job.attempts += 1
         if job.attempts < ATTEMPTS_MAX:
             self._queue.appendleft(job_id)
+            self._waiting_bytes += len(job.request)
         else:
             del self._jobs[job_id]
             self.ignored["job dropped"] += 1

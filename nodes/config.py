@@ -23,6 +23,7 @@ BASE_PORTS = 200
 """A cluster with a base port uses nothing outside base … base + 199."""
 
 MILLISECONDS_MAX = 3_600_000
+LIMIT_MAX = 1_000_000_000
 WORKERS_MAX = 64
 FACULTIES_MAX = 900
 """Faculties one file may name; their default ports 6000 … 6899 stay clear of the heartbeats at 7000."""
@@ -110,6 +111,25 @@ PROFILES: Mapping[str, Timing] = {
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one identity (a key; a connection, where nobody has one) may ask of one process: requests a second, so many
+    at once after a quiet while, and so many under way. Raises ConfigError below 1.
+
+    The defaults are beyond what a whole cluster was measured to take: who stays below them may still have to share.
+    """
+
+    requests_per_s: int = 30_000
+    burst_requests: int = 30_000
+    in_flight_max: int = 2_000
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if not 1 <= value <= LIMIT_MAX:
+                raise ConfigError(f"limits.{item.name}", f"must be between 1 and {LIMIT_MAX}, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
 class ServerConfig:
     """One data node: its five ZeroMQ endpoints, its HTTP endpoint and its data directory."""
 
@@ -169,6 +189,7 @@ class ClusterConfig:
     workers_for: str = "lbb"
     catalog: Path | None = None
     base_port: int | None = None
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         if not SERVERS_MIN <= len(self.servers) <= MEMBERS_MAX:

@@ -25,6 +25,7 @@ from nodes.config import (
     ConfigError,
     FacultyConfig,
     FacultyName,
+    Limits,
     ServerConfig,
     Timing,
     WitnessConfig,
@@ -35,6 +36,7 @@ from nodes.config import (
 )
 from nodes.config_schema import (
     FACULTY,
+    LIMITS,
     SCALARS,
     SERVER,
     SERVER_PLACES,
@@ -101,7 +103,7 @@ def render(config: ClusterConfig, root: Path) -> str:
         values = ((item.name, getattr(part, item.name)) for item in fields(part))
         return [f"{key} = {_toml(value, root)}" for key, value in values if isinstance(value, str | int | Path)]
 
-    lines = [*pairs(config), "", "[timing]", *pairs(config.timing)]
+    lines = [*pairs(config), "", "[timing]", *pairs(config.timing), "", "[limits]", *pairs(config.limits)]
     for server in config.servers:
         lines += ["", "[[servers]]", *pairs(server)]
     lines += ["", "[witness]", *pairs(config.witness)]
@@ -269,6 +271,7 @@ def _cluster(layers: list[_Layer], root: Path, names: Mapping[int, FacultyName])
         workers_for=scalars.get("workers_for", "lbb"),
         catalog=None if catalog is None else root / catalog,
         base_port=base_port,
+        limits=_limits(layers),
     )
 
 
@@ -281,6 +284,13 @@ def _timing(layers: list[_Layer]) -> Timing:
             values = asdict(PROFILES[checked.pop("profile")])
         values |= checked
     return Timing(**values)
+
+
+def _limits(layers: list[_Layer]) -> Limits:
+    values: dict[str, Any] = {}
+    for layer in layers:
+        values |= checked_table(layer.tree.get("limits", {}), "limits.", LIMITS)
+    return Limits(**values)
 
 
 def _tables(value: object, key: str) -> list[Any]:

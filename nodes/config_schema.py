@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from es.replication.messages import NAME_CHARS_MAX
-from nodes.config import HOST, PATTERNS, PORT_MAX, PROFILES, SECURITY, WORKERS_FOR, ConfigError, Timing
+from nodes.config import HOST, PATTERNS, PORT_MAX, PROFILES, SECURITY, WORKERS_FOR, ConfigError, Limits, Timing
 from projections.rooms.limits import ID_MAX
 
 STRING_MAX = 200
@@ -109,7 +109,12 @@ TIMING: Mapping[str, Check] = {
     "profile": _one_of(*PROFILES),
     **{item.name: _integer if item.name == "hb_liveness" else _milliseconds for item in fields(Timing)},
 }
-SCALARS: Mapping[str, Check] = {**TOP_SCALARS, **{f"timing.{key}": check for key, check in TIMING.items()}}
+LIMITS: Mapping[str, Check] = {item.name: _integer for item in fields(Limits)}
+SCALARS: Mapping[str, Check] = {
+    **TOP_SCALARS,
+    **{f"timing.{key}": check for key, check in TIMING.items()},
+    **{f"limits.{key}": check for key, check in LIMITS.items()},
+}
 WHOLE_NUMBERS = frozenset(key for key, check in SCALARS.items() if check in (_integer, _milliseconds))
 """Scalars that an environment variable's text is turned into a number for."""
 
@@ -134,7 +139,7 @@ FACULTY: Mapping[str, Check] = {
 }
 TOP: Mapping[str, Check | None] = {
     **TOP_SCALARS,
-    **dict.fromkeys(("timing", "servers", "witness", "faculties")),
+    **dict.fromkeys(("timing", "limits", "servers", "witness", "faculties")),
 }
 
 

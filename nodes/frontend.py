@@ -16,6 +16,7 @@ from es.replication.effects import Answers
 from es.replication.instant import Instant
 from es.replication.replica import Replica
 from nodes.broker import Broker
+from nodes.config import Limits
 from nodes.door import Door
 from nodes.frontend_core import FrontendCore, KeepTiming
 from nodes.logs import logger
@@ -23,8 +24,10 @@ from nodes.refusals import IDENTITY
 from nodes.server_metrics import ServerMetrics
 from projections.rooms.commands import BUSY
 
-TURN_REQUESTS_MAX: Final = 1_000
-"""Requests decoded here before the turn ends, arrays included: the loop must not fall silent (R9)."""
+TURN_FRAMES_MAX: Final = 128
+TURN_BYTES_MAX: Final = 1 << 20
+"""Read from the door in one turn. The socket gives every connection's frames in turn, and what is not read is held back
+by TCP: reading ahead would only help who floods."""
 
 SHELL_WHYS: Final = ("bad frames", "peer gone", "peer full")
 
@@ -43,6 +46,7 @@ class Frontend:
         requests_of: Callable[[str], str],
         workers_for_all: bool,
         keep_timing: KeepTiming,
+        limits: Limits,
     ) -> None:
         self._broker = broker
         self._metrics = metrics
@@ -54,6 +58,7 @@ class Frontend:
             requests_of=requests_of,
             workers_for_all=workers_for_all,
             keep_timing=keep_timing,
+            limits=limits,
         )
         self.ignored = self._core.ignored
         self.ignored.update(dict.fromkeys(SHELL_WHYS, 0))
@@ -64,18 +69,28 @@ class Frontend:
         return self._metrics.refusals[BUSY]
 
     def on_ready(self, now: Instant) -> None:
-        """Drain the door, a bounded number of messages and of requests in them a turn. Which pattern a peer speaks is
-        told by its socket's type, for which faculty by its key."""
-        requests = 0
-        for route, session, frames in self.door.messages():
+        """Read what came to the door, within bounds. Which pattern a peer speaks is told by its socket's type, for
+        which faculty by its key."""
+        read_bytes = 0
+        for route, session, frames in self.door.messages(TURN_FRAMES_MAX):
             if len(frames) != 2 or frames[0]:
                 self.ignored["bad frames"] += 1
             else:
                 pattern = "lbb" if session.socket_type == "REQ" else "async"
-                faculty_id = None if session.peer is None else int(session.peer.principal.name)
-                requests += self._core.on_payload(route, pattern, faculty_id, frames[1], now)
-            if requests >= TURN_REQUESTS_MAX:
+                peer, payload = session.peer, frames[1]
+                faculty_id = None if peer is None else int(peer.principal.name)
+                self._core.on_payload(route, pattern, faculty_id, payload, now, peer)
+            read_bytes += sum(map(len, frames))
+            if read_bytes >= TURN_BYTES_MAX:
                 return
+
+    def deadline(self) -> int | None:
+        """Boot time in µs at which `admit` can go on; None: nothing waits that could enter."""
+        return self._core.deadline()
+
+    def admit(self, now: Instant) -> None:
+        """Let a turn's portion of what waits enter."""
+        self._core.admit(now)
 
     def _refuse(self, route: bytes, why: str) -> None:
         self.door.refuse(route, IDENTITY, why)

@@ -5,8 +5,9 @@ RESs for the connections they came from. The shell (nodes.frontend) owns the soc
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias
 
 from es.codec import Batch
@@ -14,6 +15,8 @@ from es.replication.effects import Answers, Refusal
 from es.replication.instant import Instant
 from es.replication.replica import Replica
 from nodes import wire
+from nodes.admission import QUANTUM_REQUESTS, Admission, Portion
+from nodes.config import Limits
 from nodes.server_metrics import ServerMetrics
 from nodes.wire_encoding import Encoding, join
 from nodes.wire_schema import FORBIDDEN, NOT_ACTIVE, Dropped, Invalid, Receipt, Res
@@ -30,7 +33,17 @@ CONNECTIONS_MAX: Final = 10_000
 PUSHES_MAX: Final = 65_536
 """Holds whose expiry would be pushed to the connection that asked for them."""
 
-CORE_WHYS: Final = (*wire.WHYS, "bad field")
+UNDER_WAY_MAX: Final = 512
+"""Requests taken and not answered: enough for two batches under way and the next one. More would not be done sooner,
+but whoever comes next would have to wait for it; the rest waits outside, where everybody's turn comes."""
+
+FRAME_BYTES_A_REQUEST: Final = 8 << 10
+"""Reading the structure of so many bytes costs about as much as taking one request."""
+
+BACKLOG_FULL: Final = "backlog full"
+"""Why a frame of somebody who floods is dropped unread: nothing of it was done."""
+
+CORE_WHYS: Final = (*wire.WHYS, "bad field", BACKLOG_FULL)
 REFUSALS: Final = {
     NOT_ACTIVE: "this server is not the active one",
     BUSY: "too many requests are under way; try again",
@@ -46,7 +59,8 @@ def _forget(*leg: object) -> None:
 
 
 class Workers(Protocol):
-    """The pool that decodes and encodes for REQ peers (nodes.broker). `done` is called later, `now` last."""
+    """The pool that decodes and encodes for REQ peers (nodes.broker). `done` is called later, `now` last. While it is
+    `full`, what it would decode waits in front of the door."""
 
     @property
     def full(self) -> bool: ...
@@ -67,10 +81,13 @@ class Alert(NamedTuple):
 class Exchange:
     """One payload of a client and where its answers go. A REQ peer gets all of them in one payload."""
 
-    __slots__ = ("answers", "awaited", "began_us", "encoding", "faculty_id", "is_array", "pattern", "route")
+    __slots__ = ("answers", "awaited", "began_us", "encoding", "faculty_id", "identity", "is_array", "pattern", "route")
 
-    def __init__(self, route: bytes, pattern: str, faculty_id: int | None, now_us: int) -> None:
+    def __init__(
+        self, route: bytes, pattern: str, faculty_id: int | None, identity: Hashable, now_us: int
+    ) -> None:
         self.route = route
+        self.identity = identity
         self.pattern = pattern
         self.faculty_id = faculty_id
         self.began_us = now_us
@@ -80,10 +97,21 @@ class Exchange:
         self.answers: list[Proposal | Res] = []
 
 
+class Parcel:
+    """One payload on its way in. `messages` is what is left of it once its structure was read."""
+
+    __slots__ = ("exchange", "messages", "payload")
+
+    def __init__(self, exchange: Exchange, payload: bytes, messages: Iterator[Any] | None = None) -> None:
+        self.exchange = exchange
+        self.payload = payload
+        self.messages = messages
+
+
 class FrontendCore:
     """Takes payloads of clients, gives payloads for clients. What it submits waits in the kernel as
     (exchange, faculty id, boot time in µs, leg that a result of it ends). `on_forbidden(route, why)` hears of what a
-    faculty said in another's name.
+    faculty said in another's name. What came waits until `admit`, each identity's by itself.
 
     `ignored` counts what is dropped or malformed; `metrics` counts the rest.
     """
@@ -98,7 +126,10 @@ class FrontendCore:
         requests_of: Callable[[str], str],
         workers_for_all: bool,
         keep_timing: KeepTiming = _forget,
+        limits: Limits | None = None,
     ) -> None:
+        self._admission: Admission[Parcel] = Admission(limits or Limits(), UNDER_WAY_MAX)
+        self._role = replica.leading
         self._keep_timing = keep_timing
         self._replica = replica
         self._workers = workers
@@ -115,46 +146,107 @@ class FrontendCore:
 
     # -- requests
 
-    def on_payload(self, route: bytes, pattern: str, faculty_id: int | None, payload: bytes, now: Instant) -> int:
-        """Take what one connection sent, which belongs to that faculty (None: nobody was asked who he is, and it speaks
-        for whom it says). Returns how many requests were decoded here, not by the workers."""
-        exchange = Exchange(route, pattern, faculty_id, now.boot_us)
-        if (pattern == "lbb" or self._workers_for_all) and not self._workers.full:
-            self._workers.decode(payload, partial(self._on_decoded, exchange))
-            return 0
-        decoded = wire.decode_requests(payload)
-        self._take(exchange, decoded.encoding, decoded.is_array, decoded.messages, now)
-        return len(decoded.messages)
+    def on_payload(
+        self,
+        route: bytes,
+        pattern: str,
+        faculty_id: int | None,
+        payload: bytes,
+        now: Instant,
+        identity: Hashable | None = None,
+    ) -> None:
+        """What one connection sent, which belongs to that faculty (None: nobody was asked who he is, and it speaks
+        for whom it says), waits for `admit` with what else `identity` (None: that connection) has sent. Who has too
+        much there already is refused: told so as far as that is cheap, and otherwise counted."""
+        exchange = Exchange(route, pattern, faculty_id, route if identity is None else identity, now.boot_us)
+        parcel = Parcel(exchange, payload)
+        for owner, refused, size_bytes in self._admission.offer(exchange.identity, parcel, len(payload), now.boot_us):
+            if self._admission.may_answer(owner, size_bytes, now.boot_us):
+                self._refuse_parcel(refused)
+            else:
+                self.ignored[BACKLOG_FULL] += 1
+
+    def deadline(self) -> int | None:
+        """Boot time in µs at which `admit` can go on, if nothing else happens; None: nothing waits."""
+        return self._admission.deadline()
+
+    def admit(self, now: Instant) -> bool:
+        """Take a turn's portion of what waits. True if the turn was too short for more."""
+        if self._role is not self._replica.leading:  # whatever waits in a role that is over is never answered
+            self._role = self._replica.leading
+            self._admission.forget_in_flight()
+        return self._admission.admit(self._take, now)
+
+    def _take(self, parcel: Parcel, requests_max: int, now: Instant) -> Portion:
+        """Some requests of a payload; its structure is read at once, by a worker if it comes from a REQ peer."""
+        exchange, cost = parcel.exchange, 0
+        if parcel.messages is None:
+            cost = len(parcel.payload) // FRAME_BYTES_A_REQUEST
+            if exchange.pattern == "lbb" or self._workers_for_all:
+                if self._workers.full:
+                    return Portion(0, 0, is_over=False)
+                self._workers.decode(parcel.payload, partial(self._on_decoded, exchange, len(parcel.payload)))
+                return Portion(0, 1 + cost, is_over=True)
+            opened = wire.open_requests(parcel.payload)
+            exchange.encoding, exchange.is_array, exchange.awaited = opened.encoding, opened.is_array, opened.total
+            parcel.messages = opened.messages
+        taken = 0
+        for message in islice(parcel.messages, requests_max):
+            taken += 1
+            self._submit(exchange, message, now)
+        return Portion(taken, cost + max(taken, 1), is_over=taken < requests_max)
 
     def _on_decoded(
-        self, exchange: Exchange, encoding: str, is_array: bool, messages: Iterable[tuple[Any, ...]], now: Instant
+        self,
+        exchange: Exchange,
+        size_bytes: int,
+        encoding: str,
+        is_array: bool,
+        messages: tuple[tuple[Any, ...], ...],
+        now: Instant,
     ) -> None:
-        self._take(exchange, Encoding(encoding), is_array, [untagged(plain) for plain in messages], now)
+        exchange.encoding, exchange.is_array, exchange.awaited = Encoding(encoding), is_array, len(messages)
+        parcel = Parcel(exchange, b"", map(untagged, messages))
+        if len(messages) > QUANTUM_REQUESTS:
+            self._admission.resume(exchange.identity, parcel, size_bytes, now.boot_us)
+        else:
+            self._take(parcel, len(messages), now)
 
-    def _take(self, exchange: Exchange, encoding: Encoding, is_array: bool, messages: list[Any], now: Instant) -> None:
-        exchange.encoding = encoding
-        exchange.is_array = is_array
-        exchange.awaited = len(messages)
-        submit = self._replica.submit
-        for message in messages:
-            kind = type(message)
-            if kind is Reserve:
-                leg, faculty_id = "sol_res", message.faculty_id
-                if exchange.faculty_id is None:
-                    self._remember(exchange.route, faculty_id)
-            elif kind is Answer:
-                if message.faculty_id is None:
-                    message = message._replace(faculty_id=self._faculty_of(exchange))
-                leg, faculty_id = "ack_res", message.faculty_id
+    def _submit(self, exchange: Exchange, message: Any, now: Instant) -> None:
+        kind = type(message)
+        if kind is Reserve:
+            leg, faculty_id = "sol_res", message.faculty_id
+            if exchange.faculty_id is None:
+                self._remember(exchange.route, faculty_id)
+        elif kind is Answer:
+            if message.faculty_id is None:
+                message = message._replace(faculty_id=self._faculty_of(exchange))
+            leg, faculty_id = "ack_res", message.faculty_id
+        else:
+            self._refuse_malformed(exchange, message)
+            return
+        if exchange.faculty_id is not None and faculty_id != exchange.faculty_id:
+            self._refuse_forbidden(exchange, message)
+            return
+        refusal = self._replica.submit((exchange, faculty_id, exchange.began_us, leg), machine.NAME, message, now)
+        if refusal is None:
+            self._admission.enter(exchange.identity, now.boot_us)
+        else:
+            self._refuse(exchange, faculty_id, self._unavailable(message.transaction_id, refusal))
+
+    def _refuse_parcel(self, parcel: Parcel) -> None:
+        """Nothing of a payload is done for want of room in its sender's backlog."""
+        exchange = parcel.exchange
+        decoded = wire.decode_requests(parcel.payload)
+        exchange.encoding, exchange.is_array = decoded.encoding, decoded.is_array
+        exchange.awaited = len(decoded.messages)
+        for message in decoded.messages:
+            if isinstance(message, Reserve | Answer):
+                faculty_id = exchange.faculty_id if message.faculty_id is None else message.faculty_id
+                busy = Res(message.transaction_id, UNAVAILABLE, BUSY, REFUSALS[BUSY])
+                self._refuse(exchange, faculty_id, busy)
             else:
                 self._refuse_malformed(exchange, message)
-                continue
-            if exchange.faculty_id is not None and faculty_id != exchange.faculty_id:
-                self._refuse_forbidden(exchange, message)
-                continue
-            refusal = submit((exchange, faculty_id, now.boot_us, leg), machine.NAME, message, now)
-            if refusal is not None:
-                self._refuse(exchange, faculty_id, self._unavailable(message.transaction_id, refusal))
 
     def _remember(self, route: bytes, faculty_id: int) -> None:
         """The faculty that speaks on a connection: an ACK may leave it out."""
@@ -203,6 +295,7 @@ class FrontendCore:
             if waiter is None:
                 continue  # this server asked itself, for an alert
             exchange, faculty_id, began_us, leg = waiter
+            self._admission.leave(exchange.identity)
             if type(answer) is Proposal:
                 us = now.boot_us - began_us
                 self._metrics.on_proposal(exchange.pattern, us)

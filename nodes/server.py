@@ -45,7 +45,7 @@ from nodes.logs import logger
 from nodes.protocol_timing import protocol_timing
 from nodes.security import security_of
 from nodes.server_metrics import OVERLOAD, ServerMetrics
-from nodes.shell import Loop, read_clock, run_process
+from nodes.shell import POLL_MS_MAX, Loop, read_clock, run_process
 from nodes.timing_file import TimingWriter
 from projections.rooms import machine
 from projections.rooms.commands import RaiseAlert
@@ -107,6 +107,7 @@ class ServerShell:
             requests_of=requests.__getitem__,
             workers_for_all=config.workers_for == "all",
             keep_timing=self._timings.add,
+            limits=config.limits,
         )
         parts = (self.replica.node, self._links, self._frontend, self._broker, self._checkpoints.keeper)
         self.kernel_metrics.ignored_by = [lambda part=part: dict(part.ignored) for part in parts]  # type: ignore[misc]
@@ -141,9 +142,11 @@ class ServerShell:
     # -- the loop
 
     def deadline(self) -> int | None:
-        """The earliest of the replica's, the broker's, the next heartbeat and the next look at the keys."""
+        """The earliest of what its parts wish for."""
         now = read_clock()
+        backlog_us = self._frontend.deadline()
         return min(
+            now.boot_us + POLL_MS_MAX * 1_000 if backlog_us is None else backlog_us,
             self.replica.deadline(now),
             self._broker.deadline(),
             self._heartbeats.deadline(),
@@ -152,7 +155,8 @@ class ServerShell:
         )
 
     def on_turn(self, now: Instant) -> None:
-        """Seal what the turn brought, act on time, transmit."""
+        """Let in what a turn has room for, seal it, act on time, transmit."""
+        self._frontend.admit(now)
         self._carry_out(self.replica.flush(now), now)
         if now.boot_us >= self.replica.deadline(now):
             self._carry_out(self.replica.tick(now), now)

@@ -28,6 +28,13 @@ from nodes.principals import WITNESS, Principal
 MESSAGES_MAX: Final = 10_000
 """Messages queued for, or from, one peer."""
 
+UNREAD_MAX: Final = 32
+"""Of them, those that one client may have sent and nobody has read, each of up to MESSAGE_BYTES_MAX: what is more stays
+with the client (TCP)."""
+
+ANSWERS_MAX: Final = 4_096
+"""Of them, answers that one client has not taken: more than may be under way for it. What is more is dropped."""
+
 BATCH_FRAMES_MAX: Final = 64
 """Commit batches queued for one subscriber; each may have BATCH_BYTES_MAX."""
 
@@ -112,7 +119,7 @@ def context() -> Context:
 
 def request_router(context: Context, endpoint: str, security: Security) -> Socket:
     """A server's door for faculties, both patterns."""
-    return _router(context, endpoint, roles.REQUESTS, security, MESSAGES_MAX, MESSAGE_BYTES_MAX)
+    return _client_router(context, endpoint, roles.REQUESTS, security)
 
 
 def request_dealer(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
@@ -129,7 +136,7 @@ def request_req(context: Context, endpoint: str, peer: Principal, security: Secu
 
 def program_router(context: Context, endpoint: str, security: Security) -> Socket:
     """A faculty's door for programs. It speaks the REP side's framing and serves many at once."""
-    return _router(context, endpoint, roles.PROGRAMS, security, MESSAGES_MAX, MESSAGE_BYTES_MAX)
+    return _client_router(context, endpoint, roles.PROGRAMS, security)
 
 
 def program_req(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
@@ -248,6 +255,15 @@ def _socket(context: Context, kind: int, messages_max: int, frame_bytes_max: int
     made.set(zmq.RECONNECT_IVL_MAX, RECONNECT_IVL_MAX_MS)
     made.set(zmq.HANDSHAKE_IVL, HANDSHAKE_IVL_MS)
     return made
+
+
+def _client_router(context: Context, endpoint: str, door: str, security: Security) -> Socket:
+    router = _socket(context, zmq.ROUTER, MESSAGES_MAX, MESSAGE_BYTES_MAX)
+    router.set(zmq.RCVHWM, UNREAD_MAX)
+    router.set(zmq.SNDHWM, ANSWERS_MAX)
+    router.set(zmq.ROUTER_MANDATORY, 1)
+    security.listen(router, door)
+    return _bound(router, endpoint)
 
 
 def _router(

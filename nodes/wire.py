@@ -6,10 +6,19 @@ Decoding never raises: what cannot be understood comes back as `Invalid` (answer
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from nodes.wire_encoding import UNREADABLE_WHYS, Encoding, Unreadable, encode_map, encoding_of, parse
+from nodes.wire_encoding import (
+    ANSWERS_NODES_MAX,
+    ARRAY_NODES_MAX,
+    UNREADABLE_WHYS,
+    Encoding,
+    Unreadable,
+    encode_map,
+    encoding_of,
+    parse,
+)
 from nodes.wire_schema import (
     DROPPED_WHYS,
     Dropped,
@@ -43,6 +52,20 @@ class Decoded(NamedTuple, Generic[M]):
     is_array: bool
 
 
+class Opened(NamedTuple, Generic[M]):
+    """A payload whose structure was read: so many messages, each of which is checked when it is asked for."""
+
+    messages: Iterator[M | Malformed]
+    total: int
+    encoding: Encoding
+    is_array: bool
+
+
+def open_requests(payload: bytes) -> Opened[Reserve | Answer]:
+    """What a client sends a server: SOL and ACK, of which a turn may not have time for all. Never raises."""
+    return _open(payload, server_request)
+
+
 def decode_requests(payload: bytes) -> Decoded[Reserve | Answer]:
     """What a client sends a server: SOL and ACK. Never raises."""
     return _decode(payload, server_request)
@@ -50,7 +73,7 @@ def decode_requests(payload: bytes) -> Decoded[Reserve | Answer]:
 
 def decode_answers(payload: bytes) -> Decoded[Proposal | Res]:
     """What a server sends a client: PROP and RES. Never raises."""
-    return _decode(payload, server_answer)
+    return _decode(payload, server_answer, ANSWERS_NODES_MAX)
 
 
 def decode_program_request(payload: bytes) -> tuple[ProgramRequest | Malformed, Encoding]:
@@ -69,12 +92,23 @@ def _no_lone_map(messages: list[ProgramRequest | Malformed]) -> Malformed:
     return Dropped("not_a_map")
 
 
-def _decode(payload: bytes, from_fields: Callable[[Any], M | Malformed]) -> Decoded[M]:
+def _decode(
+    payload: bytes, from_fields: Callable[[Any], M | Malformed], nodes_max: int = ARRAY_NODES_MAX
+) -> Decoded[M]:
+    messages, _, encoding, is_array = _open(payload, from_fields, nodes_max)
+    return Decoded(list(messages), encoding, is_array)
+
+
+def _open(
+    payload: bytes, from_fields: Callable[[Any], M | Malformed], nodes_max: int = ARRAY_NODES_MAX
+) -> Opened[M]:
     try:
-        items, encoding, is_array = parse(payload)
+        items, encoding, is_array = parse(payload, nodes_max)
     except Unreadable as error:
-        return Decoded([_malformed(error)], encoding_of(payload), is_array=False)
-    return Decoded([from_fields(item) for item in items] or [Dropped("not_a_map")], encoding, is_array)
+        return Opened(iter((_malformed(error),)), 1, encoding_of(payload), is_array=False)
+    if not items:
+        return Opened(iter((Dropped("not_a_map"),)), 1, encoding, is_array)
+    return Opened(map(from_fields, items), len(items), encoding, is_array)
 
 
 def _malformed(error: Unreadable) -> Malformed:

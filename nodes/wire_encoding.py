@@ -30,8 +30,11 @@ ARRAY_MESSAGES_MAX = 1_000
 SINGLE_NODES_MAX = 4_096
 """Values in one message, counted together with the containers that hold them."""
 
-ARRAY_NODES_MAX = 131_072
-"""Values in a JSON array of messages: one parse builds them all."""
+ARRAY_NODES_MAX = 32_768
+"""Values in an array of requests: one parse builds them all. An ordinary one has a dozen in each of 1 000 messages."""
+
+ANSWERS_NODES_MAX = 1 << 20
+"""Values in an array of answers, each of which may name every room: as many as there can be bytes."""
 
 DEPTH_MAX = 4
 """Containers within each other, the message's own map included."""
@@ -89,7 +92,7 @@ def encoding_of(payload: bytes) -> Encoding:
     return Encoding.JSON if payload[:1] in (b"{", b"[") else Encoding.MSGPACK
 
 
-def parse(payload: bytes) -> Payload:
+def parse(payload: bytes, array_nodes_max: int = ARRAY_NODES_MAX) -> Payload:
     """Decode a payload within its limits. Raises Unreadable and nothing else."""
     first = payload[:1]
     try:
@@ -97,9 +100,9 @@ def parse(payload: bytes) -> Payload:
             _check_size(payload, SINGLE_BYTES_MAX)
             return Payload([_parse_json(payload, SINGLE_NODES_MAX)], Encoding.JSON, is_array=False)
         if first == b"[":
-            return Payload(_parse_json_array(payload), Encoding.JSON, is_array=True)
+            return Payload(_parse_json_array(payload, array_nodes_max), Encoding.JSON, is_array=True)
         if _is_msgpack_array(first):
-            return Payload(_parse_msgpack_array(payload), Encoding.MSGPACK, is_array=True)
+            return Payload(_parse_msgpack_array(payload, array_nodes_max), Encoding.MSGPACK, is_array=True)
         _check_size(payload, SINGLE_BYTES_MAX)
         check_whole(payload)
         return Payload([_parse_msgpack(payload)], Encoding.MSGPACK, is_array=False)
@@ -127,33 +130,43 @@ def _is_msgpack_array(first: bytes) -> bool:
     return b"\x90" <= first <= b"\x9f" or first == b"\xdc" or first == b"\xdd"
 
 
+class _NodeCount:
+    """Hooks that count what is built of one payload, at most so many in all and SINGLE_NODES_MAX in each message."""
+
+    __slots__ = ("_all_left", "_left")
+
+    def __init__(self, nodes_max: int) -> None:
+        self._all_left = nodes_max
+        self._left = min(nodes_max, SINGLE_NODES_MAX)
+
+    def unpack(self, data: bytes) -> Any:
+        """The next message."""
+        before = self._left = min(self._all_left, SINGLE_NODES_MAX)
+        message = msgpack.unpackb(data, object_pairs_hook=self._map, list_hook=self._list)
+        self._all_left -= before - self._left
+        return message
+
+    def _count(self, size: int) -> None:
+        self._left -= size + 1
+        if self._left < 0:
+            raise Unreadable("too_many_nodes", "too many values in one payload")
+
+    def _map(self, pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+        self._count(len(pairs))
+        return _checked_map(pairs)
+
+    def _list(self, values: list[Any]) -> list[Any]:
+        self._count(len(values))
+        return values
+
+
 def _parse_msgpack(data: bytes) -> Any:
     if len(data) <= _UNCOUNTED_BYTES_MAX:
         return msgpack.unpackb(data, object_pairs_hook=_checked_map)
-    return _parse_msgpack_counted(data)
+    return _NodeCount(SINGLE_NODES_MAX).unpack(data)
 
 
-def _parse_msgpack_counted(data: bytes) -> Any:
-    nodes = 0
-
-    def count(size: int) -> None:
-        nonlocal nodes
-        nodes += size + 1
-        if nodes > SINGLE_NODES_MAX:
-            raise Unreadable("too_many_nodes", f"more than {SINGLE_NODES_MAX} values in one message")
-
-    def counted_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
-        count(len(pairs))
-        return _checked_map(pairs)
-
-    def counted_list(values: list[Any]) -> list[Any]:
-        count(len(values))
-        return values
-
-    return msgpack.unpackb(data, object_pairs_hook=counted_map, list_hook=counted_list)
-
-
-def _parse_msgpack_array(payload: bytes) -> list[Any]:
+def _parse_msgpack_array(payload: bytes, nodes_max: int) -> list[Any]:
     """Cut the array into its messages without decoding them, then decode each on its own."""
     _check_size(payload, ARRAY_BYTES_MAX)
     unpacker = msgpack.Unpacker(max_buffer_size=len(payload))
@@ -162,10 +175,11 @@ def _parse_msgpack_array(payload: bytes) -> list[Any]:
     _check_messages(messages)
     items = []
     start = unpacker.tell()
+    nodes = _NodeCount(nodes_max)
     for _ in range(messages):
         unpacker.skip()
         end = unpacker.tell()
-        items.append(_parse_msgpack(payload[start:end]))
+        items.append(nodes.unpack(payload[start:end]))
         start = end
     if start != len(payload):
         raise ValueError("bytes follow the array")
@@ -180,9 +194,9 @@ def _check_messages(messages: int) -> None:
 # --- JSON
 
 
-def _parse_json_array(payload: bytes) -> list[Any]:
+def _parse_json_array(payload: bytes, nodes_max: int) -> list[Any]:
     _check_size(payload, ARRAY_BYTES_MAX)
-    items: list[Any] = _parse_json(payload, ARRAY_NODES_MAX)
+    items: list[Any] = _parse_json(payload, nodes_max)
     _check_messages(len(items))
     return items
 

@@ -51,7 +51,7 @@ def bench(
     with ExitStack() as stack:
         places = {mode: Path(stack.enter_context(TemporaryDirectory(prefix="aulario-bench-"))) for mode in security}
         for mode, directory in places.items():
-            stack.enter_context(running_cluster(directory, _config(directory, mode, connections)))
+            stack.enter_context(running_cluster(directory, bench_config(directory, mode, connections)))
         first = dict.fromkeys(security, 0)
         for _ in range(runs):
             for mode, load in found:
@@ -72,7 +72,7 @@ def bench(
     _print(found, output)
 
 
-def _config(directory: Path, security: str, connections: int) -> ClusterConfig:
+def bench_config(directory: Path, security: str, connections: int) -> ClusterConfig:
     """A cluster that faculties 1 … n may speak to, each over a connection of its own."""
     catalog = directory / "rooms.csv"
     _write_catalog(catalog)

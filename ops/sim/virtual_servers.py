@@ -66,6 +66,8 @@ class VirtualServers:
         self._flush(node, front)
 
     def _flush(self, node: SimulatedNode, front: _Front) -> None:
+        while front.core.admit(self._cluster.clock(node.name)):
+            pass  # turns without time between them
         for route, payload in front.core.flush():
             self._to_peer(node.name, route, payload)
 

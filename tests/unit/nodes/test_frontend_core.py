@@ -2,83 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
-
 import pytest
 from prometheus_client import CollectorRegistry
 
 from nodes import wire
 from nodes.frontend_core import FrontendCore
-from nodes.server_metrics import PATTERNS, TERMS_SHOWN_MAX, ServerMetrics
-from nodes.wire_encoding import Encoding, whole
+from nodes.server_metrics import PATTERNS, TERMS_SHOWN_MAX
+from nodes.wire_encoding import Encoding
 from nodes.wire_schema import SERVER_STATUSES, Res
-from nodes.worker_jobs import decode_job, encode_job
 from ops.sim.small_rooms import HOLD_MS
 from projections.rooms.commands import Answer, Proposal, Reserve
-from tests.unit.nodes.simulated_server import SimulatedServers
-
-ENDPOINTS = {"a": "tcp://127.0.0.1:5555", "b": "tcp://127.0.0.1:5565"}
-SOL = Reserve("t1", 3, "Ingeniería", 1, "Sistemas", "2026-1", 2, 1)
-ACK = Answer("t1", None, True)
-
-
-class Door:
-    """The door of one simulated server. It is its own pool of workers, whose jobs wait until `work`."""
-
-    full = False
-
-    def __init__(
-        self, name: str = "a", workers_for_all: bool = False, faculties: Mapping[int, str] | None = None
-    ) -> None:
-        self.servers = SimulatedServers()
-        replica = self.servers.replica(name)
-        self.metrics = ServerMetrics(replica, faculties)
-        self.core = FrontendCore(
-            replica,
-            self,
-            self.metrics,
-            lambda route, why: self.forbidden.append((route, why)),
-            requests_of=ENDPOINTS.__getitem__,
-            workers_for_all=workers_for_all,
-        )
-        self.forbidden: list[tuple[bytes, str]] = []
-        self.jobs: list[Callable[[], None]] = []
-
-    def decode(self, payload: bytes, done: Callable[..., None]) -> None:
-        self.jobs.append(lambda: done(*decode_job(payload), self.servers.now))
-
-    def encode(self, encoding: str, answers: list[tuple[Any, ...]], done: Callable[..., None]) -> None:
-        self.jobs.append(lambda: done(encode_job(encoding, tuple(answers)), self.servers.now))
-
-    def say(self, *payloads: bytes, route: bytes = b"r", pattern: str = "async", faculty_id: int | None = None) -> None:
-        def receive() -> None:
-            for payload in payloads:
-                self.core.on_payload(route, pattern, faculty_id, payload, self.servers.now)
-
-        self.servers.run(receive)
-        self.release()
-
-    def work(self) -> None:
-        jobs, self.jobs = self.jobs, []
-        self.servers.run(lambda: [job() for job in jobs])
-        self.release()
-
-    def release(self) -> None:
-        """Hand what the kernel gave to the core, as the shell does."""
-        for answers in self.servers.answers:
-            self.core.on_answers(answers, self.servers.now)
-        for committed in self.servers.committed:
-            self.core.on_committed(committed.batches)
-        self.servers.answers.clear()
-        self.servers.committed.clear()
-
-    def hear(self) -> list[tuple[bytes, list[Any]]]:
-        return [(route, wire.decode_answers(payload).messages) for route, payload in self.core.flush()]
-
-
-def msgpack(*messages: Reserve | Answer) -> bytes:
-    return whole([wire.encode(message, Encoding.MSGPACK) for message in messages], Encoding.MSGPACK)
+from tests.unit.nodes.simulated_door import ACK, ENDPOINTS, SOL, Door, msgpack
 
 
 @pytest.fixture
@@ -107,7 +41,7 @@ def test_an_ack_without_faculty_means_the_one_that_spoke_on_its_connection(door:
 
 def test_who_does_not_lead_names_who_does() -> None:
     door = Door("b")
-    door.core.on_payload(b"r", "async", None, msgpack(SOL), door.servers.now)
+    door.take(msgpack(SOL))
     [(_, [res])] = door.hear()
     assert (res.status, res.code, res.active) == ("UNAVAILABLE", "NOT_ACTIVE", ENDPOINTS["a"])
 
@@ -135,10 +69,14 @@ def test_a_req_peer_is_served_by_workers_and_gets_all_its_answers_in_one_payload
     assert [answer.transaction_id for answer in answers] == ["t1", "t2"]
 
 
-def test_a_full_pool_of_workers_leaves_the_decoding_to_the_door(door: Door) -> None:
+def test_what_a_full_pool_of_workers_would_decode_waits(door: Door) -> None:
     door.full = True
     door.say(msgpack(SOL), pattern="lbb")
-    assert len(door.jobs) == 1  # the answer is encoded
+    door.say(msgpack(SOL._replace(transaction_id="t2")), route=b"other")
+    assert [(route, answer.transaction_id) for route, [answer] in door.hear()] == [(b"other", "t2")]
+    door.full = False
+    door.servers.run(door.admit)
+    assert len(door.jobs) == 1
 
 
 def test_what_is_malformed_is_answered_if_it_can_be_and_counted(door: Door) -> None:
@@ -160,7 +98,7 @@ def test_every_result_is_counted_once_by_what_it_answers_and_who_asked() -> None
     def legs(leg: str) -> float | None:
         return registry.get_sample_value("aulario_request_seconds_count", {"leg": leg, "pattern": "async"})
 
-    door.core.on_payload(b"r", "async", None, msgpack(SOL._replace(transaction_id="t0")), door.servers.now)
+    door.take(msgpack(SOL._replace(transaction_id="t0")))
     assert registry.get_sample_value("aulario_inflight") == 1
     door.servers.run(lambda: None)
     door.release()
@@ -181,7 +119,7 @@ def test_every_result_is_counted_once_by_what_it_answers_and_who_asked() -> None
 
 def test_refusals_are_counted_by_code() -> None:
     backup = Door("b")
-    backup.core.on_payload(b"r", "async", None, msgpack(SOL), backup.servers.now)
+    backup.take(msgpack(SOL))
     assert backup.metrics.refusals == {"BUSY": 0, "NOT_ACTIVE": 1}
     primary = Door()
     primary.say(msgpack(*(SOL._replace(transaction_id=f"t{i}", labs=0, classrooms=1) for i in range(8))))
@@ -213,7 +151,7 @@ def test_the_rooms_of_the_newest_terms_are_shown_by_state(door: Door) -> None:
 
 
 def test_what_committed_before_this_process_began_is_not_counted_again(door: Door) -> None:
-    door.servers.run(door.core.on_payload, b"r", "async", None, msgpack(SOL._replace(labs=9)), door.servers.now)
+    door.servers.run(door.take, msgpack(SOL._replace(labs=9)))
     history = [batch for one in door.servers.committed for batch in one.batches]
     again = FrontendCore(
         door.servers.replica("a"),
@@ -243,7 +181,7 @@ def test_an_expiry_is_pushed_to_a_lasting_connection_only(door: Door) -> None:
 
 
 def test_alerts_are_given_once_they_have_committed(door: Door) -> None:
-    door.servers.run(door.core.on_payload, b"r", "async", None, msgpack(SOL._replace(labs=9)), door.servers.now)
+    door.servers.run(door.take, msgpack(SOL._replace(labs=9)))
     alerts = [alert for one in door.servers.committed for alert in door.core.on_committed(one.batches)]
     assert [(alert.code, alert.term) for alert in alerts] == [("LABS_EXHAUSTED", "2026-1")]
     assert door.metrics.alerts["LABS_EXHAUSTED"] == 1

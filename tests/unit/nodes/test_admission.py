@@ -1,0 +1,278 @@
+"""Who enters a turn: portions, order, bounds. What waits here is a number of requests."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from collections.abc import Iterable
+from itertools import repeat
+
+import pytest
+
+from es.replication.instant import Instant
+from nodes import admission
+from nodes.admission import (
+    BACKLOG_BYTES_MAX,
+    BACKLOG_FRAMES_MAX,
+    BESIDE_NEW_REQUESTS_MAX,
+    HOUSE_BYTES_MAX,
+    QUANTUM_REQUESTS,
+    REFUSED_BYTES_PER_S,
+    TURN_REQUESTS_MAX,
+    Admission,
+    Portion,
+)
+from nodes.config import Limits
+from nodes.token_bucket import TokenBucket
+
+SECOND_US = 1_000_000
+FRAME_BYTES = 100_000
+PLENTY = 1_000_000
+
+
+class Frame:
+    """So many requests of somebody, and what the frame costs to open."""
+
+    def __init__(self, who: str, requests: int, opening: int = 0) -> None:
+        self.who = who
+        self.left = requests
+        self.opening = opening
+
+
+class Turns:
+    """Takes what is admitted; `order` is whose requests, in order. What `answers_at_once` does not stay under way."""
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        capacity: int = PLENTY,
+        *,
+        answers_at_once: bool = True,
+        is_patient: bool = True,
+    ) -> None:
+        self.admission: Admission[Frame] = Admission(limits or Limits(), capacity, is_patient=is_patient)
+        self.answers_at_once = answers_at_once
+        self.now_us = 0
+        self.order: list[str] = []
+        self.stuck: str | None = None
+
+    def come(self, who: str, requests: int, *, frames: int = 1, opening: int = 0, size: int = 100) -> int:
+        """How many frames were refused, whoever's."""
+        return sum(
+            len(self.admission.offer(who, Frame(who, requests, opening), size, self.now_us)) for _ in range(frames)
+        )
+
+    def turn(self) -> Counter[str]:
+        """Whose requests entered in one turn."""
+        before = len(self.order)
+        self.admission.admit(self._take, Instant(self.now_us, self.now_us))
+        return Counter(self.order[before:])
+
+    def turns(self, who: str, turns_max: int) -> int:
+        """Turns until one of theirs enters."""
+        return next(count for count in range(1, turns_max + 1) if self.turn()[who])
+
+    def _take(self, frame: Frame, requests_max: int, now: Instant) -> Portion:
+        if frame.who == self.stuck:
+            return Portion(0, 0, is_over=False)
+        taken = min(requests_max, frame.left)
+        frame.left -= taken
+        self.order += repeat(frame.who, taken)
+        for _ in range(taken):
+            self.admission.enter(frame.who, now.boot_us)
+            if self.answers_at_once:
+                self.admission.leave(frame.who)
+        cost, frame.opening = frame.opening + max(taken, 1), 0
+        return Portion(taken, cost, frame.left == 0)
+
+
+def flooders(count: int = 10) -> Iterable[str]:
+    return (f"flooder {number}" for number in range(count))
+
+
+def test_nobody_else_means_whole_turns() -> None:
+    turns = Turns()
+    turns.come("a", 1_000)
+    assert [turns.turn()["a"] for _ in range(3)] == [TURN_REQUESTS_MAX] * 3
+
+
+def test_who_comes_anew_enters_the_next_turn_first_whatever_waits() -> None:
+    turns = Turns()
+    for who in flooders():
+        turns.come(who, 1_000, frames=4)
+    for _ in range(5):
+        turns.turn()
+    turns.come("polite", 1)
+    before = len(turns.order)
+    entered = turns.turn()
+    assert turns.order[before] == "polite"
+    assert entered.total() <= 1 + BESIDE_NEW_REQUESTS_MAX, "its turn is short"
+
+
+def test_who_asks_again_and_again_waits_for_everybodys_round_at_most() -> None:
+    turns = Turns()
+    for who in flooders():
+        turns.come(who, 1_000, frames=10)
+    turns.turn()
+    rounds = -(-10 * QUANTUM_REQUESTS // BESIDE_NEW_REQUESTS_MAX) + 1
+    for _ in range(50):
+        turns.come("polite", 1)
+        assert turns.turns("polite", rounds) <= rounds
+
+
+def test_shares_are_equal_whatever_the_frames_are() -> None:
+    turns = Turns()
+    turns.come("arrays", 1_000, frames=5)
+    turns.come("lone", 1, frames=BACKLOG_FRAMES_MAX)
+    turns.come("arrays of nine", 9, frames=300)
+    for _ in range(40):
+        turns.turn()
+    entered = Counter(turns.order)
+    assert max(entered.values()) - min(entered.values()) <= TURN_REQUESTS_MAX
+
+
+def test_an_expensive_frame_is_paid_for_by_its_sender() -> None:
+    turns = Turns()
+    turns.come("expensive", 1, frames=100, opening=10 * QUANTUM_REQUESTS)
+    turns.come("cheap", 1, frames=2_000)
+    for _ in range(20):
+        turns.turn()
+    entered = Counter(turns.order)
+    assert entered["expensive"] > 1
+    assert entered["cheap"] >= 9 * QUANTUM_REQUESTS * (entered["expensive"] - 1)
+
+
+def test_two_who_are_in_debt_do_not_waste_turns() -> None:
+    turns = Turns()
+    turns.come("a", 1, frames=5, opening=TURN_REQUESTS_MAX)
+    turns.come("b", 1, frames=5, opening=TURN_REQUESTS_MAX)
+    assert [turns.turn().total() for _ in range(10)] == [1] * 10
+    assert turns.turn().total() == 0
+    assert turns.admission.deadline() is None
+
+
+def test_a_backlog_is_bounded_in_frames_and_in_bytes_and_is_its_identitys_alone() -> None:
+    turns = Turns()
+    assert turns.come("many", 1, frames=BACKLOG_FRAMES_MAX + 3, size=1) == 3
+    assert turns.come("large", 1, frames=BACKLOG_BYTES_MAX // FRAME_BYTES + 2, size=FRAME_BYTES) == 2
+    assert turns.come("polite", 1) == 0
+
+
+def test_a_full_house_drops_the_newest_of_the_longest_backlog() -> None:
+    turns = Turns()
+    each = BACKLOG_BYTES_MAX // FRAME_BYTES
+    for who in flooders(HOUSE_BYTES_MAX // BACKLOG_BYTES_MAX + 1):
+        turns.come(who, 1, frames=each, size=FRAME_BYTES)
+    assert turns.admission.bytes <= HOUSE_BYTES_MAX
+    refused = turns.admission.offer("polite", Frame("polite", 1), 10, 0)
+    refused += turns.admission.offer("polite", Frame("polite", 1), FRAME_BYTES, 0)
+    assert refused
+    assert not any(who == "polite" for who, _, _ in refused)
+    assert turns.admission.bytes <= HOUSE_BYTES_MAX
+    assert turns.turns("polite", 2) == 2, "the others came as new as it"
+
+
+def test_what_cannot_be_taken_yet_holds_up_its_own_identity_only() -> None:
+    turns = Turns()
+    turns.come("stuck", 5)
+    turns.come("free", 5)
+    turns.stuck = "stuck"
+    assert turns.turn() == {"free": 5}
+    assert turns.admission.deadline() is None, "whatever it waits for brings a turn of its own"
+    turns.stuck = None
+    assert turns.turn() == {"stuck": 5}
+
+
+def test_a_rate_lets_a_burst_in_and_then_so_many_a_second() -> None:
+    turns = Turns(Limits(requests_per_s=100, burst_requests=30))
+    turns.come("a", 1_000)
+    assert turns.turn()["a"] == 30
+    assert turns.turn()["a"] == 0
+    assert turns.admission.deadline() == SECOND_US // 100
+    turns.now_us = SECOND_US // 10
+    assert turns.turn()["a"] == 10
+    turns.now_us = 10 * SECOND_US
+    assert turns.turn()["a"] == 30, "nothing is saved up beyond the burst"
+
+
+def test_who_is_out_of_tokens_does_not_hold_up_others() -> None:
+    turns = Turns(Limits(requests_per_s=1, burst_requests=5))
+    turns.come("flooder", 1_000)
+    turns.turn()
+    turns.come("polite", 1)
+    assert turns.turn() == {"polite": 1}
+
+
+def test_nobody_has_more_under_way_than_is_left_free() -> None:
+    turns = Turns(capacity=110, answers_at_once=False)
+    for who in flooders():
+        turns.come(who, 1_000)
+    for _ in range(50):
+        turns.turn()
+    entered = Counter(turns.order)
+    assert entered.total() < 110
+    assert max(entered.values()) <= 2 * QUANTUM_REQUESTS
+    turns.come("polite", 3)
+    assert turns.turn() == {"polite": 3}
+    for _ in range(10):
+        turns.admission.leave("flooder 0")
+    assert turns.turn()["flooder 0"] > 0, "what is answered makes room"
+
+
+def test_a_cap_of_what_is_under_way_binds_who_is_alone() -> None:
+    turns = Turns(Limits(in_flight_max=7), answers_at_once=False)
+    turns.come("a", 100)
+    assert turns.turn()["a"] == 7
+    turns.admission.forget_in_flight()
+    turns.admission.leave("a")  # of before
+    assert turns.turn()["a"] == 7
+
+
+def test_who_is_not_patient_asks_himself_before_each() -> None:
+    turns = Turns(Limits(requests_per_s=1, burst_requests=2), is_patient=False)
+    assert [turns.admission.may_enter("a", 0) for _ in range(3)] == [True, True, False]
+    turns.come("a", 5)
+    assert turns.turn()["a"] == 5, "all are taken, for all are answered"
+
+
+def test_answers_to_what_is_refused_are_bounded_by_bytes() -> None:
+    turns = Turns()
+    assert turns.admission.may_answer("a", REFUSED_BYTES_PER_S, 0)
+    assert not turns.admission.may_answer("a", 1_000, 0)
+    assert turns.admission.may_answer("b", 1_000, 0)
+    assert turns.admission.may_answer("a", 1_000, SECOND_US)
+
+
+def test_identities_are_forgotten_the_one_that_was_silent_longest_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admission, "IDENTITIES_MAX", 3)
+    turns = Turns(Limits(requests_per_s=1, burst_requests=1))
+    for who in ("a", "b", "c", "a", "d", "e"):
+        turns.come(who, 1)
+        turns.turn()
+        turns.turn()
+    assert turns.admission.identities == 4, "one of them waits for a token"
+    assert Counter(turns.order) == {"a": 1, "b": 1, "c": 1, "d": 1, "e": 1}
+    turns.come("b", 1)
+    assert turns.turn()["b"] == 1, "it was forgotten, and its bucket is a new one"
+    turns.come("e", 1)
+    assert turns.turn()["e"] == 0, "it was not"
+
+
+def test_what_went_elsewhere_comes_back_in_front() -> None:
+    turns = Turns()
+    turns.come("a", 1)
+    turns.admission.resume("a", Frame("back", 1), 100, 0)
+    turns.turn()
+    assert turns.order == ["back", "a"]
+    assert turns.admission.bytes == 0
+
+
+def test_a_bucket_counts_exactly_however_often_it_is_looked_at() -> None:
+    bucket = TokenBucket(3, 5, 0)
+    bucket.take(5)
+    taken: deque[int] = deque()
+    for now_us in range(0, 2 * SECOND_US + 1, 1_000):
+        if bucket.available(now_us):
+            bucket.take(1)
+            taken.append(now_us)
+    assert list(taken) == [334_000, 667_000, 1_000_000, 1_334_000, 1_667_000, 2_000_000]
+    assert bucket.available(0) == 0
