@@ -72,7 +72,7 @@ def places(running: RunningCluster) -> Mapping[str, Place]:
 
     found = (
         of_server(REQUESTS, "faculty:502", b"", dump(sol("extraño", 1, 0, faculty_id=502), MSGPACK)),
-        of_server(HEARTBEATS, "operator:ana"),
+        of_server(HEARTBEATS, "auditor:local"),
         of_server(BATCHES, "server:c"),
         of_server(BEACONS, "server:c"),
         of_server(REPAIR, "server:c", pack(Fetch(cluster_id, 1, c, 0, bytes(32)))),
