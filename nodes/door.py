@@ -13,7 +13,7 @@ from nodes.authenticator import Authenticator, Peer
 from nodes.door_watch import UNKNOWN_ADDRESS, DoorWatch
 from nodes.refusals import REVOKED
 from nodes.shell import DRAIN_MESSAGES_MAX, Loop
-from nodes.sockets import Context, Socket
+from nodes.sockets import MESSAGE_BYTES_MAX, Context, Socket
 
 SESSIONS_MAX: Final = 10_000
 """Sessions remembered by their route; one that was forgotten is met again with its next message."""
@@ -68,10 +68,16 @@ class Door:
             loop.register(self._watch.events, self._watch.on_ready)
             authenticator.guards(self)
 
-    def messages(self, messages_max: int = DRAIN_MESSAGES_MAX) -> Iterator[Received]:
-        """What is there already, at most so many messages. What comes on a revoked session is counted and left out."""
-        receive = self.socket.recv
+    def messages(
+        self, messages_max: int = DRAIN_MESSAGES_MAX, bytes_max: int = MESSAGE_BYTES_MAX
+    ) -> Iterator[Received]:
+        """What is there already, at most so many messages, of which the last may exceed `bytes_max`. What comes on a
+        revoked session is counted and left out. The socket gives every connection's messages in turn, and TCP holds
+        back what is not read: to read ahead would only help who floods."""
+        receive, read_bytes = self.socket.recv, 0
         for _ in range(messages_max):
+            if read_bytes >= bytes_max:
+                return
             try:
                 route = receive(zmq.NOBLOCK)
             except zmq.Again:
@@ -81,6 +87,7 @@ class Door:
                 session, frames = self._meet(route)
             else:
                 frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            read_bytes += sum(map(len, frames))
             if session.why is None:
                 yield Received(route, session, frames)
             else:

@@ -300,6 +300,15 @@ class FacultyCore:
             reserve = self._reserve(transaction_id, program_id, request)
         return effects + self._begin(reserve, unsure or ended, [route], [], now)
 
+    def on_excess(
+        self, route: object, request: ProgramRequest | Malformed, now: Instant, speaks_for: int | None = None
+    ) -> list[Effect]:
+        """A program asks while it has too much under way: nothing of it is done, and it is told so."""
+        if not isinstance(request, ProgramRequest):
+            return self.on_request(route, request, now, speaks_for)
+        transaction_id = self._draw_id() if request.transaction_id is None else request.transaction_id
+        return self._refuse(route, self._busy(transaction_id, "too many requests of this program"))
+
     def _begin(
         self, reserve: Reserve, past: _Past | None, routes: list[object], rivals: list[object], now: Instant
     ) -> list[Effect]:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, Protocol
 from uuid import uuid4
 
 import zmq
@@ -34,27 +34,21 @@ from nodes.faculty_core import (
 )
 from nodes.faculty_metrics import FacultyMetrics
 from nodes.logs import logger
+from nodes.program_backlogs import BACKLOG_FULL, ProgramBacklogs, Route
 from nodes.program_registry import ProgramRegistry
 from nodes.refusals import IDENTITY
 from nodes.security import security_of
-from nodes.shell import Loop, drain, run_process
+from nodes.shell import CLIENT_MESSAGES_MAX, Loop, drain, run_process
 from nodes.sockets import Context, Socket
 from nodes.timing_file import TimingWriter
 from nodes.wire_beats import NODE_TOPIC, decode_node_beat
-from nodes.wire_encoding import Encoding
 from nodes.wire_schema import Dropped, Invalid
 from projections.rooms.commands import Answer, Reserve
 
 SHELL_WHYS: Final = (
-    *wire.WHYS, "bad_frames", "bad_field", "bad_beat", "not_its_own", "program_gone", "server_full", "timing_lost"
+    *wire.WHYS, "bad_frames", "bad_field", "bad_beat", "not_its_own", "program_gone", "server_full", "timing_lost",
+    BACKLOG_FULL,
 )  # fmt: skip
-
-
-class Route(NamedTuple):
-    """Where a program waits for its answer, and how it speaks."""
-
-    peer: bytes
-    encoding: Encoding
 
 
 class Uplink(Protocol):
@@ -100,6 +94,7 @@ class FacultyShell:
         self._pattern = pattern
         self.core = FacultyCore(settings_of(config, faculty), _programs_of(faculty), _draw_id)
         self.metrics = FacultyMetrics(self.core, faculty.id, pattern, SHELL_WHYS)
+        self._backlogs = ProgramBacklogs(self.core, config.limits, self.metrics.ignored)
         self._timings = TimingWriter(faculty.data)
         self._make_uplink = make_uplink
         self._open(faculty.endpoint)
@@ -135,11 +130,12 @@ class FacultyShell:
 
     def deadline(self) -> int | None:
         """See Participant."""
-        wishes = self.core.deadline(), self._authenticator.deadline()
+        wishes = self.core.deadline(), self._backlogs.deadline(), self._authenticator.deadline()
         return min(wish for wish in wishes if wish is not None)
 
     def on_turn(self, now: Instant) -> None:
         """See Participant."""
+        self._carry_out(self._backlogs.admit(now))
         self._carry_out(self.core.tick(now))
         self._uplink.flush()
         self.metrics.ignored["timing_lost"] = self._timings.lost
@@ -171,17 +167,13 @@ class FacultyShell:
             beats.close()
 
     def _on_programs(self, now: Instant) -> None:
-        messages = list(self._programs.messages())
-        now = self.loop.clock()  # once they are all there: no program waits for longer than it has asked
-        for route, session, frames in messages:
+        for route, session, frames in self._programs.messages(CLIENT_MESSAGES_MAX):
             if len(frames) != 2 or frames[0]:
                 self.metrics.ignored["bad_frames"] += 1
                 continue
-            request, encoding = wire.decode_program_request(frames[1])
-            if isinstance(request, Dropped):
-                self.metrics.ignored[request.why] += 1
-            speaks_for = None if session.peer is None else roles.program_id_of(session.peer.principal)
-            self._carry_out(self.core.on_request(Route(route, encoding), request, now, speaks_for))
+            peer = session.peer
+            speaks_for = None if peer is None else roles.program_id_of(peer.principal)
+            self._carry_out(self._backlogs.on_payload(route, peer or route, speaks_for, frames[1], now))
 
     def _on_beats(self, server: str, beats: Socket, now: Instant) -> None:
         for frames in drain(beats):
@@ -221,6 +213,7 @@ class FacultyShell:
         )  # fmt: skip
 
     def _answer(self, route: Route, payload: bytes) -> None:
+        self._backlogs.on_answered(route)
         try:
             self._programs.socket.send_multipart((route.peer, b"", payload), zmq.NOBLOCK)
         except zmq.ZMQError as error:

@@ -22,12 +22,8 @@ from nodes.frontend_core import FrontendCore, KeepTiming
 from nodes.logs import logger
 from nodes.refusals import IDENTITY
 from nodes.server_metrics import ServerMetrics
+from nodes.shell import CLIENT_MESSAGES_MAX
 from projections.rooms.commands import BUSY
-
-TURN_FRAMES_MAX: Final = 128
-TURN_BYTES_MAX: Final = 1 << 20
-"""Read from the door in one turn. The socket gives every connection's frames in turn, and what is not read is held back
-by TCP: reading ahead would only help who floods."""
 
 SHELL_WHYS: Final = ("bad frames", "peer gone", "peer full")
 
@@ -71,8 +67,7 @@ class Frontend:
     def on_ready(self, now: Instant) -> None:
         """Read what came to the door, within bounds. Which pattern a peer speaks is told by its socket's type, for
         which faculty by its key."""
-        read_bytes = 0
-        for route, session, frames in self.door.messages(TURN_FRAMES_MAX):
+        for route, session, frames in self.door.messages(CLIENT_MESSAGES_MAX):
             if len(frames) != 2 or frames[0]:
                 self.ignored["bad frames"] += 1
             else:
@@ -80,9 +75,6 @@ class Frontend:
                 peer, payload = session.peer, frames[1]
                 faculty_id = None if peer is None else int(peer.principal.name)
                 self._core.on_payload(route, pattern, faculty_id, payload, now, peer)
-            read_bytes += sum(map(len, frames))
-            if read_bytes >= TURN_BYTES_MAX:
-                return
 
     def deadline(self) -> int | None:
         """Boot time in µs at which `admit` can go on; None: nothing waits that could enter."""

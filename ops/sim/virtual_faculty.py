@@ -25,7 +25,7 @@ from nodes.faculty_core import (
     Timed,
     accept_whole,
 )
-from nodes.faculty_shell import Route
+from nodes.program_backlogs import Route
 from nodes.program_registry import ProgramRegistry
 from nodes.wire_beats import Beat, decode_node_beat
 from nodes.wire_schema import UNKNOWN, ProgramRequest, Res

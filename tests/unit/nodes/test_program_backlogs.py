@@ -1,0 +1,121 @@
+"""What a faculty makes of a program that floods it, without sockets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable
+from itertools import count
+
+import pytest
+
+from es.replication.instant import Instant
+from nodes import wire
+from nodes.admission import BACKLOG_FRAMES_MAX, REFUSED_BYTES_PER_S, TURN_REQUESTS_MAX
+from nodes.config import Limits
+from nodes.faculty_core import IN_FLIGHT_MAX, AnswerProgram, Effect, FacultyCore, FacultySettings, Submit
+from nodes.program_backlogs import BACKLOG_FULL, ProgramBacklogs, Route
+from nodes.program_registry import ProgramRegistry
+from nodes.wire_beats import Beat
+from nodes.wire_encoding import Encoding
+from nodes.wire_schema import ProgramRequest, Res
+
+ENDPOINTS = {"a": "tcp://127.0.0.1:5555"}
+NOW = Instant(0, 0)
+GENEROUS = Limits(in_flight_max=IN_FLIGHT_MAX)
+
+
+class Programs:
+    """Programs in front of one faculty that follows a server which has not answered yet."""
+
+    def __init__(self, limits: Limits = GENEROUS) -> None:
+        drawn = count()
+        settings = FacultySettings(3, "Ingeniería", "2026-1", ENDPOINTS, 10**6, 10**7, 10**6)
+        self.core = FacultyCore(settings, ProgramRegistry({"Sistemas": 1}), lambda: f"drawn-{next(drawn)}")
+        self.core.on_beat(Beat("a", "primary", 1, 0, True, ENDPOINTS["a"], ("a",)), NOW)
+        self.ignored = Counter({BACKLOG_FULL: 0, "not_encoded": 0})
+        self.backlogs = ProgramBacklogs(self.core, limits, self.ignored)
+        self.submitted: list[str] = []
+        self.answers: list[tuple[Hashable, Res]] = []
+
+    def ask(self, who: str, *transaction_ids: str) -> None:
+        for transaction_id in transaction_ids:
+            request = ProgramRequest("Sistemas", 1, 0, None, transaction_id)
+            self.come(who, wire.encode(request, Encoding.MSGPACK))
+
+    def come(self, who: str, payload: bytes) -> None:
+        self.carry_out(self.backlogs.on_payload(who.encode(), who, None, payload, NOW))
+
+    def turn(self) -> None:
+        self.carry_out(self.backlogs.admit(NOW))
+
+    def turns(self) -> None:
+        self.turn()
+        while self.backlogs.deadline() is not None:
+            self.turn()
+
+    def carry_out(self, effects: list[Effect]) -> None:
+        for effect in effects:
+            match effect:
+                case Submit(transaction_id):
+                    self.submitted.append(transaction_id)
+                case AnswerProgram(Route() as route, res):
+                    self.answers.append((route.identity, res))
+                    self.backlogs.on_answered(route)
+
+
+@pytest.fixture
+def programs() -> Programs:
+    return Programs()
+
+
+def test_who_floods_does_not_hold_up_another_program(programs: Programs) -> None:
+    programs.ask("flooder", *(f"f{number}" for number in range(1_000)))
+    programs.turn()
+    assert len(programs.submitted) == TURN_REQUESTS_MAX
+    programs.ask("polite", "p")
+    programs.turn()
+    assert programs.submitted[TURN_REQUESTS_MAX] == "p"
+
+
+def test_there_is_always_room_for_one_more_program(programs: Programs) -> None:
+    for who in range(4):
+        programs.ask(f"flooder {who}", *(f"{who}/{number}" for number in range(BACKLOG_FRAMES_MAX)))
+    programs.turns()
+    assert programs.core.in_flight < IN_FLIGHT_MAX
+    told = Counter((res.status, res.code) for _, res in programs.answers)
+    assert told == {("UNAVAILABLE", "BUSY"): 4 * BACKLOG_FRAMES_MAX - programs.core.in_flight}
+    programs.ask("polite", "p")
+    programs.turn()
+    assert programs.submitted[-1] == "p"
+
+
+def test_who_was_answered_has_room_again() -> None:
+    programs = Programs(Limits(in_flight_max=2))
+    programs.ask("a", "t1", "t2", "t3")
+    programs.turns()
+    assert [(res.transaction_id, res.status) for _, res in programs.answers] == [("t3", "UNAVAILABLE")]
+    denied = Res("t1", "DENIED", "NOT_ENOUGH_ROOMS")
+    programs.carry_out(programs.core.on_server_message("a", denied, NOW))
+    programs.ask("a", "t4", "t5")
+    programs.turns()
+    assert programs.submitted == ["t1", "t2", "t4"]
+    assert programs.answers[-1][1].transaction_id == "t5"
+
+
+def test_what_is_malformed_is_answered_even_beyond_the_share() -> None:
+    programs = Programs(Limits(in_flight_max=1))
+    programs.ask("a", "t1")
+    programs.come("a", b"{}")
+    programs.come("a", b"\xc1")
+    programs.turns()
+    assert [res.status for _, res in programs.answers] == ["INVALID", "INVALID"]
+    assert programs.ignored["not_encoded"] == 1
+
+
+def test_what_exceeds_the_backlog_is_answered_as_long_as_that_is_cheap_then_counted(programs: Programs) -> None:
+    payload = wire.encode(ProgramRequest("Sistemas", 1, 0, None, "t"), Encoding.MSGPACK)
+    cheap = REFUSED_BYTES_PER_S // len(payload)
+    for _ in range(BACKLOG_FRAMES_MAX + cheap + 3):
+        programs.come("flooder", payload)
+    assert (len(programs.answers), programs.ignored[BACKLOG_FULL]) == (cheap, 3)
+    assert {(who, res.code) for who, res in programs.answers} == {("flooder", "BUSY")}
