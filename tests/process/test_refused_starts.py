@@ -16,7 +16,7 @@ from ops.cluster_dir import config_in_force
 from ops.demo import free_base_port
 from tests.process.running_cluster import RunningCluster, aulario, cluster, spawn, wait_for
 from tests.process.verdict import Journal, check
-from tests.process.wire_client import Clients, ack, sol, wire_clients
+from tests.process.wire_client import ack, sol, wire_clients
 from tests.process.wire_keys import WireKeys
 
 REFUSED, USAGE, UNREACHABLE, INTEGRITY = 1, 2, 3, 4
@@ -47,7 +47,7 @@ def directory(stopped: Path, tmp_path: Path) -> Path:
     text = (copy / "aulario.toml").read_text()
     base = int(text.split('requests = "tcp://127.0.0.1:')[1].split('"')[0])
     for offset in range(200):
-        text = text.replace(f"127.0.0.1:{base + offset}\"", f"127.0.0.1:+{port + offset}\"")
+        text = text.replace(f'127.0.0.1:{base + offset}"', f'127.0.0.1:+{port + offset}"')
     (copy / "aulario.toml").write_text(text.replace("127.0.0.1:+", "127.0.0.1:"))
     return copy
 
@@ -148,9 +148,7 @@ def test_a_damaged_log(directory: Path) -> None:
     assert aulario("log", "verify", directory / "server-b").returncode == 0
 
 
-def test_a_damaged_log_is_rebuilt_from_the_peer_and_nothing_accepted_is_lost(
-    directory: Path, clients: Clients, tmp_path: Path
-) -> None:
+def test_a_damaged_log_is_rebuilt_from_the_peer_and_nothing_accepted_is_lost(directory: Path, tmp_path: Path) -> None:
     before = aulario("log", "export", directory / "server-b", "-o", "json").stdout.splitlines()
     _flip(directory / "server-b" / "data.mdb", b"Programa de pruebas")
     started = []
@@ -250,15 +248,16 @@ def test_nobody_answers(directory: Path) -> None:
     assert aulario("status", "--dir", directory).returncode == UNREACHABLE
 
 
-def test_a_cluster_started_again_goes_on_from_its_state(directory: Path, clients: Clients) -> None:
+def test_a_cluster_started_again_goes_on_from_its_state(directory: Path) -> None:
     before = _export(directory / "server-a")
     running = RunningCluster(directory, "--profile", "slow")
     try:
         running.start()
-        client = clients.dealer(running.active()["requests"])
-        request = sol("2025-2", 7, 2)
-        client.ask(request)
-        assert client.ask(ack(request))["status"] == "ACCEPTED"
+        with wire_clients(WireKeys(running)) as clients:
+            client = clients.dealer(running.active()["requests"])
+            request = sol("2025-2", 7, 2)
+            client.ask(request)
+            assert client.ask(ack(request))["status"] == "ACCEPTED"
         assert _export(directory / "server-a")[: len(before)] == before
     finally:
         running.stop()

@@ -170,28 +170,21 @@ class Clients:
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._made: list[_Client] = []
 
     def req(self, endpoint: str, encoding: str = MSGPACK) -> Req:
         """A REQ peer of a server or a faculty."""
-        client = Req(self._context, endpoint, encoding, self._prepare)
-        self._made.append(client)
-        return client
+        return Req(self._context, endpoint, encoding, self._prepare)
 
     def dealer(self, endpoint: str, encoding: str = MSGPACK) -> Dealer:
         """A DEALER peer of a server."""
-        client = Dealer(self._context, endpoint, encoding, self._prepare)
-        self._made.append(client)
-        return client
+        return Dealer(self._context, endpoint, encoding, self._prepare)
 
     def peer(self, pattern: str, endpoint: str, encoding: str = MSGPACK) -> Req | Dealer:
         """A peer of a server that speaks the pattern `async` or `lbb`."""
         return self.req(endpoint, encoding) if pattern == "lbb" else self.dealer(endpoint, encoding)
 
     def close(self) -> None:
-        for client in self._made:
-            client.close()
-        self._context.term()
+        self._context.destroy(linger=0)
 
     def request(self, endpoint: str, request: Message, encoding: str = MSGPACK) -> Message:
         """A program's request to its faculty, asked again with its id until the result is definite."""
