@@ -11,7 +11,7 @@ import zmq
 from es.replication.instant import Instant
 from nodes.authenticator import Authenticator, Peer
 from nodes.door_watch import UNKNOWN_ADDRESS, DoorWatch
-from nodes.refusals import REVOKED
+from nodes.refusals import IDENTITY, REVOKED
 from nodes.shell import DRAIN_MESSAGES_MAX, Loop
 from nodes.sockets import MESSAGE_BYTES_MAX, Context, Socket
 
@@ -19,17 +19,21 @@ SESSIONS_MAX: Final = 10_000
 """Sessions remembered by their route; one that was forgotten is met again with its next message."""
 
 
+DRAWN_BYTES: Final = 5
+
+
 class Session(NamedTuple):
     """One connection. `peer` is None where nobody is asked who he is; `why` is why nothing it says counts, if so."""
 
     peer: Peer | None
+    user_id: str
     socket_type: str
     address: str
     fd: int
     why: str | None = None
 
 
-GONE: Final = Session(None, "", UNKNOWN_ADDRESS, -1)
+GONE: Final = Session(None, "", "", UNKNOWN_ADDRESS, -1)
 """Of a session that ended before what it said was judged."""
 
 
@@ -82,11 +86,9 @@ class Door:
                 route = receive(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            session = self._sessions.get(route)
-            if session is None:
-                session, frames = self._meet(route)
-            else:
-                frames = self.socket.recv_multipart(zmq.NOBLOCK)
+            parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            session = self._session(route, parts[0])
+            frames = [part.bytes for part in parts]
             read_bytes += sum(map(len, frames))
             if session.why is None:
                 yield Received(route, session, frames)
@@ -118,20 +120,31 @@ class Door:
             self._loop.unregister(self.socket)
         self.socket.close()
 
-    def _meet(self, route: bytes) -> tuple[Session, list[bytes]]:
-        """A session's first message: libzmq hands on with it what it knows of the connection."""
-        frames = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        first = frames[0]
-        peer = self._authenticator.peer_of(_told(first, "User-Id")) if self._authenticator.is_asked else None
+    def _session(self, route: bytes, first: zmq.Frame) -> Session:
+        """Whose message this is. libzmq hands on with every one what it knows of the connection it came on; the route
+        alone proves nothing, for a peer may have chosen it, and another one after it."""
         fd = int(first.get(zmq.SRCFD))
-        session = self._judged(Session(peer, _told(first, "Socket-Type"), _told(first, "Peer-Address"), fd))
+        user_id = _told(first, "User-Id") if self._authenticator.is_asked else ""
+        session = self._sessions.get(route)
+        if session is not None and session.fd == fd and session.user_id == user_id:
+            return session
+        return self._meet(route, first, user_id, fd)
+
+    def _meet(self, route: bytes, first: zmq.Frame, user_id: str, fd: int) -> Session:
+        """A session's first message. Who must say who he is does not choose his route besides: it could be the one that
+        another's answers go to."""
+        peer = self._authenticator.peer_of(user_id) if self._authenticator.is_asked else None
+        session = Session(peer, user_id, _told(first, "Socket-Type"), _told(first, "Peer-Address"), fd)
+        session = self._judged(session)
+        if peer is not None and not _is_drawn(route):
+            session = session._replace(why=IDENTITY)
         self._sessions[route] = session
         self._speaking[fd] = route
         if len(self._sessions) > SESSIONS_MAX:
             forgotten, gone = self._sessions.popitem(last=False)
             if self._speaking.get(gone.fd) == forgotten:
                 del self._speaking[gone.fd]
-        return session, [frame.bytes for frame in frames]
+        return session
 
     def _on_end(self, fd: int) -> bool:
         """A connection is over. True if it has spoken."""
@@ -147,6 +160,11 @@ class Door:
 
     def _refuse_stranger(self, reason: str, address: str) -> None:
         self._authenticator.refuse(self.name, reason, address=address)
+
+
+def _is_drawn(route: bytes) -> bool:
+    """Whether libzmq drew this route (a zero byte and four others), as it does for a peer that asks for none."""
+    return len(route) == DRAWN_BYTES and route[0] == 0
 
 
 def _told(frame: zmq.Frame, name: str) -> str:

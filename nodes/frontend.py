@@ -39,7 +39,7 @@ class Frontend:
         broker: Broker,
         metrics: ServerMetrics,
         *,
-        requests_of: Callable[[str], str],
+        requests_of: Callable[[str], str | None],
         workers_for_all: bool,
         keep_timing: KeepTiming,
         limits: Limits,

@@ -123,7 +123,7 @@ class FrontendCore:
         metrics: ServerMetrics,
         on_forbidden: Callable[[bytes, str], None],
         *,
-        requests_of: Callable[[str], str],
+        requests_of: Callable[[str], str | None],
         workers_for_all: bool,
         keep_timing: KeepTiming = _forget,
         limits: Limits | None = None,

@@ -104,7 +104,7 @@ class ServerShell:
             self.replica,
             self._broker,
             self.metrics,
-            requests_of=requests.__getitem__,
+            requests_of=requests.get,
             workers_for_all=config.workers_for == "all",
             keep_timing=self._timings.add,
             limits=config.limits,

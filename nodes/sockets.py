@@ -3,7 +3,7 @@
 No call on a socket made here blocks: sending and receiving give up at once (zmq.Again), waiting is the
 poll loop's business. A peer that vanished without a word is noticed by the
 kernel's probes. A ROUTER refuses to send to a peer it does not know (EHOSTUNREACH) instead of losing the
-message unseen, and assigns the routing ids itself, so that nobody can take over another's.
+message unseen. It takes the routing id that a peer asks for, so a door believes none of them (nodes.door).
 
 ZeroMQ's own heartbeats are off. Where a socket's queue is full because its loop is busy, they take the
 connection that is not read for dead, and the process aborts once the queue has room or the peer resets

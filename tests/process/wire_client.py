@@ -10,7 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import msgpack
 import pytest
@@ -72,8 +72,12 @@ class _Client:
         self.socket = context.socket(kind)
         self.socket.set(zmq.LINGER, 0)
         self.socket.set(zmq.HANDSHAKE_IVL, 1_000)
-        prepare(self.socket, endpoint)
-        self.socket.connect(endpoint)
+        try:
+            prepare(self.socket, endpoint)
+            self.socket.connect(endpoint)
+        except BaseException:
+            self.socket.close()
+            raise
 
     def close(self) -> None:
         self.socket.close()
@@ -164,27 +168,37 @@ class Dealer(_Client):
         return arrived
 
 
+SomeClient = TypeVar("SomeClient", bound=_Client)
+
+
 class Clients:
     """Makes clients; closes them all in the end. `prepare` gives them their keys."""
 
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        self._made: list[_Client] = []
 
     def req(self, endpoint: str, encoding: str = MSGPACK) -> Req:
         """A REQ peer of a server or a faculty."""
-        return Req(self._context, endpoint, encoding, self._prepare)
+        return self._keep(Req(self._context, endpoint, encoding, self._prepare))
 
     def dealer(self, endpoint: str, encoding: str = MSGPACK) -> Dealer:
         """A DEALER peer of a server."""
-        return Dealer(self._context, endpoint, encoding, self._prepare)
+        return self._keep(Dealer(self._context, endpoint, encoding, self._prepare))
 
     def peer(self, pattern: str, endpoint: str, encoding: str = MSGPACK) -> Req | Dealer:
         """A peer of a server that speaks the pattern `async` or `lbb`."""
         return self.req(endpoint, encoding) if pattern == "lbb" else self.dealer(endpoint, encoding)
 
+    def _keep(self, client: SomeClient) -> SomeClient:
+        self._made.append(client)
+        return client
+
     def close(self) -> None:
-        self._context.destroy(linger=0)
+        for client in self._made:
+            client.close()
+        self._context.term()
 
     def request(self, endpoint: str, request: Message, encoding: str = MSGPACK) -> Message:
         """A program's request to its faculty, asked again with its id until the result is definite."""

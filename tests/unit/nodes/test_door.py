@@ -121,6 +121,17 @@ def test_a_message_comes_with_the_principal_whose_key_was_used(house: House) -> 
     assert not house.refused()
 
 
+def test_a_peer_that_chose_its_route_is_refused(house: House) -> None:
+    """It could be the one to which another's answers go."""
+    peer = house.call(FACULTY)
+    peer.disconnect(house.endpoint)
+    peer.set(zmq.ROUTING_ID, b"\0abc")
+    peer.connect(house.endpoint)
+    house.say(peer, b"", b"x")
+    house.turn_until(lambda: house.refused().get(refusals.IDENTITY))
+    assert not house.received
+
+
 def test_a_peer_that_comes_again_is_the_same_one(house: House) -> None:
     peer = house.call(FACULTY)
     for _ in range(3):
