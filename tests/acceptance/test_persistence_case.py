@@ -10,18 +10,19 @@ import pytest
 from tests.process.fixtures import SLOW
 from tests.process.running_cluster import aulario, cluster
 from tests.process.verdict import Journal, check, export, wait_at_rest
-from tests.process.wire_client import Clients, ack, new_id, sol
+from tests.process.wire_client import ack, new_id, sol, wire_clients
+from tests.process.wire_keys import WireKeys
 
 
 @pytest.mark.parametrize("pattern", ["async", "lbb"])
 def test_cp06_history_is_complete_after_a_restart_and_every_transaction_can_be_traced(
-    tmp_path: Path, clients: Clients, term: str, pattern: str
+    tmp_path: Path, term: str, pattern: str
 ) -> None:
     journal, directory = Journal(), tmp_path / "c"
     granted, denied = ({"transaction_id": new_id(), "programa": "Historia", "semestre": term,
                         "salones": salones, "laboratorios": 2} for salones in (7, 900))  # fmt: skip
     straight = sol(term, 8, 2)
-    with cluster(directory, *SLOW) as first:
+    with cluster(directory, *SLOW) as first, wire_clients(WireKeys(first)) as clients:
         faculty = first.faculty(pattern)
         results = [journal.saw(faculty["id"], clients.request(faculty["endpoint"], one)) for one in (granted, denied)]
         assert [res["status"] for res in results] == ["ACCEPTED", "DENIED"]
@@ -35,7 +36,7 @@ def test_cp06_history_is_complete_after_a_restart_and_every_transaction_can_be_t
     assert before[0] == before[1]
     assert export(Path(first.ready["servers"][0]["data"])) == before[0], "a stopped node's log is read as well"
 
-    with cluster(directory, *SLOW) as second:
+    with cluster(directory, *SLOW) as second, wire_clients(WireKeys(second)) as clients:
         assert second.ready["cluster_id"] == first.ready["cluster_id"]
         faculty = second.faculty(pattern)
         for request, res in zip((granted, denied), results, strict=True):
