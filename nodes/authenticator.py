@@ -110,9 +110,11 @@ class Authenticator:
     def tick(self, now: Instant) -> bool:
         """Follow the keys on disk; sessions of revoked keys end. True if every socket must be opened anew, for a key
         that this process uses, its own or that of somebody whom it calls, was replaced."""
-        if not isinstance(self.security, Curve) or now.boot_us < self._check_us:
+        if now.boot_us < self._check_us:
             return False
         self._check_us = now.boot_us + CHECK_US
+        if not isinstance(self.security, Curve):
+            return False
         change = self.security.refresh()
         if change.is_allow_list:
             logger().info("keys changed", allowed=len(self.security.allow_list.all()))
