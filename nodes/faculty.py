@@ -37,6 +37,7 @@ class DealerUplink:
                 shell.context, endpoint, principals.server(name), shell.security
             )
             shell.loop.register(self._dealers[name], partial(self._on_ready, name))
+            shell.calls.keep(self._dealers[name])
 
     def submit(self, transaction_id: str, server: str, message: Reserve | Answer) -> None:
         """See Uplink."""
@@ -58,6 +59,7 @@ class DealerUplink:
         """See Uplink."""
         for dealer in self._dealers.values():
             self._shell.loop.unregister(dealer)
+            self._shell.calls.drop(dealer)
             dealer.close()
 
     def _send(self, server: str, outbox: dict[str, Reserve | Answer]) -> None:

@@ -16,6 +16,7 @@ import zmq
 from es.replication.instant import Instant
 from nodes import principals, program_registry, roles, sockets, wire
 from nodes.authenticator import Authenticator
+from nodes.calls import Calls
 from nodes.config import ClusterConfig, FacultyConfig, http_address
 from nodes.door import Door
 from nodes.exporter import Exporter, registry_of
@@ -47,7 +48,7 @@ from projections.rooms.commands import Answer, Reserve
 
 SHELL_WHYS: Final = (
     *wire.WHYS, "bad_frames", "bad_field", "bad_beat", "not_its_own", "program_gone", "server_full", "timing_lost",
-    BACKLOG_FULL,
+    BACKLOG_FULL, "called_again",
 )  # fmt: skip
 
 
@@ -97,6 +98,7 @@ class FacultyShell:
         self._backlogs = ProgramBacklogs(self.core, config.limits, self.metrics.ignored)
         self._timings = TimingWriter(faculty.data)
         self._make_uplink = make_uplink
+        self.calls = Calls(loop, context)
         self._open(faculty.endpoint)
 
     def _open(self, endpoint: str) -> None:
@@ -112,6 +114,7 @@ class FacultyShell:
         }
         for server, beats in self._beats.items():
             self.loop.register(beats, partial(self._on_beats, server, beats))
+            self.calls.keep(beats)
         self._uplink = self._make_uplink(self)
 
     def status(self) -> dict[str, Any]:
@@ -139,6 +142,7 @@ class FacultyShell:
         self._carry_out(self.core.tick(now))
         self._uplink.flush()
         self.metrics.ignored["timing_lost"] = self._timings.lost
+        self.metrics.ignored["called_again"] += self.calls.tick(now)
         if self._authenticator.tick(now):
             logger().info("sockets opened anew")
             self._close_sockets()
@@ -164,6 +168,7 @@ class FacultyShell:
         self._programs.close()
         for beats in self._beats.values():
             self.loop.unregister(beats)
+            self.calls.drop(beats)
             beats.close()
 
     def _on_programs(self, now: Instant) -> None:

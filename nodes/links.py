@@ -29,6 +29,7 @@ from es.replication.messages import (
 )
 from nodes import principals, roles, sockets
 from nodes.authenticator import Authenticator
+from nodes.calls import Calls
 from nodes.config import ClusterConfig, ServerConfig
 from nodes.door import Door
 from nodes.principals import Principal
@@ -39,7 +40,7 @@ from nodes.sockets import Context, Socket
 TO_FOLLOWER: Final = (Batches, Mismatch, RolledBack)
 """Answers of a primary: they go back over the connection on which the follower asked."""
 
-LINK_WHYS: Final = ("malformed", "link full", "peer gone", "bad frames", "not its own")
+LINK_WHYS: Final = ("malformed", "link full", "peer gone", "bad frames", "not its own", "called again")
 
 
 class Links:
@@ -63,6 +64,7 @@ class Links:
         self.ignored: Counter[str] = Counter(dict.fromkeys(LINK_WHYS, 0))
         self._followers: dict[str, bytes] = {}
         self._names = {server.name for server in config.servers}
+        self._calls = Calls(loop, context)
         self.open()
 
     def open(self) -> None:
@@ -90,8 +92,13 @@ class Links:
     def _called(self, source: Socket, door: str, peer: Principal) -> Socket:
         """Hear what comes back on a connection to that door of `peer`."""
         self._loop.register(source, partial(self._on_ready, source, door, peer))
+        self._calls.keep(source)
         self._sources.append(source)
         return source
+
+    def tick(self, now: Instant) -> None:
+        """Connect anew what libzmq has given up. To be called some times a second."""
+        self.ignored["called again"] += self._calls.tick(now)
 
     def publish(self, effect: Publish) -> None:
         """Send a batch to whoever listens."""
@@ -118,6 +125,7 @@ class Links:
         """Give all sockets back."""
         for source in self._sources:
             self._loop.unregister(source)
+            self._calls.drop(source)
             source.close()
         self._followers.clear()
         for door in (self._batches, self._beacons, self._repair):

@@ -161,6 +161,7 @@ class ServerShell:
         if now.boot_us >= self.replica.deadline(now):
             self._carry_out(self.replica.tick(now), now)
         self._broker.tick(now)
+        self._links.tick(now)
         for beat in self._heartbeats.due(now):
             self._publish(beat)
         self._watch_overload(now)

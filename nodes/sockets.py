@@ -16,6 +16,7 @@ ipc) does not.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import Final, Protocol
 
 import zmq
@@ -62,6 +63,14 @@ MONITORED: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+)
+CALL_EVENTS: Final = (
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_CONNECT_DELAYED
+    | zmq.EVENT_CONNECT_RETRIED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
 SOCKETS_MAX: Final = 4_096
 """Sockets of one process (a request-reply faculty opens one per transaction)."""
@@ -225,11 +234,11 @@ def authentication_router(context: Context) -> Socket:
     return _bound(_socket(context, zmq.ROUTER, PEERS_MAX, BEAT_FRAME_BYTES_MAX), "inproc://zeromq.zap.01")
 
 
-def monitor(context: Context, watched: Socket) -> Socket:
-    """What libzmq tells of the connections of a listening socket. It waits for room before it tells more, so there is
-    room for many turns of a loop; `disable_monitor` before `watched` is closed."""
+def monitor(context: Context, watched: Socket, told: int = MONITORED) -> Socket:
+    """What libzmq tells of the connections of a socket, by default of one that listens. It waits for room before it
+    tells more, so there is room for many turns of a loop; `disable_monitor` before `watched` is closed."""
     endpoint = f"inproc://monitor-{watched.fileno()}"
-    watched.monitor(endpoint, MONITORED)
+    watched.monitor(endpoint, told)
     events = _socket(context, zmq.PAIR, EVENTS_MAX, BEAT_FRAME_BYTES_MAX)
     events.connect(endpoint)
     return events
@@ -321,8 +330,17 @@ def _connected(socket: Socket, endpoint: str, peer: Principal, security: Securit
     return socket
 
 
+def call_again(socket: Socket) -> str:
+    """Connect a socket anew to where it was connected, and say where that is."""
+    endpoint = bound_endpoint(socket)
+    with suppress(zmq.ZMQError):  # libzmq knows of no such connection any more
+        socket.disconnect(endpoint)
+    socket.connect(endpoint)
+    return endpoint
+
+
 def bound_endpoint(socket: Socket) -> str:
-    """Where a bound socket listens: its endpoint with the port that was drawn for `*`."""
+    """Where a bound socket listens: its endpoint with the port that was drawn for `*`. Or where one is connected."""
     endpoint = socket.get(zmq.LAST_ENDPOINT)
     assert isinstance(endpoint, bytes)
     return endpoint.rstrip(b"\0").decode()
