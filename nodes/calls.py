@@ -21,8 +21,6 @@ from nodes.sockets import CALL_EVENTS, Context, Socket, call_again, monitor
 AGAIN_US: Final = 250_000
 """So long libzmq has to begin by itself."""
 
-_ENDS: Final = (zmq.EVENT_DISCONNECTED, zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL)
-
 
 @dataclass(slots=True)
 class _Call:
@@ -70,6 +68,6 @@ class Calls:
     def _on_ready(self, call: _Call, now: Instant) -> None:
         for frames in drain(call.events):
             event = parse_monitor_message(frames)["event"]
-            call.lost_us = now.boot_us if event in _ENDS else None
+            call.lost_us = now.boot_us if event == zmq.EVENT_DISCONNECTED else None
             if event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
                 call.is_told = False

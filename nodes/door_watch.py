@@ -21,13 +21,6 @@ from nodes.sockets import HANDSHAKE_IVL_MS, Context, Socket, monitor
 UNKNOWN_ADDRESS: Final = "?"
 """Of a peer that was gone before anybody could ask the kernel."""
 
-_ZMTP_CRYPTOGRAPHIC: Final = 0x11000001
-_ZMTP_MECHANISM_MISMATCH: Final = 0x11000002
-_PROTOCOL_REASONS: Final = {
-    _ZMTP_CRYPTOGRAPHIC: refusals.WRONG_SERVER_KEY,
-    _ZMTP_MECHANISM_MISMATCH: refusals.MECHANISM,
-}
-
 
 class _Connection(NamedTuple):
     address: str
@@ -39,10 +32,10 @@ class DoorWatch:
 
     `refuse(reason, address)` is called for each that fails before it is authenticated, `on_end(fd)` for each that is
     over: it tells whether a message came on it. A connection that ends without a word why is either an authenticated
-    one, or one that sent bytes that are no ZMTP: libzmq tells neither the descriptor when a handshake succeeds, nor
-    that it gave one up. It is taken for the latter if some connection has not finished its handshake, this one has not
-    spoken, is younger than a handshake may last, and no connection is left of those whose key was refused (which are
-    counted where that happens).
+    one, or one whose key was refused (which is counted where that happens), or one that said what is no handshake with
+    this door: libzmq tells neither the descriptor when a handshake succeeds, nor that it gave one up. It is taken for
+    the last if some connection has not finished its handshake, and this one has not spoken and is younger than a
+    handshake may last: a refused one is held until then.
     """
 
     def __init__(
@@ -54,7 +47,6 @@ class DoorWatch:
         self._told_end = on_end
         self._open: dict[int, _Connection] = {}
         self._greeting = 0
-        self._refused = 0
         self._why: str | None = None
 
     def on_ready(self, now: Instant) -> None:
@@ -66,13 +58,8 @@ class DoorWatch:
             if event == zmq.EVENT_ACCEPTED:
                 self._open[value] = _Connection(_address_of(value), now.boot_us)
                 self._greeting += 1
-            elif event == zmq.EVENT_HANDSHAKE_SUCCEEDED:
+            elif event in (zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_HANDSHAKE_FAILED_AUTH):
                 self._greeting = max(self._greeting - 1, 0)
-            elif event == zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL:
-                self._why = _PROTOCOL_REASONS.get(value, refusals.GARBAGE)
-            elif event == zmq.EVENT_HANDSHAKE_FAILED_AUTH:
-                self._greeting = max(self._greeting - 1, 0)
-                self._refused += 1
             elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
                 self._why = refusals.SILENT if value == errno.EAGAIN else refusals.LEFT
             else:
@@ -84,13 +71,10 @@ class DoorWatch:
         if why is None:
             if has_spoken or ended is None:
                 return
-            if self._refused:
-                self._refused -= 1
-                return
             is_young = now.boot_us - ended.accepted_us < HANDSHAKE_IVL_MS * 1_000
             if not self._greeting or not is_young:
                 return
-            why = refusals.GARBAGE
+            why = refusals.HANDSHAKE
         self._greeting = max(self._greeting - 1, 0)
         self._refuse(why, ended.address if ended is not None else UNKNOWN_ADDRESS)
 

@@ -21,16 +21,15 @@ UNKNOWN_KEY: Final = "unknown_key"
 WRONG_ROLE: Final = "wrong_role"
 REVOKED: Final = "revoked"
 IDENTITY: Final = "identity"
-WRONG_SERVER_KEY: Final = "wrong_server_key"
-MECHANISM: Final = "mechanism"
-GARBAGE: Final = "garbage"
+HANDSHAKE: Final = "handshake"
 SILENT: Final = "silent"
 LEFT: Final = "left"
 
-REASONS: Final = (UNKNOWN_KEY, WRONG_ROLE, REVOKED, IDENTITY, WRONG_SERVER_KEY, MECHANISM, GARBAGE, SILENT, LEFT)
+REASONS: Final = (UNKNOWN_KEY, WRONG_ROLE, REVOKED, IDENTITY, HANDSHAKE, SILENT, LEFT)
 """A key that nobody allowed; a kind of principal that has no business there; a session whose key is no longer allowed;
-a message in another's name or outside its sender's role; a key of another server; NULL or PLAIN instead of CURVE;
-bytes that are no ZMTP; nothing within the time for a handshake; gone before the end of it."""
+a message in another's name or outside its sender's role; no handshake with this door (NULL or PLAIN instead of CURVE, a
+key of another server, what somebody else once said, bytes that are no ZMTP); nothing within the time for a handshake;
+gone before the end of it."""
 
 
 class Refusals(Collector):

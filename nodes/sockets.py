@@ -56,12 +56,13 @@ PEERS_MAX: Final = 10_000
 """New peers about whom libzmq asks at one time."""
 
 EVENTS_MAX: Final = 100_000
+# EVENT_HANDSHAKE_FAILED_PROTOCOL is not asked for: while libzmq 4.3.5 tells of a byte that was changed on the way it
+# loses sight of the error that it has to act on, and then neither reads that connection any more nor closes it.
 MONITORED: Final = (
     zmq.EVENT_ACCEPTED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_SUCCEEDED
     | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
 CALL_EVENTS: Final = (
@@ -70,7 +71,6 @@ CALL_EVENTS: Final = (
     | zmq.EVENT_CONNECT_RETRIED
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_SUCCEEDED
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 )
 SOCKETS_MAX: Final = 4_096
 """Sockets of one process (a request-reply faculty opens one per transaction)."""

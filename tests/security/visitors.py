@@ -53,12 +53,12 @@ def _half_known(socket: Socket, place: Place, keys: WireKeys) -> None:
 
 
 STRANGERS: Final[Mapping[str, tuple[Prepare, set[str]]]] = {
-    "NULL": (_null, {"mechanism", "left"}),
-    "PLAIN": (_plain, {"mechanism", "left"}),
+    "NULL": (_null, {"handshake", "left"}),
+    "PLAIN": (_plain, {"handshake", "left"}),
     "unknown key": (_unknown, {"unknown_key"}),
     "revoked key": (_revoked, {"unknown_key"}),
-    "key of another server": (_misled, {"wrong_server_key"}),
-    "somebody's public key": (_half_known, {"wrong_server_key"}),
+    "key of another server": (_misled, {"handshake"}),
+    "somebody's public key": (_half_known, {"handshake"}),
 }
 """How somebody may come who is not known, and why he is refused. Who does not speak CURVE may see first that the other
 end does, and leave."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket as tcp
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -66,6 +67,10 @@ class Caller:
         while not fact():
             self.loop.turn(self)
 
+    def was_made_to(self, again: int) -> bool:
+        """Call so often."""
+        return self.again >= again
+
     def hears(self, pub: sockets.Socket) -> bool:
         """Whether something came in this turn. Ask again until it does: what is said now may come later."""
         self.heard.clear()
@@ -96,7 +101,7 @@ def test_a_port_that_somebody_else_had_is_called_again(caller: Caller, said: byt
     with tcp.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         caller.call(port)
-        for _ in range(2):
+        for again in (1, 2):
             listener.settimeout(0.01)
             stranger = None
             while stranger is None:
@@ -107,14 +112,14 @@ def test_a_port_that_somebody_else_had_is_called_again(caller: Caller, said: byt
                     continue
             with stranger:
                 stranger.sendall(said)
-                caller.turn_until(lambda before=caller.again: caller.again > before)
+                caller.turn_until(partial(caller.was_made_to, again))
     pub = caller.serve(port)
     caller.turn_until(lambda: caller.hears(pub))
 
 
 def test_a_connection_on_which_a_byte_was_changed_is_made_again(caller: Caller, stack: ExitStack) -> None:
     pub = caller.serve()
-    is_changed = []
+    is_changed: list[bool] = []
 
     def change_a_byte(way: Way, said: bytes) -> bytes:
         if way is Way.UP or not caller.heard or is_changed:

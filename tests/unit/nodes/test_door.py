@@ -165,7 +165,7 @@ def server_key(house: House) -> bytes:
 
 STRANGERS: dict[str, Callable[[House], Socket]] = {
     refusals.UNKNOWN_KEY: lambda house: curve(house, server_key(house)),
-    refusals.WRONG_SERVER_KEY: lambda house: curve(house, zmq.curve_keypair()[0]),
+    refusals.HANDSHAKE: lambda house: curve(house, zmq.curve_keypair()[0]),
 }
 
 
@@ -187,11 +187,11 @@ def greeting(mechanism: bytes) -> bytes:
 
 
 BYTES = {
-    "null": (greeting(b"NULL") + b"\x04\x29\x05READY" + bytes(33), refusals.MECHANISM),
-    "plain": (greeting(b"PLAIN"), refusals.MECHANISM),
-    "http": (b"GET / HTTP/1.0\r\n\r\n", refusals.GARBAGE),
-    "tls": (b"\x16\x03\x01" + bytes(100), refusals.GARBAGE),
-    "ff": (b"\xff" * 200, refusals.MECHANISM),
+    "null": (greeting(b"NULL") + b"\x04\x29\x05READY" + bytes(33), refusals.HANDSHAKE),
+    "plain": (greeting(b"PLAIN"), refusals.HANDSHAKE),
+    "http": (b"GET / HTTP/1.0\r\n\r\n", refusals.HANDSHAKE),
+    "tls": (b"\x16\x03\x01" + bytes(100), refusals.HANDSHAKE),
+    "ff": (b"\xff" * 200, refusals.HANDSHAKE),
     "silent": (b"", refusals.SILENT),
     "half a greeting": (b"\xff" + bytes(8) + b"\x7f\x03", refusals.SILENT),
 }
