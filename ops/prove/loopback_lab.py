@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from nodes.config import ClusterConfig
 from nodes.config_file import render
@@ -16,14 +17,22 @@ from ops.prove.packets import Impairment
 from ops.prove.tcp_relay import Relay, Way
 from ops.supervisor import PLAIN, Surroundings
 
+LinkTap: TypeAlias = Callable[[Link, Way, bytes], bytes]
+"""What passes instead of what was said on a link (asker, asked); see ops.prove.tcp_relay.Tap."""
+
 _FOR_CLIENTS: Final = ("requests", "heartbeats")
 
 
-class LoopbackLab(PlainLab):
-    """Processes of this host. Whoever asks reaches whomever is asked through a relay of their own."""
+def _nobody(_link: Link, _way: Way, said: bytes) -> bytes:
+    return said
 
-    def __init__(self, directory: Path, config: ClusterConfig, stack: ExitStack) -> None:
+
+class LoopbackLab(PlainLab):
+    """Processes of this host. Whoever asks reaches whomever is asked through a relay of their own, where `tap` sits."""
+
+    def __init__(self, directory: Path, config: ClusterConfig, stack: ExitStack, tap: LinkTap = _nobody) -> None:
         self._plain = config
+        self._tap = tap
         self._relays: dict[Link, list[Relay]] = {}
         self._stack = stack
         self._seen: Mapping[str, ClusterConfig] = {
@@ -53,7 +62,7 @@ class LoopbackLab(PlainLab):
         return replace(self._plain, servers=tuple(servers))
 
     def _relay(self, link: Link, endpoint: str) -> str:
-        relay = Relay(int(endpoint.rpartition(":")[2]))
+        relay = Relay(int(endpoint.rpartition(":")[2]), partial(self._tap, link))
         self._stack.callback(relay.close)
         self._relays.setdefault(link, []).append(relay)
         return f"tcp://127.0.0.1:{relay.port}"

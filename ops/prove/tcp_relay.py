@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 from enum import Enum
+from typing import TypeAlias
 
 CHUNK_BYTES = 65_536
 BACKLOG = 64
@@ -18,10 +20,20 @@ class Way(Enum):
     DOWN = "down"
 
 
-class Relay:
-    """Passes connections on to a port of this host, until it is cut. Close it after use."""
+Tap: TypeAlias = Callable[[Way, bytes], bytes]
+"""Given what one end said, what the other one is told."""
 
-    def __init__(self, target_port: int) -> None:
+
+def _nobody(_way: Way, said: bytes) -> bytes:
+    return said
+
+
+class Relay:
+    """Passes connections on to a port of this host, until it is cut. Close it after use. `tap`, of whoever sits in
+    between, is called by a thread of each direction of each connection."""
+
+    def __init__(self, target_port: int, tap: Tap = _nobody) -> None:
+        self._tap = tap
         self._target = ("127.0.0.1", target_port)
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.port = self._listener.getsockname()[1]
@@ -119,7 +131,7 @@ class Relay:
                 self.muted.set()
             self._passing[way].wait()
             if way is Way.UP or not self.muted.is_set():
-                target.sendall(chunk)
+                target.sendall(self._tap(way, chunk))
 
 
 class _Link:

@@ -21,11 +21,12 @@ ATTEMPT_LIMIT_US: Final = 6_000_000
 
 
 class Steady:
-    """The programs of one faculty, until `end`. They read the keys anew for every request."""
+    """The programs of one faculty, until `end`."""
 
     def __init__(self, config: ClusterConfig, faculty_id: int) -> None:
         self._config = config
         self._faculty_id = faculty_id
+        self._endpoint = config.faculty(faculty_id).endpoint
         self._is_over = Event()
         self._thread = Thread(target=self._run)
         self.results: list[Res] = []
@@ -42,23 +43,25 @@ class Steady:
                 if self._is_over.is_set():
                     return
                 term = f"steady-{self._faculty_id}-{number // PER_TERM}"
-                self.results.append(self._result(ProgramRequest("Constante", 1, 0, term), context))
+                request = ProgramRequest("Constante", 1, 0, term)
+                self.results.append(result_of(self._config, self._faculty_id, request, self._endpoint, context))
 
-    def _result(self, request: ProgramRequest, context: sockets.Context) -> Res:
-        """What stands."""
-        while True:
-            faculty = self._config.faculty(self._faculty_id)
-            security = security_of(self._config, principals.program(self._faculty_id))
-            reply = ask(
-                principals.faculty(self._faculty_id), faculty.endpoint, request, TimeLimit(max_us=ATTEMPT_LIMIT_US),
-                context=context, security=security,
-            )  # fmt: skip
-            if isinstance(reply, NoAnswer):
-                request = request._replace(transaction_id=reply.transaction_id)
-            elif reply.res.status in (UNKNOWN, UNAVAILABLE):
-                request = request._replace(transaction_id=reply.res.transaction_id)
-            else:
-                return reply.res
+
+def result_of(
+    config: ClusterConfig, faculty_id: int, request: ProgramRequest, endpoint: str, context: sockets.Context
+) -> Res:
+    """What stands of a request to that faculty, which is reached at `endpoint`. Keys are read anew each time."""
+    while True:
+        reply = ask(
+            principals.faculty(faculty_id), endpoint, request, TimeLimit(max_us=ATTEMPT_LIMIT_US),
+            context=context, security=security_of(config, principals.program(faculty_id)),
+        )  # fmt: skip
+        if isinstance(reply, NoAnswer):
+            request = request._replace(transaction_id=reply.transaction_id)
+        elif reply.res.status in (UNKNOWN, UNAVAILABLE):
+            request = request._replace(transaction_id=reply.res.transaction_id)
+        else:
+            return reply.res
 
 
 @contextmanager
