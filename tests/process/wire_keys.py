@@ -16,6 +16,9 @@ from tests.process.running_cluster import RunningCluster
 FACULTY = "faculty:501"
 """Whom a test's SOLs speak for (wire_client.sol)."""
 
+FACULTY_PORTS = 100
+"""A faculty's port is the cluster's base, this and its id."""
+
 
 class WireKeys:
     """Prepares sockets for one cluster: at a server as faculty 501, at a faculty as its coordinators; not at all if its
@@ -53,7 +56,7 @@ class WireKeys:
         for server in self._cluster.ready["servers"]:
             if server["requests"] == endpoint:
                 return f"server:{server['name']}", FACULTY
-        (faculty,) = (one["id"] for one in self._cluster.ready["faculties"] if one["endpoint"] == endpoint)
+        faculty = int(endpoint.rpartition(":")[2]) - self._cluster.base_port - FACULTY_PORTS
         return f"faculty:{faculty}", f"program:{faculty}/*"
 
 

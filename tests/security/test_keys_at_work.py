@@ -99,7 +99,9 @@ def test_a_key_is_rotated_while_transactions_run(
         running.wait_ready()
         await_results(loads)
     assert read_processes(running.directory) == pids, "nobody was restarted"
-    assert {res.status for load in loads for res in load.results} == {"ACCEPTED"}
+    statuses = {res.status for load in loads for res in load.results}
+    assert "ACCEPTED" in statuses
+    assert statuses <= {"ACCEPTED", "DENIED"}, "definite, even if the term is full"
 
 
 def is_known_by_its_new_key(running: RunningCluster, visitors: Visitors, owner: str) -> bool:
