@@ -29,7 +29,7 @@ def test_every_status_and_code_is_documented() -> None:
 
 
 def test_every_file_and_test_it_names_exists() -> None:
-    for name in ("PROTOCOL.md", "ARCHITECTURE.md", "README.md"):
+    for name in ("PROTOCOL.md", "ARCHITECTURE.md", "README.md", "SECURITY.md"):
         page = (ROOT / name).read_text(encoding="utf-8")
         for target in re.findall(r"\]\(([^)#:]+?)(?:#[^)]*)?\)", page):
             assert (ROOT / target).exists(), f"{name} links to {target}"
