@@ -13,8 +13,8 @@ from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
 from es.replication.messages import Member, Register, unpack_register
 from es.replication.messages import members as in_sync
-from nodes import register_file
-from nodes.config import ClusterConfig, ServerConfig
+from nodes.config.cluster import ClusterConfig, ServerConfig
+from nodes.witness import register_file
 
 REGISTER_FILE = "register"
 FIRST_EPOCH = 1

@@ -3,7 +3,7 @@
 No call on a socket made here blocks: sending and receiving give up at once (zmq.Again), waiting is the
 poll loop's business. A peer that vanished without a word is noticed by the
 kernel's probes. A ROUTER refuses to send to a peer it does not know (EHOSTUNREACH) instead of losing the
-message unseen. It takes the routing id that a peer asks for, so a door believes none of them (nodes.door).
+message unseen. It takes the routing id that a peer asks for, so a door believes none of them (nodes.security.door).
 
 ZeroMQ's own heartbeats are off. Where a socket's queue is full because its loop is busy, they take the
 connection that is not read for dead, and the process aborts once the queue has room or the peer resets
@@ -23,8 +23,8 @@ import zmq
 
 from es.errors import EsError
 from es.limits import BATCH_BYTES_MAX, FETCH_BYTES_MAX
-from nodes import roles
-from nodes.principals import WITNESS, Principal
+from nodes.security import roles
+from nodes.security.principals import WITNESS, Principal
 
 MESSAGES_MAX: Final = 10_000
 """Messages queued for, or from, one peer."""
@@ -100,10 +100,10 @@ class BindFailed(EsError):
 
 
 class Security(Protocol):
-    """How a process secures its sockets, before they are bound or connected (nodes.security)."""
+    """How a process secures its sockets, before they are bound or connected (nodes.security.curve)."""
 
     def listen(self, socket: Socket, door: str) -> None:
-        """Prepare a socket that will be bound; `door` is its name in nodes.roles."""
+        """Prepare a socket that will be bound; `door` is its name in nodes.security.roles."""
         ...
 
     def call(self, socket: Socket, peer: Principal) -> None:

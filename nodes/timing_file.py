@@ -22,7 +22,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Final, NamedTuple, TypeAlias
 
-from nodes.wire_schema import STATUSES
+from nodes.wire.schema import STATUSES
 from projections.rooms.identity import request_id_of
 from projections.timings import KEY_BYTES, LEGS, Timing, key_of
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import click
 
-from nodes import principals
-from nodes.cluster_keys import ensure_keys
-from nodes.config import DEFAULT_SECURITY, PROFILES, SECURITY, ClusterConfig, one_host
+from nodes.config.cluster import DEFAULT_SECURITY, PROFILES, SECURITY, ClusterConfig, one_host
+from nodes.security import principals
+from nodes.security.cluster_keys import ensure_keys
 from ops.cluster import running_cluster
 from ops.cluster_dir import run_directory
 from ops.demo import free_base_port
@@ -95,7 +95,7 @@ def _write_catalog(path: Path) -> None:
 
 def _run(settings: dict[str, Any]) -> dict[str, Any]:
     done = subprocess.run(
-        [sys.executable, "-m", "nodes.load"],
+        [sys.executable, "-m", "nodes.clients.load"],
         input=json.dumps(settings),
         capture_output=True,
         text=True,

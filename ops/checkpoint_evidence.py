@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from es.log.checkpoint import SignedCheckpoint, is_signed_by
-from nodes.allow_list import AllowList
-from nodes.checkpoint_files import HEADS_BYTES_MAX, HEADS_DIRECTORY, HISTORY_BYTES_MAX, history_path, read
-from nodes.config import ClusterConfig
-from nodes.keys import PublicKeys
+from nodes.checkpoints.files import HEADS_BYTES_MAX, HEADS_DIRECTORY, HISTORY_BYTES_MAX, history_path, read
+from nodes.config.cluster import ClusterConfig
+from nodes.security.allow_list import AllowList
+from nodes.security.keys import PublicKeys
 from ops.checkpoint_text import read_saved
 
 BESIDE = "beside it"

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from es.errors import LogInUse
 from es.log.directory_lock import DirectoryLock
-from nodes.config import ClusterConfig
-from nodes.config_file import render
+from nodes.config.cluster import ClusterConfig
+from nodes.config.file import render
 from ops.cluster_dir import log_directory, run_directory, write_processes, write_whole
 from ops.exits import REFUSED, Stopped
 from ops.observe import fetch_status, observe, process_names, unreadiness

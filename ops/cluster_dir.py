@@ -2,7 +2,7 @@
 
     D/aulario.toml        the configuration; written once if missing, then its owner's
     D/server-a …          data directories (nodes.datadir)
-    D/keys                who may talk (nodes.keys)
+    D/keys                who may talk (nodes.security.keys)
     D/logs/NAME.log       what each process said
     D/run/cluster.toml    the configuration in force, options of `up` included
     D/run/processes.json  the processes that `up` started
@@ -19,7 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nodes.config import (
+from nodes.config.cluster import (
     SERVERS_MIN,
     ClusterConfig,
     ConfigError,
@@ -30,7 +30,7 @@ from nodes.config import (
     default_witness,
     one_host,
 )
-from nodes.config_file import load, render
+from nodes.config.file import load, render
 from ops.reference import faculty_names
 
 FACULTIES = 10

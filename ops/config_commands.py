@@ -7,8 +7,8 @@ from pathlib import Path
 
 import click
 
-from nodes.config import PATTERNS
-from nodes.config_file import render
+from nodes.config.cluster import PATTERNS
+from nodes.config.file import render
 from ops.cluster_dir import config_in_force, config_path, prepare
 from ops.options import config_option, configuration, directory_option
 from ops.output import JSON, output_option, print_json
@@ -33,8 +33,8 @@ def init(directory: Path, base_port: int | None, faculties: int | None, pattern:
         config = config_in_force(directory)
     else:
         config = prepare(directory, base_port=base_port, faculties=faculties, pattern=pattern, overrides={})
-    from nodes.cluster_keys import ensure_keys
     from nodes.datadir import initialise
+    from nodes.security.cluster_keys import ensure_keys
 
     initialise(config)
     ensure_keys(config)
@@ -64,7 +64,7 @@ def validate(directory: Path, config_file: Path | None) -> None:
     Example:
       aulario config validate --config aulario.toml
     """
-    from nodes.catalog_file import load_catalog
+    from nodes.config.catalog_file import load_catalog
 
     found = configuration(directory, config_file)
     load_catalog(found.catalog)

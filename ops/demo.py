@@ -19,7 +19,7 @@ from typing import Any
 import click
 
 from es.log.base import Head
-from nodes.config import BASE_PORTS, ClusterConfig
+from nodes.config.cluster import BASE_PORTS, ClusterConfig
 from ops.audit import broken_rules, first_difference
 from ops.cluster import RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare

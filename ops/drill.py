@@ -15,8 +15,8 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
-from nodes.config import PROFILES
-from nodes.sustained_load import WINDOW
+from nodes.clients.sustained_load import WINDOW
+from nodes.config.cluster import PROFILES
 from ops.cluster import interrupt_on_signals, running_cluster, undisturbed
 from ops.exits import INTEGRITY, UNREACHABLE, Stopped
 from ops.output import JSON, TABLE, output_option, print_json, print_table

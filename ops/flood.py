@@ -22,9 +22,9 @@ from typing import Any, Final
 
 import click
 
-from nodes.config import DEFAULT_SECURITY, SECURITY
-from nodes.flood import BURN, GARBAGE, REQUESTS
-from nodes.load import percentile
+from nodes.clients.flood import BURN, GARBAGE, REQUESTS
+from nodes.clients.load import percentile
+from nodes.config.cluster import DEFAULT_SECURITY, SECURITY
 from ops.bench import bench_config
 from ops.cluster import running_cluster
 from ops.cluster_dir import run_directory
@@ -95,7 +95,7 @@ def flood(
 @contextmanager
 def _flooding(kind: str, flooders: int, settings: dict[str, Any], window: Found) -> Iterator[None]:
     """Flooders at work, if the kind of window has any; what they say in the end is added to `window`."""
-    command = (*NICE, sys.executable, "-m", "nodes.flood")
+    command = (*NICE, sys.executable, "-m", "nodes.clients.flood")
     processes = [
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         for _ in range(flooders if kind != ALONE else 0)
@@ -121,7 +121,7 @@ def _flooding(kind: str, flooders: int, settings: dict[str, Any], window: Found)
 
 def _polite(window: Found, settings: dict[str, Any]) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "nodes.paced_load"],
+        [sys.executable, "-m", "nodes.clients.paced_load"],
         input=json.dumps({**settings, "faculty": POLITE}),
         capture_output=True,
         text=True,

@@ -8,9 +8,9 @@ from typing import Any
 
 import click
 
-from nodes.allow_list import AllowList
-from nodes.cluster_keys import make_keys, rotate_keys
-from nodes.keys import (
+from nodes.security.allow_list import AllowList
+from nodes.security.cluster_keys import make_keys, rotate_keys
+from nodes.security.keys import (
     KeysError,
     PublicKeys,
     allowed_directory,
@@ -21,7 +21,7 @@ from nodes.keys import (
     save_allowed,
     stored_secrets,
 )
-from nodes.principals import Principal, principal
+from nodes.security.principals import Principal, principal
 from ops.exits import REFUSED, Stopped
 from ops.options import FILE, config_option, configuration, directory_option
 from ops.output import CSV, JSON, TABLE, output_option, print_rows

@@ -14,12 +14,12 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import NamedTuple
 
-from nodes import principals
-from nodes.config import ClusterConfig, FacultyConfig
-from nodes.program import NoAnswer, TimeLimit, ask, draw_request
-from nodes.security import security_of
+from nodes.clients.program import NoAnswer, TimeLimit, ask, draw_request
+from nodes.config.cluster import ClusterConfig, FacultyConfig
+from nodes.security import principals
+from nodes.security.curve import security_of
 from nodes.sockets import Context, context
-from nodes.wire_schema import ProgramRequest, Res
+from nodes.wire.schema import ProgramRequest, Res
 from projections.rooms.checker import Observation
 
 ATTEMPTS_MAX = 3

@@ -10,7 +10,7 @@ from pathlib import Path
 from es.log.base import EventLog, Identity
 from es.log.checkpoint import Checkpoint, SignedCheckpoint, contradiction
 from es.log.verify import Report, verify_in_child
-from nodes.config import ClusterConfig
+from nodes.config.cluster import ClusterConfig
 from ops.checkpoint_evidence import Evidence
 from ops.log_reader import opened
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from nodes.config import ClusterConfig
-from nodes.keys import load_public
+from nodes.config.cluster import ClusterConfig
+from nodes.security.keys import load_public
 from ops.checkpoint_evidence import evidence
 from ops.checkpoint_text import to_plain
 from ops.cluster_dir import config_in_force, config_path

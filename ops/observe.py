@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
-from nodes.config import ClusterConfig, http_address
+from nodes.config.cluster import ClusterConfig, http_address
 
 STATUS_TIMEOUT_S = 1.0
 STATUS_BYTES_MAX = 1 << 20

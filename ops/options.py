@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
-from nodes.config import ClusterConfig
-from nodes.config_file import load
+from nodes.config.cluster import ClusterConfig
+from nodes.config.file import load
 from ops.cluster_dir import config_in_force
 from ops.reference import faculty_names
 

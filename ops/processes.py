@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from nodes import logs
-from nodes.config import PATTERNS, ClusterConfig
+from nodes.config.cluster import PATTERNS, ClusterConfig
 from ops.options import configuration, process_options
 
 
@@ -43,7 +43,7 @@ def server(name: str, rebuild: bool, **options: Any) -> None:
     config = _begin("server", name, options)
     own = config.server(name)
     from nodes import datadir
-    from nodes import server as process
+    from nodes.server import process
 
     if rebuild:
         aside = datadir.rebuild(config, own)
@@ -63,7 +63,7 @@ def witness(**options: Any) -> None:
       aulario witness --dir cluster
     """
     config = _begin("witness", "witness", options)
-    from nodes import witness as process
+    from nodes.witness import process
 
     process.run(config)
 
@@ -87,10 +87,10 @@ def faculty(faculty_id: int, pattern: str | None, **options: Any) -> None:
         others = tuple(own if other.id == faculty_id else other for other in config.faculties)
         config = replace(config, faculties=others)
     if own.pattern == "lbb":
-        from nodes import faculty_lbb
+        from nodes.faculty import lbb_pattern
 
-        faculty_lbb.run(config, faculty_id)
+        lbb_pattern.run(config, faculty_id)
     else:
-        from nodes import faculty as faculty_async
+        from nodes.faculty import async_pattern
 
-        faculty_async.run(config, faculty_id)
+        async_pattern.run(config, faculty_id)

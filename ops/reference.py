@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib import resources
 
-from nodes.config import FacultyName
+from nodes.config.cluster import FacultyName
 
 
 @cache

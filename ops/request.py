@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from nodes import principals
-from nodes.program import NoAnswer, TimeLimit, ask, draw_request
-from nodes.security import security_of
+from nodes.clients.program import NoAnswer, TimeLimit, ask, draw_request
+from nodes.security import principals
+from nodes.security.curve import security_of
 from nodes.sockets import context
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import ProgramRequest, Res, res_fields
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import ProgramRequest, Res, res_fields
 from ops.exits import OK, REFUSED, UNREACHABLE
 from ops.options import config_option, configuration, directory_option
 from ops.output import JSON, TABLE, output_option, print_json, printable

@@ -16,8 +16,8 @@ from typing import Any, Final
 
 import click
 
-from nodes.config import PROFILES
-from nodes.sustained_load import WINDOW, SustainedLoad
+from nodes.clients.sustained_load import WINDOW, SustainedLoad
+from nodes.config.cluster import PROFILES
 from ops.cluster import RunningCluster, running_cluster
 from ops.exits import INTEGRITY, Stopped
 from ops.output import JSON, TABLE, output_option, print_json

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from nodes.config import PATTERNS, PROFILES, SECURITY
+from nodes.config.cluster import PATTERNS, PROFILES, SECURITY
 from ops.cluster import READY_WITHIN_S, RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare
 from ops.options import directory_option

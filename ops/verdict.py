@@ -10,8 +10,8 @@ from itertools import chain
 
 from es.replication import events as kernel
 from es.testing.real_time import stale
-from nodes.config import ClusterConfig
-from nodes.sustained_load import SustainedLoad
+from nodes.clients.sustained_load import SustainedLoad
+from nodes.config.cluster import ClusterConfig
 from ops.audit import broken_rules, first_difference
 from ops.log_reader import committed, opened
 from ops.observe import observe

@@ -12,7 +12,7 @@ from typing import Final
 import click
 
 import ops
-from nodes.config import one_host
+from nodes.config.cluster import one_host
 from ops.dashboards.allocation import ALLOCATION_BOARD
 from ops.dashboards.build import to_json
 from ops.dashboards.cluster import CLUSTER_BOARD

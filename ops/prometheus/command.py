@@ -13,7 +13,7 @@ from urllib.request import urlopen
 import click
 
 import ops
-from nodes.config import BASE_PORTS, HOST, ClusterConfig
+from nodes.config.cluster import BASE_PORTS, HOST, ClusterConfig
 from nodes.shell import die_with_parent
 from ops.cluster_dir import config_in_force, write_whole
 from ops.exits import UNREACHABLE, Stopped

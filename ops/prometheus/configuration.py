@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from nodes.config import ClusterConfig, http_address
+from nodes.config.cluster import ClusterConfig, http_address
 from ops.observe import process_names
 from ops.prometheus.alerts import ALERTS
 from ops.prometheus.recording import RECORDINGS

@@ -16,8 +16,8 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-from nodes.config import ClusterConfig
-from nodes.sustained_load import SustainedLoad
+from nodes.clients.sustained_load import SustainedLoad
+from nodes.config.cluster import ClusterConfig
 from ops.audit import first_difference
 from ops.cluster import RunningCluster, running_cluster
 from ops.cluster_dir import log_directory, prepare

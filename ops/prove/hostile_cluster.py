@@ -15,12 +15,13 @@ from pathlib import Path
 from random import Random
 from typing import Any, Final
 
-from nodes import principals, sockets
-from nodes.cluster_keys import ensure_keys
-from nodes.config import ClusterConfig, ServerConfig
-from nodes.security import security_of
+from nodes import sockets
+from nodes.clients.sustained_load import FIRST_CLIENT_ID, SustainedLoad
+from nodes.config.cluster import ClusterConfig, ServerConfig
+from nodes.security import principals
+from nodes.security.cluster_keys import ensure_keys
+from nodes.security.curve import security_of
 from nodes.sockets import BEAT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, REPAIR_FRAME_BYTES_MAX, Context, Socket
-from nodes.sustained_load import FIRST_CLIENT_ID, SustainedLoad
 from ops.cluster import running_cluster
 from ops.cluster_dir import prepare
 from ops.demo import free_base_port

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgpack
 
 from nodes import wire
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import server_request
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import server_request
 from ops.prove.hostile_decoders import DECODERS, Decoder
 from ops.prove.hostile_grammar import draw_frame
 from ops.prove.hostile_watch import LineWatch, scales, watched, weighed

@@ -14,9 +14,13 @@ from es.errors import RemoteProtocolError
 from es.log import checkpoint
 from es.replication.messages import Message, Register, pack, unpack, unpack_register
 from es.unpacking import unpack_whole
-from nodes import wire, wire_beats, wire_encoding, wire_schema, worker_jobs
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import Dropped, Invalid, Malformed, ProgramRequest
+from nodes import wire
+from nodes.server import jobs as worker_jobs
+from nodes.wire import beats as wire_beats
+from nodes.wire import encoding as wire_encoding
+from nodes.wire import schema as wire_schema
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import Dropped, Invalid, Malformed, ProgramRequest
 from ops.prove.hostile_limits import COUNTS, IDS, TEXT_CHARS, field_broken, limit_broken
 from projections.rooms.commands import Proposal, Reserve
 

@@ -14,7 +14,7 @@ from itertools import islice, product
 from random import Random
 from typing import Final
 
-from nodes.wire_encoding import ARRAY_BYTES_MAX
+from nodes.wire.encoding import ARRAY_BYTES_MAX
 from ops.prove.disks import scratch
 from ops.prove.hostile_cluster import against_a_cluster
 from ops.prove.hostile_controls import convicted

@@ -15,10 +15,10 @@ from random import Random
 from typing import Final, NamedTuple
 
 from nodes import wire
-from nodes.config import http_address
-from nodes.raw_peer import RawPeer
+from nodes.clients.raw_peer import RawPeer
+from nodes.config.cluster import http_address
 from nodes.sockets import Socket
-from nodes.wire_schema import Dropped, Invalid, ProgramRequest, Res
+from nodes.wire.schema import Dropped, Invalid, ProgramRequest, Res
 from projections.rooms.commands import INVALID, UNAVAILABLE, Reserve
 
 SENT_WITHIN_MS: Final = 20_000

@@ -10,7 +10,7 @@ from itertools import product
 from random import Random
 from typing import Any, Final
 
-from nodes.wire_encoding import ARRAY_BYTES_MAX, ARRAY_MESSAGES_MAX, SINGLE_BYTES_MAX, Encoding
+from nodes.wire.encoding import ARRAY_BYTES_MAX, ARRAY_MESSAGES_MAX, SINGLE_BYTES_MAX, Encoding
 from ops.prove.hostile_samples import CLUSTER, ID_PREFIX, Sample, draw_sample
 from ops.prove.hostile_sizes import array_near, message_near, promise_near
 from ops.prove.hostile_writing import HOSTILE, NESTS, PROMISES, Pairs, Raw, write

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final, NamedTuple
 
-from nodes.wire_encoding import ARRAY_BYTES_MAX
+from nodes.wire.encoding import ARRAY_BYTES_MAX
 
 STEPS_MAX: Final = 4
 PIECE_MAX: Final = 64

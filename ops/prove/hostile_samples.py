@@ -1,6 +1,6 @@
 """Messages as the product itself writes them, one of any kind: what hostile frames are made from.
 
-Each kind is drawn from its own type's fields (client messages from nodes.wire_schema, the others from
+Each kind is drawn from its own type's fields (client messages from nodes.wire.schema, the others from
 es.replication.messages), encoded by the product and read back as plain data.
 """
 
@@ -17,9 +17,9 @@ from es.codec import Entry, encode_batch
 from es.log.checkpoint import SIGNATURE_BYTES, Checkpoint, SignedCheckpoint, encode
 from es.replication.messages import Member, Message, Register, members, pack
 from nodes import wire
-from nodes.wire_beats import NODE_TOPIC, Beat, encode_node_beat
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import STATUSES, ProgramRequest, Receipt, Res
+from nodes.wire.beats import NODE_TOPIC, Beat, encode_node_beat
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import STATUSES, ProgramRequest, Receipt, Res
 from ops.prove.hostile_writing import tree
 from projections.rooms.commands import ACCEPTED, Answer, Proposal, Reserve
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 from typing import Final
 
-from nodes.wire_encoding import Encoding
+from nodes.wire.encoding import Encoding
 from ops.prove.hostile_samples import draw_request
 from ops.prove.hostile_writing import Pairs, Raw, write
 

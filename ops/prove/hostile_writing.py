@@ -7,7 +7,7 @@ from typing import Any, Final, NamedTuple
 
 import msgpack
 
-from nodes.wire_encoding import Encoding
+from nodes.wire.encoding import Encoding
 
 
 class Raw(NamedTuple):

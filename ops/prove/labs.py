@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Final, Protocol, TypeAlias
 
-from nodes.config import BASE_PORTS, HOST, ClusterConfig
+from nodes.config.cluster import BASE_PORTS, HOST, ClusterConfig
 from ops.cluster_dir import prepare
 from ops.demo import free_base_port
 from ops.prove.outcome import NotPermitted

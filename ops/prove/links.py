@@ -21,7 +21,7 @@ from typing import Any, Final
 
 import click
 
-from nodes.config import PROFILES
+from nodes.config.cluster import PROFILES
 from nodes.shell import die_with_parent
 from ops.cluster import interrupt_on_signals, undisturbed
 from ops.exits import INTEGRITY, REFUSED

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from nodes.config import ClusterConfig
-from nodes.config_file import render
+from nodes.config.cluster import ClusterConfig
+from nodes.config.file import render
 from ops.prove.labs import ENDPOINTS, Lab, Link, PlainLab, host_of, on_this_host
 from ops.prove.outcome import NotPermitted
 from ops.prove.packets import Impairment

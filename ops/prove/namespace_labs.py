@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Final
 
-from nodes.config import NONE, NONE_EXPOSED, ClusterConfig
+from nodes.config.cluster import NONE, NONE_EXPOSED, ClusterConfig
 from ops.cluster_dir import prepare
 from ops.prove import network
 from ops.prove.labs import ENDPOINTS, Lab, Link, host_of

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from es.errors import LogDamaged, LogError, LogMissing
-from nodes.checkpoint_files import HEADS_DIRECTORY
+from nodes.checkpoints.files import HEADS_DIRECTORY
 from ops.checkpoint_evidence import evidence
 from ops.checkpoint_text import to_plain
 from ops.log_verification import verified

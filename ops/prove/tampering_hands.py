@@ -19,7 +19,7 @@ from es.log.base import EMPTY, Identity, Write
 from es.log.chain import head_of
 from es.log.last_write import LAST_WRITE_FILE
 from es.log.lmdb_log import DATA_FILE, LmdbLog
-from nodes.checkpoint_files import (
+from nodes.checkpoints.files import (
     HEADS_DIRECTORY,
     HISTORY_BYTES_MAX,
     append,
@@ -28,7 +28,7 @@ from nodes.checkpoint_files import (
     read,
     record,
 )
-from nodes.checkpoint_files import replace as replace_file
+from nodes.checkpoints.files import replace as replace_file
 from ops.prove.tampering_world import BODY_BYTES, World, identity
 
 LEFT, TAKEN_AWAY, CUT_BACK = "left", "taken away", "cut back"

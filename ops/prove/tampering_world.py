@@ -18,12 +18,12 @@ from es.log.lmdb_log import LmdbLog
 from es.replication.effects import WITNESS, Tell
 from es.replication.instant import Instant
 from es.replication.messages import Checkpointed, Heartbeat, Member
-from nodes import principals
-from nodes.checkpoint_files import HEADS_BYTES_MAX, head_path, read
-from nodes.checkpoints import Checkpoints
-from nodes.config import ClusterConfig, one_host
-from nodes.keys import CREATED_FORMAT, new_keys, save_allowed, save_secret
-from nodes.witness_checkpoints import WitnessCheckpoints
+from nodes.checkpoints.files import HEADS_BYTES_MAX, head_path, read
+from nodes.checkpoints.issuer import Checkpoints
+from nodes.checkpoints.witness import WitnessCheckpoints
+from nodes.config.cluster import ClusterConfig, one_host
+from nodes.security import principals
+from nodes.security.keys import CREATED_FORMAT, new_keys, save_allowed, save_secret
 
 CLUSTER: Final = "proof"
 NAMES: Final = ("a", "b")

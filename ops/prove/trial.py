@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any, Final
 
 from es.testing.real_time import Span
+from nodes.clients.sustained_load import SustainedLoad
 from nodes.shell import read_clock
-from nodes.sustained_load import SustainedLoad
 from ops.cluster import RunningCluster
 from ops.observe import observe, unreadiness
 from ops.prove.faults import ClockJump, Role, Scene

@@ -15,10 +15,10 @@ from threading import Thread
 from typing import Any, Final
 from uuid import uuid4
 
-from nodes.config import FacultyConfig
-from nodes.config_file import render
-from nodes.program_crowd import Wish
-from nodes.wire_schema import ProgramRequest
+from nodes.clients.program_crowd import Wish
+from nodes.config.cluster import FacultyConfig
+from nodes.config.file import render
+from nodes.wire.schema import ProgramRequest
 from ops.audit import broken_rules, first_difference
 from ops.log_reader import committed, opened
 from ops.observe import fetch_status

@@ -6,9 +6,9 @@ import time
 from http.client import HTTPConnection, HTTPException
 from typing import Final
 
-from nodes.config import http_address
-from nodes.refusals import UNKNOWN_KEY
-from nodes.stranger import Knock, knock
+from nodes.clients.stranger import Knock, knock
+from nodes.config.cluster import http_address
+from nodes.security.refusals import UNKNOWN_KEY
 from ops.report.facts import Case
 from ops.report.stage import Stage
 

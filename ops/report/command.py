@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from nodes.config import ClusterConfig
+from nodes.config.cluster import ClusterConfig
 from ops.cluster import interrupt_on_signals, undisturbed
 from ops.cluster_dir import config_in_force
 from ops.exits import OK, REFUSED, Stopped

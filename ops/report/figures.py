@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
-from nodes.config import ClusterConfig
+from nodes.config.cluster import ClusterConfig
 from ops.report.facts import Load, Run
 from ops.report.statistics import nearest_rank, summarise
 from projections.rooms.commands import ACCEPTED, CANCELED, DENIED

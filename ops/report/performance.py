@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from nodes.config import PATTERNS
-from nodes.program_crowd import Wish
+from nodes.clients.program_crowd import Wish
+from nodes.config.cluster import PATTERNS
 from nodes.shell import read_clock
-from nodes.wire_schema import ProgramRequest
+from nodes.wire.schema import ProgramRequest
 from ops.report.facts import Load, Round, Step, Strike
 from ops.report.stage import Stage
 from projections.timings import Told

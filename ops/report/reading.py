@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from es.log.lmdb_log import LmdbLog
-from nodes.config import ClusterConfig
+from nodes.config.cluster import ClusterConfig
 from nodes.timing_file import read_timings
 from ops.cluster_dir import write_whole
 from ops.log_reader import committed, opened

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nodes.config import ClusterConfig
+from nodes.config.cluster import ClusterConfig
 from ops.cluster import running_cluster
 from ops.cluster_dir import prepare
 from ops.demo import free_base_port

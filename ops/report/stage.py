@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
-from nodes import principals
-from nodes.config import FacultyConfig
-from nodes.program_crowd import Wish, run_crowd
-from nodes.security import security_of
+from nodes.clients.program_crowd import Wish, run_crowd
+from nodes.config.cluster import FacultyConfig
+from nodes.security import principals
+from nodes.security.curve import security_of
 from nodes.sockets import Context, Security, context
-from nodes.wire_schema import ProgramRequest
+from nodes.wire.schema import ProgramRequest
 from ops.cluster import RunningCluster
 from ops.exits import UNREACHABLE, Stopped
 from ops.observe import observe, unreadiness

@@ -11,9 +11,9 @@ from uuid import UUID
 
 from es.testing.cluster import Cluster
 from es.testing.faults import CALM
-from nodes.program import Asking, NoAnswer, ProgramReply, TimeLimit
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import UNKNOWN, ProgramRequest, Res
+from nodes.clients.program import Asking, NoAnswer, ProgramReply, TimeLimit
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
 from ops.sim.connections import Connections
 from ops.sim.faculty_journal import FacultyJournal
 from ops.sim.small_rooms import nothing_held

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 
 from es.log.base import EventLog
 from es.testing.checker import Violation
-from nodes.wire_schema import NOT_ACTIVE, UNKNOWN, ProgramRequest, Receipt, Res
+from nodes.wire.schema import NOT_ACTIVE, UNKNOWN, ProgramRequest, Receipt, Res
 from ops.sim.journal import Journal
 from projections.rooms import commands, events
 from projections.rooms.checker import Transaction

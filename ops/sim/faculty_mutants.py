@@ -9,10 +9,10 @@ from es.replication import leading as leading_module
 from es.replication.instant import Instant
 from es.replication.messages import Member
 from es.testing.mutants import Mutant
-from nodes.faculty_core import Effect, FacultyCore, SavePrograms, _Seen, _Transaction
-from nodes.frontend_core import FrontendCore
-from nodes.program import Asking
-from nodes.wire_schema import ProgramRequest, Res
+from nodes.clients.program import Asking
+from nodes.faculty.core import Effect, FacultyCore, SavePrograms, _Seen, _Transaction
+from nodes.server.frontend_core import FrontendCore
+from nodes.wire.schema import ProgramRequest, Res
 from projections.rooms.commands import DENIED, NOT_ENOUGH_ROOMS
 
 _retry = FacultyCore._retry

@@ -1,4 +1,4 @@
-"""Both patterns' uplinks on the virtual network: what nodes.faculty and nodes.faculty_lbb do with their sockets."""
+"""Both patterns' uplinks on the virtual network: what nodes.faculty's async_pattern and lbb_pattern do with sockets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from nodes import wire
-from nodes.wire_encoding import Encoding, join
+from nodes.wire.encoding import Encoding, join
 from ops.sim.virtual_servers import ENDPOINTS
 from projections.rooms.commands import Answer, Reserve
 
@@ -15,7 +15,7 @@ Send = Callable[[str, bytes, bytes], None]
 
 
 class VirtualUplink(Protocol):
-    """nodes.faculty_shell.Uplink, and what it does with a payload that arrives."""
+    """nodes.faculty.shell.Uplink, and what it does with a payload that arrives."""
 
     def __init__(self, name: str, send: Send) -> None: ...
 

@@ -12,7 +12,7 @@ from es.replication.instant import Instant
 from es.testing.checker import Violation
 from es.testing.cluster import Cluster
 from nodes import wire
-from nodes.faculty_core import (
+from nodes.faculty.core import (
     Abandon,
     AnswerProgram,
     Effect,
@@ -25,10 +25,10 @@ from nodes.faculty_core import (
     Timed,
     accept_whole,
 )
-from nodes.program_backlogs import Route
-from nodes.program_registry import ProgramRegistry
-from nodes.wire_beats import Beat, decode_node_beat
-from nodes.wire_schema import UNKNOWN, ProgramRequest, Res
+from nodes.faculty.program_backlogs import Route
+from nodes.faculty.program_registry import ProgramRegistry
+from nodes.wire.beats import Beat, decode_node_beat
+from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
 from ops.sim.uplinks import DealerUplink, ReqUplink, VirtualUplink
 from ops.sim.virtual_servers import ENDPOINTS
 from projections.rooms.commands import UNAVAILABLE, Answer, Proposal, Reserve
@@ -156,7 +156,7 @@ class VirtualFaculty:
         self._run(self._on_payload, server, route, payload)
 
     def _run(self, call: Callable[..., None], *arguments: Any) -> None:
-        """One turn of the loop (nodes.faculty_shell)."""
+        """One turn of the loop (nodes.faculty.shell)."""
         if self.core is None:
             return
         if self._frozen_until_us > self.cluster.now_us:

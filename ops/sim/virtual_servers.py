@@ -9,10 +9,10 @@ from typing import Any
 
 from es.replication.effects import Answers, Committed
 from es.testing.cluster import Cluster, SimulatedNode
-from nodes.frontend_core import FrontendCore
-from nodes.heartbeats import Heartbeats
-from nodes.server_metrics import ServerMetrics
-from nodes.worker_jobs import decode_job, encode_job, pack, unpack
+from nodes.server.frontend_core import FrontendCore
+from nodes.server.heartbeats import Heartbeats
+from nodes.server.jobs import decode_job, encode_job, pack, unpack
+from nodes.server.metrics import ServerMetrics
 
 ENDPOINTS = {"a": "tcp://127.0.0.1:5555", "b": "tcp://127.0.0.1:5556"}
 CENTRAL = "a"
@@ -107,7 +107,7 @@ def _nobody_is_asked(*refused: object) -> None:
 
 
 class _Front:
-    """One life of one server's front. It is its own pool of workers (nodes.frontend_core.Workers), never full."""
+    """One life of one server's front. It is its own pool of workers (nodes.server.frontend_core), never full."""
 
     full = False
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from nodes.cluster_keys import ensure_keys
-from nodes.config import ClusterConfig, FacultyConfig
-from nodes.config_file import render
+from nodes.config.cluster import ClusterConfig, FacultyConfig
+from nodes.config.file import render
+from nodes.security.cluster_keys import ensure_keys
 from ops.prove.tcp_relay import Relay
 from tests.process.running_cluster import RunningCluster, wait_for
 from tests.process.verdict import Journal, events_of

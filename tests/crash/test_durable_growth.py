@@ -15,7 +15,7 @@ from es.errors import LogDamaged, LogError, LogWriteFailed
 from es.log.base import Write
 from es.log.lmdb_log import DATA_FILE, FIRST_BYTES, LmdbLog
 from es.log.verify import verify
-from nodes import register_file
+from nodes.witness import register_file
 from ops.prove.damage import PAGE_BYTES
 from ops.prove.disks import LoopDisk, mounted
 from ops.prove.outcome import NotPermitted

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from es.replication.transitions import TRANSITIONS
-from nodes.wire_schema import NOT_ACTIVE, STATUSES
+from nodes.wire.schema import NOT_ACTIVE, STATUSES
 from projections.rooms import commands
 
 ROOT = Path(__file__).parents[2]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from es.replication.instant import Instant
-from nodes.sustained_load import Journal, Pace
+from nodes.clients.sustained_load import Journal, Pace
 
 NOW = Instant(1_000_000, 0)
 REST_US = 50_000

@@ -17,7 +17,7 @@ from urllib.request import urlopen
 
 import pytest
 
-from nodes.config import ClusterConfig
+from nodes.config.cluster import ClusterConfig
 from ops.cluster_dir import read_processes
 from ops.load import draw_shares, run_load
 from tests.observability.queries import (

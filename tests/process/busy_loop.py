@@ -11,8 +11,9 @@ from threading import Event, Thread
 
 import zmq
 
-from nodes import principals, sockets
-from nodes.security import OPEN
+from nodes import sockets
+from nodes.security import principals
+from nodes.security.curve import OPEN
 
 BUSY_S = 0.9
 ROUNDS = 3

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from nodes.config import ClusterConfig
+from nodes.config.cluster import ClusterConfig
 from nodes.shell import die_with_parent
 from ops.cluster_dir import config_in_force
 from ops.demo import free_base_port

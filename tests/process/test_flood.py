@@ -12,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from nodes import principals
-from nodes.cluster_keys import ensure_keys
-from nodes.flood import GARBAGE, REQUESTS
+from nodes.clients.flood import GARBAGE, REQUESTS
+from nodes.security import principals
+from nodes.security.cluster_keys import ensure_keys
 from ops.cluster_dir import run_directory
 from tests.process.running_cluster import REPOSITORY, WITHIN_S, RunningCluster, environ, metrics, wait_for
 from tests.process.verdict import Journal
@@ -34,7 +34,7 @@ def flooding(running: RunningCluster, server: str, kind: str) -> Iterator[list[d
     """Flooders at work in the block; afterwards what each sent and got is in the list."""
     said: list[dict[str, Any]] = []
     ensure_keys(running.config, (principals.faculty(FIRST + number) for number in range(FLOODERS)))
-    command = (*("nice", "-n", "19"), sys.executable, "-m", "nodes.flood")
+    command = (*("nice", "-n", "19"), sys.executable, "-m", "nodes.clients.flood")
     flooders = [
         subprocess.Popen(
             command, cwd=REPOSITORY, env=environ(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True

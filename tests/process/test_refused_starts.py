@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import ClusterConfig
+from nodes.config.cluster import ClusterConfig
 from ops.cluster_dir import config_in_force
 from ops.demo import free_base_port
 from tests.process.running_cluster import RunningCluster, aulario, cluster, spawn, wait_for

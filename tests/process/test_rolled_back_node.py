@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from nodes.checkpoint_files import HEADS_BYTES_MAX, head_path, read
+from nodes.checkpoints.files import HEADS_BYTES_MAX, head_path, read
 from ops.log_reader import opened
 from tests.process.running_cluster import RunningCluster, aulario, spawn, wait_for
 

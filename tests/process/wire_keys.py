@@ -9,8 +9,8 @@ from typing import Any
 
 import zmq
 
-from nodes.cluster_keys import ensure_keys
-from nodes.principals import principal as principal_of
+from nodes.security.cluster_keys import ensure_keys
+from nodes.security.principals import principal as principal_of
 from tests.process.running_cluster import RunningCluster
 
 FACULTY = "faculty:501"

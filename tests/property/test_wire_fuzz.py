@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nodes import wire
-from nodes.wire_beats import decode_node_beat
-from nodes.wire_encoding import Encoding, join
-from nodes.wire_schema import STATUSES, Dropped, Invalid, ProgramRequest, Receipt, Res
+from nodes.wire.beats import decode_node_beat
+from nodes.wire.encoding import Encoding, join
+from nodes.wire.schema import STATUSES, Dropped, Invalid, ProgramRequest, Receipt, Res
 from projections.rooms.commands import Answer, Proposal, Reserve
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)

@@ -10,8 +10,8 @@ import msgpack
 import pytest
 
 from nodes import wire
-from nodes.wire_encoding import ARRAY_BYTES_MAX, SINGLE_BYTES_MAX, Encoding
-from nodes.wire_schema import Dropped, Invalid, Receipt, Res
+from nodes.wire.encoding import ARRAY_BYTES_MAX, SINGLE_BYTES_MAX, Encoding
+from nodes.wire.schema import Dropped, Invalid, Receipt, Res
 from ops.prove.hostile_controls import convicted
 from ops.prove.hostile_decoders import CRASH, DECODERS, SOURCES, Decoder, judged
 from ops.prove.hostile_fronts import due_of_program_request, due_of_requests, settle

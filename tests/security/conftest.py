@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from nodes.cluster_keys import ensure_keys
-from nodes.keys import remove_allowed
-from nodes.principals import principal
+from nodes.security.cluster_keys import ensure_keys
+from nodes.security.keys import remove_allowed
+from nodes.security.principals import principal
 from ops.cluster_dir import log_directory, prepare
 from tests.process.fixtures import clients, journal, term
 from tests.process.running_cluster import RunningCluster, cluster, wait_for

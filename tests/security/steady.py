@@ -8,11 +8,12 @@ from itertools import count
 from threading import Event, Thread
 from typing import Final
 
-from nodes import principals, sockets
-from nodes.config import ClusterConfig
-from nodes.program import NoAnswer, TimeLimit, ask
-from nodes.security import security_of
-from nodes.wire_schema import UNKNOWN, ProgramRequest, Res, res_fields
+from nodes import sockets
+from nodes.clients.program import NoAnswer, TimeLimit, ask
+from nodes.config.cluster import ClusterConfig
+from nodes.security import principals
+from nodes.security.curve import security_of
+from nodes.wire.schema import UNKNOWN, ProgramRequest, Res, res_fields
 from projections.rooms.commands import UNAVAILABLE
 from tests.process.verdict import Journal
 

@@ -10,11 +10,12 @@ import pytest
 import zmq
 
 from es.replication.instant import Instant
-from nodes import roles, sockets
-from nodes.authenticator import Authenticator
-from nodes.keys import new_keys, save_allowed, save_secret
-from nodes.principals import WITNESS, Principal, faculty, program, server
-from nodes.security import Curve
+from nodes import sockets
+from nodes.security import roles
+from nodes.security.authenticator import Authenticator
+from nodes.security.curve import Curve
+from nodes.security.keys import new_keys, save_allowed, save_secret
+from nodes.security.principals import WITNESS, Principal, faculty, program, server
 from nodes.shell import Loop
 from nodes.sockets import HANDSHAKE_IVL_MS, Context, Socket
 

@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import zmq
 
-from nodes import principals, sockets
-from nodes.security import Curve
-from nodes.wire_schema import ProgramRequest
+from nodes import sockets
+from nodes.security import principals
+from nodes.security.curve import Curve
+from nodes.wire.schema import ProgramRequest
 from ops.observe import process_names
 from ops.prove.tcp_relay import Relay, Way
 from tests.process.running_cluster import metrics, wait_for

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from nodes.cluster_keys import ensure_keys
 from nodes.datadir import initialise
-from nodes.keys import secret_path
-from nodes.principals import Principal, principal
+from nodes.security.cluster_keys import ensure_keys
+from nodes.security.keys import secret_path
+from nodes.security.principals import Principal, principal
 from ops.cluster_dir import config_in_force, prepare
 from ops.demo import free_base_port
 from tests.process.running_cluster import aulario

@@ -13,7 +13,7 @@ from stat import S_IMODE, S_ISSOCK
 
 import pytest
 
-from nodes.config import http_address
+from nodes.config.cluster import http_address
 from ops.cluster_dir import read_processes
 from ops.observe import process_names
 from tests.process.running_cluster import RunningCluster, aulario, wait_for

@@ -9,11 +9,12 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple, TypeAlias
 
-from nodes import principals, sockets
-from nodes.cluster_keys import ensure_keys
-from nodes.config import ClusterConfig
-from nodes.principals import Principal
-from nodes.wire_schema import ProgramRequest, Res
+from nodes import sockets
+from nodes.config.cluster import ClusterConfig
+from nodes.security import principals
+from nodes.security.cluster_keys import ensure_keys
+from nodes.security.principals import Principal
+from nodes.wire.schema import ProgramRequest, Res
 from ops.cluster import running_cluster
 from ops.cluster_dir import prepare
 from ops.demo import free_base_port

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from es.replication.timing import ORDERS
-from nodes.config import PROFILES, SECURITY, ClusterConfig, ConfigError, FacultyName, Timing, one_host
-from nodes.config_file import load, render
+from nodes.config.cluster import PROFILES, SECURITY, ClusterConfig, ConfigError, FacultyName, Timing, one_host
+from nodes.config.file import load, render
 
 
 def read(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from es.log.checkpoint import Checkpoint, SignedCheckpoint, sign
-from nodes import principals
-from nodes.keys import load_secret, new_keys, save_allowed, save_secret
+from nodes.security import principals
+from nodes.security.keys import load_secret, new_keys, save_allowed, save_secret
 
 CLUSTER = "campus"
 CREATED = "2026-01-31T12:00:00Z"

@@ -6,11 +6,11 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from nodes import wire
-from nodes.config import Limits
-from nodes.frontend_core import FrontendCore
-from nodes.server_metrics import ServerMetrics
-from nodes.wire_encoding import Encoding, whole
-from nodes.worker_jobs import decode_job, encode_job
+from nodes.config.cluster import Limits
+from nodes.server.frontend_core import FrontendCore
+from nodes.server.jobs import decode_job, encode_job
+from nodes.server.metrics import ServerMetrics
+from nodes.wire.encoding import Encoding, whole
 from projections.rooms.commands import Answer, Reserve
 from tests.unit.nodes.simulated_server import SimulatedServers
 

@@ -9,8 +9,9 @@ from itertools import repeat
 import pytest
 
 from es.replication.instant import Instant
-from nodes import admission
-from nodes.admission import (
+from nodes.config.cluster import Limits
+from nodes.server import admission
+from nodes.server.admission import (
     BACKLOG_BYTES_MAX,
     BACKLOG_FRAMES_MAX,
     BESIDE_NEW_REQUESTS_MAX,
@@ -21,8 +22,7 @@ from nodes.admission import (
     Admission,
     Portion,
 )
-from nodes.config import Limits
-from nodes.token_bucket import TokenBucket
+from nodes.server.token_bucket import TokenBucket
 
 SECOND_US = 1_000_000
 FRAME_BYTES = 100_000

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes.allow_list import AllowList
-from nodes.keys import (
+from nodes.security.allow_list import AllowList
+from nodes.security.keys import (
     ALLOWED_FILES_MAX,
     PublicKeys,
     allowed_directory,
@@ -18,7 +18,7 @@ from nodes.keys import (
     remove_allowed,
     save_allowed,
 )
-from nodes.principals import WITNESS, Principal, faculty, server
+from nodes.security.principals import WITNESS, Principal, faculty, server
 
 EARLY, LATE = "2026-01-31T12:00:00Z", "2026-01-31T12:00:01Z"
 

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 
 from es.replication.instant import Instant
-from nodes import principals, sockets
-from nodes.authenticator import Authenticator
+from nodes import sockets
 from nodes.calls import Calls
-from nodes.keys import new_keys, save_allowed, save_secret
-from nodes.security import Curve
+from nodes.security import principals
+from nodes.security.authenticator import Authenticator
+from nodes.security.curve import Curve
+from nodes.security.keys import new_keys, save_allowed, save_secret
 from nodes.shell import Loop
 from ops.prove.tcp_relay import Relay, Way
 

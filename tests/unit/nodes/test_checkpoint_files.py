@@ -8,9 +8,9 @@ from threading import Event
 
 import pytest
 
-from nodes import checkpoint_files
-from nodes.checkpoint_files import HEADS_BYTES_MAX, Records, append, create, cut, head_path, read, record, replace
-from nodes.checkpoint_writer import APPENDED_MAX, CheckpointWriter
+from nodes.checkpoints import files as checkpoint_files
+from nodes.checkpoints.files import HEADS_BYTES_MAX, Records, append, create, cut, head_path, read, record, replace
+from nodes.checkpoints.writer import APPENDED_MAX, CheckpointWriter
 from tests.unit.nodes.signers import give_keys, signed
 
 

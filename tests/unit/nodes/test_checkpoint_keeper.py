@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from es.log.checkpoint import SignedCheckpoint, encode
-from nodes.checkpoint_files import head_path, replace
-from nodes.checkpoint_keeper import (
+from nodes.checkpoints.files import head_path, replace
+from nodes.checkpoints.keeper import (
     ANOTHER_CLUSTER,
     CHECKS_MAX,
     CHECKS_US,
@@ -21,7 +21,7 @@ from nodes.checkpoint_keeper import (
     UNSIGNED,
     CheckpointKeeper,
 )
-from nodes.signing_keys import SigningKeys
+from nodes.security.signing_keys import SigningKeys
 from tests.unit.nodes.signers import CLUSTER, give_keys, signed
 
 

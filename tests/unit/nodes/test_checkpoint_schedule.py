@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from es.log.base import EMPTY, Head
-from nodes.checkpoint_schedule import DELAY_US, INTERVAL_US, SPACING_EVENTS, CheckpointSchedule, Due
+from nodes.checkpoints.schedule import DELAY_US, INTERVAL_US, SPACING_EVENTS, CheckpointSchedule, Due
 
 DURABLE = 1 << 40
 

@@ -16,13 +16,14 @@ from es.log.memory import MemoryLog
 from es.replication.effects import WITNESS, Tell
 from es.replication.instant import Instant
 from es.replication.messages import Checkpointed, Heartbeat, Member
-from nodes import checkpoint_files, principals
-from nodes.checkpoint_files import HEADS_BYTES_MAX, HISTORY_BYTES_MAX, head_path, history_path, read
-from nodes.checkpoint_keeper import FLOOD, UNSIGNED
-from nodes.checkpoints import SAY_US, Checkpoints
-from nodes.config import ClusterConfig, one_host
-from nodes.keys import load_secret
-from nodes.witness_checkpoints import WitnessCheckpoints
+from nodes.checkpoints import files as checkpoint_files
+from nodes.checkpoints.files import HEADS_BYTES_MAX, HISTORY_BYTES_MAX, head_path, history_path, read
+from nodes.checkpoints.issuer import SAY_US, Checkpoints
+from nodes.checkpoints.keeper import FLOOD, UNSIGNED
+from nodes.checkpoints.witness import WitnessCheckpoints
+from nodes.config.cluster import ClusterConfig, one_host
+from nodes.security import principals
+from nodes.security.keys import load_secret
 from tests.contract.chains import chain
 from tests.unit.nodes.signers import give_keys
 

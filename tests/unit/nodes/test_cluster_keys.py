@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from nodes import cluster_keys
-from nodes.allow_list import AllowList
-from nodes.cluster_keys import ensure_keys, make_keys, principals_of, rotate_keys
-from nodes.config import ClusterConfig, one_host
-from nodes.keys import (
+from nodes.config.cluster import ClusterConfig, one_host
+from nodes.security import cluster_keys
+from nodes.security.allow_list import AllowList
+from nodes.security.cluster_keys import ensure_keys, make_keys, principals_of, rotate_keys
+from nodes.security.keys import (
     KeysError,
     SecretKeys,
     allowed_directory,
@@ -23,7 +23,7 @@ from nodes.keys import (
     save_secret,
     secret_path,
 )
-from nodes.principals import WITNESS, Principal, faculty, program, server
+from nodes.security.principals import WITNESS, Principal, faculty, program, server
 
 LONG_AGO, FAR_AHEAD = "2001-01-01T00:00:00Z", "2999-12-31T23:59:58Z"
 

@@ -10,12 +10,13 @@ import pytest
 import zmq
 
 from es.replication.instant import Instant
-from nodes import principals, refusals, roles, sockets
-from nodes.authenticator import Authenticator
-from nodes.door import Door, Received
-from nodes.keys import new_keys, remove_allowed, save_allowed, save_secret
-from nodes.principals import Principal
-from nodes.security import OPEN, Curve
+from nodes import sockets
+from nodes.security import principals, refusals, roles
+from nodes.security.authenticator import Authenticator
+from nodes.security.curve import OPEN, Curve
+from nodes.security.door import Door, Received
+from nodes.security.keys import new_keys, remove_allowed, save_allowed, save_secret
+from nodes.security.principals import Principal
 from nodes.shell import Loop
 from nodes.sockets import Socket
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
-from nodes.config import http_address
+from nodes.config.cluster import http_address
 from nodes.exporter import CONNECTIONS_MAX, REQUEST_BYTES_MAX, Exporter
 from nodes.sockets import BindFailed
 

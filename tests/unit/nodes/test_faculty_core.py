@@ -9,8 +9,8 @@ from typing import TypeVar
 import pytest
 
 from es.replication.instant import Instant
-from nodes import faculty_core
-from nodes.faculty_core import (
+from nodes.faculty import core as faculty_core
+from nodes.faculty.core import (
     BACKOFF_MAX,
     PROGRAMS_MAX,
     WAITERS_MAX,
@@ -26,9 +26,9 @@ from nodes.faculty_core import (
     Timed,
     accept_whole,
 )
-from nodes.program_registry import ProgramRegistry
-from nodes.wire_beats import Beat
-from nodes.wire_schema import Dropped, Invalid, ProgramRequest, Receipt, Res
+from nodes.faculty.program_registry import ProgramRegistry
+from nodes.wire.beats import Beat
+from nodes.wire.schema import Dropped, Invalid, ProgramRequest, Receipt, Res
 from projections.rooms.commands import Answer, Proposal, Reserve
 
 MS = 1_000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from nodes.faculty_core import FacultyCore, FacultySettings
-from nodes.faculty_metrics import FacultyMetrics
-from nodes.program_registry import ProgramRegistry
+from nodes.faculty.core import FacultyCore, FacultySettings
+from nodes.faculty.metrics import FacultyMetrics
+from nodes.faculty.program_registry import ProgramRegistry
 
 
 def test_every_label_value_is_there_from_the_start_and_histograms_add_up() -> None:

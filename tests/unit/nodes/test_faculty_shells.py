@@ -12,17 +12,19 @@ from threading import Thread
 import pytest
 import zmq
 
-from nodes import faculty, faculty_lbb, principals, sockets, wire
-from nodes.authenticator import Authenticator
-from nodes.config import PROFILES, ClusterConfig, one_host
-from nodes.faculty_shell import FacultyShell, Uplink
-from nodes.program import NoAnswer, ProgramReply, TimeLimit, ask
-from nodes.security import OPEN
+from nodes import sockets, wire
+from nodes.clients.program import NoAnswer, ProgramReply, TimeLimit, ask
+from nodes.config.cluster import PROFILES, ClusterConfig, one_host
+from nodes.faculty import async_pattern, lbb_pattern
+from nodes.faculty.shell import FacultyShell, Uplink
+from nodes.security import principals
+from nodes.security.authenticator import Authenticator
+from nodes.security.curve import OPEN
 from nodes.shell import Loop, drain
 from nodes.sockets import Context
-from nodes.wire_beats import Beat, encode_node_beat
-from nodes.wire_encoding import Encoding, join, parse
-from nodes.wire_schema import ProgramRequest, Receipt, Res
+from nodes.wire.beats import Beat, encode_node_beat
+from nodes.wire.encoding import Encoding, join, parse
+from nodes.wire.schema import ProgramRequest, Receipt, Res
 from projections.rooms.commands import Answer, Proposal, Reserve
 
 ANYWHERE = "tcp://127.0.0.1:*"
@@ -94,8 +96,8 @@ class Stage:
         self.a, self.b = ScriptedServer("a", self.context), ScriptedServer("b", self.context)
         config = self._config(pattern, directory)
         uplinks: dict[str, Callable[[FacultyShell], Uplink]] = {
-            "async": faculty.DealerUplink,
-            "lbb": faculty_lbb.ReqUplink,
+            "async": async_pattern.DealerUplink,
+            "lbb": lbb_pattern.ReqUplink,
         }
         self._loop = Loop()
         authenticator = Authenticator(OPEN, self._loop, self.context)
@@ -252,11 +254,11 @@ def test_what_comes_together_leaves_together(tmp_path: Path) -> None:
 def test_a_req_faculty_opens_no_more_connections_than_its_bound(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Narrow(faculty_lbb.ReqUplink):
+    class Narrow(lbb_pattern.ReqUplink):
         def __init__(self, shell: FacultyShell) -> None:
             super().__init__(shell, connections_max=2)
 
-    monkeypatch.setattr(faculty_lbb, "ReqUplink", Narrow)
+    monkeypatch.setattr(lbb_pattern, "ReqUplink", Narrow)
     stage = Stage("lbb", tmp_path)
     try:
         stage.a.is_active = stage.a.is_mute = True

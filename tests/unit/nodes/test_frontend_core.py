@@ -6,10 +6,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from nodes import wire
-from nodes.frontend_core import FrontendCore
-from nodes.server_metrics import PATTERNS, TERMS_SHOWN_MAX
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import SERVER_STATUSES, Res
+from nodes.server.frontend_core import FrontendCore
+from nodes.server.metrics import PATTERNS, TERMS_SHOWN_MAX
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import SERVER_STATUSES, Res
 from ops.sim.small_rooms import HOLD_MS
 from projections.rooms.commands import Answer, Proposal, Reserve
 from tests.unit.nodes.simulated_door import ACK, ENDPOINTS, SOL, Door, msgpack

@@ -6,11 +6,11 @@ from collections import Counter
 
 import pytest
 
-from nodes.admission import BACKLOG_FRAMES_MAX, QUANTUM_REQUESTS, REFUSED_BYTES_PER_S, TURN_REQUESTS_MAX
-from nodes.config import Limits
-from nodes.frontend_core import BACKLOG_FULL, UNDER_WAY_MAX
-from nodes.wire_encoding import ARRAY_MESSAGES_MAX
-from nodes.wire_schema import Res
+from nodes.config.cluster import Limits
+from nodes.server.admission import BACKLOG_FRAMES_MAX, QUANTUM_REQUESTS, REFUSED_BYTES_PER_S, TURN_REQUESTS_MAX
+from nodes.server.frontend_core import BACKLOG_FULL, UNDER_WAY_MAX
+from nodes.wire.encoding import ARRAY_MESSAGES_MAX
+from nodes.wire.schema import Res
 from projections.rooms.commands import Proposal
 from tests.unit.nodes.simulated_door import SOL, Door, msgpack
 

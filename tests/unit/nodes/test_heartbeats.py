@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from es.replication.instant import Instant
-from nodes.heartbeats import ALIVE_US, Heartbeats
-from nodes.wire_beats import Beat, decode_node_beat
+from nodes.server.heartbeats import ALIVE_US, Heartbeats
+from nodes.wire.beats import Beat, decode_node_beat
 from projections.rooms.commands import RaiseAlert
 from projections.rooms.machine import NAME
 from tests.unit.nodes.simulated_server import SimulatedServers

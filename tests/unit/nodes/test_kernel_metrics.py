@@ -12,7 +12,7 @@ from es.replication.effects import RoleChanged
 from es.replication.instant import Instant
 from es.replication.transitions import Role
 from nodes.histogram import BATCH_BOUNDS, Histogram
-from nodes.kernel_metrics import KernelMetrics
+from nodes.server.kernel_metrics import KernelMetrics
 from projections.rooms import machine
 from projections.rooms.commands import Reserve
 from tests.unit.nodes.simulated_server import SimulatedServers

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zmq.utils import z85
 
-from nodes.keys import (
+from nodes.security.keys import (
     ALLOWED_FILES_MAX,
     KeysError,
     SecretKeys,
@@ -31,7 +31,7 @@ from nodes.keys import (
     save_secret,
     secret_path,
 )
-from nodes.principals import WITNESS, Principal, faculty, principal, program, server
+from nodes.security.principals import WITNESS, Principal, faculty, principal, program, server
 
 CREATED = "2026-01-31T12:00:00Z"
 PRINCIPALS = (server("a"), WITNESS, faculty(3), program(3), program(3, 17), principal("operator:ana"))

@@ -13,11 +13,12 @@ from es.codec import GENESIS_HASH
 from es.replication.effects import Emit, Tell
 from es.replication.instant import Instant
 from es.replication.messages import Ack, Beacon, Member, Message, Mismatch, Register, pack
-from nodes import principals, sockets
-from nodes.authenticator import Authenticator
-from nodes.config import one_host
-from nodes.links import Links
-from nodes.security import OPEN
+from nodes import sockets
+from nodes.config.cluster import one_host
+from nodes.security import principals
+from nodes.security.authenticator import Authenticator
+from nodes.security.curve import OPEN
+from nodes.server.links import Links
 from nodes.shell import Loop
 from nodes.shell import drain as sockets_drain
 from ops.demo import free_base_port
@@ -64,7 +65,7 @@ def test_a_beacon_is_heard_by_a_clock_that_was_read_after_it_was_received(
         drained_at.append(next(readings))
         return sockets_drain(socket)
 
-    monkeypatch.setattr("nodes.links.drain", drain)
+    monkeypatch.setattr("nodes.server.links.drain", drain)
     sent_us = 0
     while not heard.at:
         sent_us += 1

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nodes.principals import KINDS, principal
+from nodes.security.principals import KINDS, principal
 
 GOOD = (
     "server:a",

@@ -7,12 +7,13 @@ from random import Random
 
 import pytest
 
-from nodes import principals, sockets, wire
-from nodes.program import ATTEMPTS_MAX, Asking, NoAnswer, TimeLimit, ask, draw_request
-from nodes.security import OPEN
+from nodes import sockets, wire
+from nodes.clients.program import ATTEMPTS_MAX, Asking, NoAnswer, TimeLimit, ask, draw_request
+from nodes.security import principals
+from nodes.security.curve import OPEN
 from nodes.sockets import Context
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import ProgramRequest, Res
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import ProgramRequest, Res
 
 FACULTY = principals.faculty(1)
 

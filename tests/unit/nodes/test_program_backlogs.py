@@ -10,14 +10,14 @@ import pytest
 
 from es.replication.instant import Instant
 from nodes import wire
-from nodes.admission import BACKLOG_FRAMES_MAX, REFUSED_BYTES_PER_S, TURN_REQUESTS_MAX
-from nodes.config import Limits
-from nodes.faculty_core import IN_FLIGHT_MAX, AnswerProgram, Effect, FacultyCore, FacultySettings, Submit
-from nodes.program_backlogs import BACKLOG_FULL, ProgramBacklogs, Route
-from nodes.program_registry import ProgramRegistry
-from nodes.wire_beats import Beat
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import ProgramRequest, Res
+from nodes.config.cluster import Limits
+from nodes.faculty.core import IN_FLIGHT_MAX, AnswerProgram, Effect, FacultyCore, FacultySettings, Submit
+from nodes.faculty.program_backlogs import BACKLOG_FULL, ProgramBacklogs, Route
+from nodes.faculty.program_registry import ProgramRegistry
+from nodes.server.admission import BACKLOG_FRAMES_MAX, REFUSED_BYTES_PER_S, TURN_REQUESTS_MAX
+from nodes.wire.beats import Beat
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import ProgramRequest, Res
 
 ENDPOINTS = {"a": "tcp://127.0.0.1:5555"}
 NOW = Instant(0, 0)

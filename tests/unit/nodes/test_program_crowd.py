@@ -12,12 +12,12 @@ import pytest
 import zmq
 
 from nodes import sockets, wire
-from nodes.config import ClusterConfig, one_host
-from nodes.program_crowd import ASKS_MAX, Wish, run_crowd
-from nodes.security import OPEN
+from nodes.clients.program_crowd import ASKS_MAX, Wish, run_crowd
+from nodes.config.cluster import ClusterConfig, one_host
+from nodes.security.curve import OPEN
 from nodes.sockets import Context
-from nodes.wire_encoding import Encoding
-from nodes.wire_schema import ProgramRequest, Res
+from nodes.wire.encoding import Encoding
+from nodes.wire.schema import ProgramRequest, Res
 from projections.timings import Told
 
 Answer = Callable[[str, int], Res | None]

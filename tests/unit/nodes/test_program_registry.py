@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from nodes import program_registry
-from nodes.program_registry import FILE_NAME, ProgramRegistry, RegistryDamaged
+from nodes.faculty import program_registry
+from nodes.faculty.program_registry import FILE_NAME, ProgramRegistry, RegistryDamaged
 
 
 def test_numbers_are_kept_and_never_given_twice(tmp_path: Path) -> None:

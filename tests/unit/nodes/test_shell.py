@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from es.replication.instant import Instant
-from nodes import principals, sockets
-from nodes.security import OPEN
+from nodes import sockets
+from nodes.security import principals
+from nodes.security.curve import OPEN
 from nodes.shell import Loop, drain, read_clock
 
 ROOT = Path(__file__).parents[3]

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 import zmq
 
-from nodes import principals, sockets
-from nodes.principals import Principal
-from nodes.security import OPEN
+from nodes import sockets
+from nodes.security import principals
+from nodes.security.curve import OPEN
+from nodes.security.principals import Principal
 from nodes.sockets import BindFailed, Context, Security, Socket
 
 ANYWHERE = "tcp://127.0.0.1:*"

@@ -9,8 +9,8 @@ import msgpack
 import pytest
 
 from nodes import wire
-from nodes.wire_encoding import ARRAY_MESSAGES_MAX, Encoding, join
-from nodes.wire_schema import Dropped, Invalid, ProgramRequest, Receipt, Res
+from nodes.wire.encoding import ARRAY_MESSAGES_MAX, Encoding, join
+from nodes.wire.schema import Dropped, Invalid, ProgramRequest, Receipt, Res
 from projections.rooms.commands import Answer, Proposal, Reserve, Result
 
 SOL: dict[str, Any] = {

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from nodes.wire_beats import ALIVE_TOPIC, Beat, decode_node_beat, encode_alive_beat, encode_node_beat
+from nodes.wire.beats import ALIVE_TOPIC, Beat, decode_node_beat, encode_alive_beat, encode_node_beat
 
 BEAT = Beat("a", "primary", 4, 120, True, "tcp://127.0.0.1:5555", ("a", "b"))
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from nodes import register_file, sockets
-from nodes.authenticator import Authenticator
-from nodes.config import one_host
+from nodes import sockets
+from nodes.config.cluster import one_host
 from nodes.datadir import initialise, register_path
-from nodes.security import OPEN
+from nodes.security.authenticator import Authenticator
+from nodes.security.curve import OPEN
 from nodes.shell import Loop
-from nodes.witness import WitnessShell
+from nodes.witness import register_file
+from nodes.witness.process import WitnessShell
 from ops.demo import free_base_port
 
 

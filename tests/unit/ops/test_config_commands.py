@@ -10,9 +10,9 @@ import pytest
 
 from es.log.lmdb_log import LmdbLog
 from es.replication.messages import Member, unpack_register
-from nodes import register_file
-from nodes.config import ConfigError
+from nodes.config.cluster import ConfigError
 from nodes.datadir import register_path
+from nodes.witness import register_file
 from ops.cluster_dir import prepare
 from tests.unit.ops.command import aulario
 

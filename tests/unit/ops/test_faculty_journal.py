@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from es.testing.checker import Checker, Violation
-from nodes.wire_schema import ProgramRequest, Receipt, Res
+from nodes.wire.schema import ProgramRequest, Receipt, Res
 from ops.sim.faculty_journal import FacultyJournal
 from projections.rooms.commands import Answer, Proposal, Reserve, Result
 

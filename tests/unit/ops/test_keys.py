@@ -9,8 +9,8 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
-from nodes.keys import load_secret
-from nodes.principals import faculty, server
+from nodes.security.keys import load_secret
+from nodes.security.principals import faculty, server
 from ops.cli import cli
 from ops.exits import leave_with
 from tests.unit.ops.command import json_lines

@@ -15,9 +15,10 @@ from es.log.base import Write
 from es.log.chain import head_of
 from es.log.checkpoint import SignedCheckpoint, checkpoint_at, sign
 from es.log.lmdb_log import LmdbLog
-from nodes import checkpoint_files, principals
-from nodes.checkpoint_files import head_path, history_path, record
-from nodes.keys import load_secret, new_keys, save_allowed, save_secret
+from nodes.checkpoints import files as checkpoint_files
+from nodes.checkpoints.files import head_path, history_path, record
+from nodes.security import principals
+from nodes.security.keys import load_secret, new_keys, save_allowed, save_secret
 from ops.log_reader import opened
 from tests.contract.chains import chain
 from tests.unit.ops.command import aulario

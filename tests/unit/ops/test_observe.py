@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from nodes.config import ClusterConfig, one_host
+from nodes.config.cluster import ClusterConfig, one_host
 from ops.observe import assemble, label, process_names, unreadiness
 
 Answers = dict[str, dict[str, Any] | None]

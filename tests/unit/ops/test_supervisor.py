@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config import http_address
+from nodes.config.cluster import http_address
 from ops.cluster_dir import config_in_force, write_whole
 from ops.demo import free_base_port
 from ops.exits import Stopped

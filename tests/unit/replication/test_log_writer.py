@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from es.log.base import Identity, Write
 from es.log.memory import MemoryLog
-from nodes.log_writer import merged
+from nodes.server.log_writer import merged
 from tests.unit.replication.test_chain import BATCHES, grow
 
 

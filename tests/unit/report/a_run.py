@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from nodes.config import ClusterConfig, FacultyName, one_host
+from nodes.config.cluster import ClusterConfig, FacultyName, one_host
 from ops.report.facts import Case, Load, Round, Run, Step, Strike, Usage
 from ops.report.figures import figures
 from projections.timings import Recovery, RequestTimings, Told

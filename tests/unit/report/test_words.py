@@ -9,7 +9,7 @@ from string import Formatter
 import pytest
 
 import ops.report
-from nodes.config import PATTERNS
+from nodes.config.cluster import PATTERNS
 from ops.report.words import LANGUAGES, words_of
 
 CODE = "\n".join(path.read_text(encoding="utf-8") for path in sorted(Path(ops.report.__file__).parent.glob("*.py")))

@@ -1,0 +1,1 @@
+"""Signed statements of where a server's committed log stood, and who keeps them."""

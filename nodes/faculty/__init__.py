@@ -1,0 +1,1 @@
+"""A faculty process: one pure core, two patterns of reaching the servers."""

@@ -1,0 +1,177 @@
+"""A listening socket, and who is connected to it: every message comes with its sender."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Final, NamedTuple
+
+import zmq
+
+from es.replication.instant import Instant
+from nodes.security.authenticator import Authenticator, Peer
+from nodes.security.door_watch import UNKNOWN_ADDRESS, DoorWatch
+from nodes.security.refusals import IDENTITY, REVOKED
+from nodes.shell import DRAIN_MESSAGES_MAX, Loop
+from nodes.sockets import MESSAGE_BYTES_MAX, Context, Socket
+
+SESSIONS_MAX: Final = 10_000
+"""Sessions remembered by their route; one that was forgotten is met again with its next message."""
+
+
+DRAWN_BYTES: Final = 5
+
+
+class Session(NamedTuple):
+    """One connection. `peer` is None where nobody is asked who he is; `why` is why nothing it says counts, if so."""
+
+    peer: Peer | None
+    user_id: str
+    socket_type: str
+    address: str
+    fd: int
+    why: str | None = None
+
+
+GONE: Final = Session(None, "", "", UNKNOWN_ADDRESS, -1)
+"""Of a session that ended before what it said was judged."""
+
+
+class Received(NamedTuple):
+    """One message, and the session it came on."""
+
+    route: bytes
+    session: Session
+    frames: list[bytes]
+
+
+class Door:
+    """One bound socket of a process, by its name in nodes.security.roles. `on_ready` is for a socket that is read."""
+
+    def __init__(
+        self,
+        name: str,
+        socket: Socket,
+        authenticator: Authenticator,
+        loop: Loop,
+        context: Context,
+        on_ready: Callable[[Instant], None] | None = None,
+    ) -> None:
+        self.name = name
+        self.socket = socket
+        self._authenticator = authenticator
+        self._loop = loop
+        self._is_read = on_ready is not None
+        self._sessions: OrderedDict[bytes, Session] = OrderedDict()
+        self._speaking: dict[int, bytes] = {}
+        self._watch: DoorWatch | None = None
+        if on_ready is not None:
+            loop.register(socket, on_ready)
+        if authenticator.is_asked:
+            self._watch = DoorWatch(context, socket, self._refuse_stranger, self._on_end)
+            loop.register(self._watch.events, self._watch.on_ready)
+            authenticator.guards(self)
+
+    def messages(
+        self, messages_max: int = DRAIN_MESSAGES_MAX, bytes_max: int = MESSAGE_BYTES_MAX
+    ) -> Iterator[Received]:
+        """What is there already, at most so many messages, of which the last may exceed `bytes_max`. What comes on a
+        revoked session is counted and left out. The socket gives every connection's messages in turn, and TCP holds
+        back what is not read: to read ahead would only help who floods."""
+        receive, read_bytes = self.socket.recv, 0
+        for _ in range(messages_max):
+            if read_bytes >= bytes_max:
+                return
+            try:
+                route = receive(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            session = self._session(route, parts[0])
+            frames = [part.bytes for part in parts]
+            read_bytes += sum(map(len, frames))
+            if session.why is None:
+                yield Received(route, session, frames)
+            else:
+                self.refuse(route, session.why)
+
+    def refuse(self, route: bytes, reason: str, why: str = "") -> None:
+        """A message that came from there was not its sender's to send: count and log it."""
+        session = self._sessions.get(route, GONE)
+        key = None if session.peer is None else str(session.peer)
+        self._authenticator.refuse(self.name, reason, address=session.address, key=key, why=why)
+
+    def end_revoked(self) -> None:
+        """The allow-list changed. Nothing counts any more that a revoked session says, and all sessions end that are
+        not known to be an allowed peer's: those of honest peers, too, which have never said anything here, and which
+        come back at once."""
+        for route, session in self._sessions.items():
+            self._sessions[route] = self._judged(session)
+        if self._watch is not None:
+            self._watch.end_all_but({one.fd for one in self._sessions.values() if one.why is None})
+
+    def close(self) -> None:
+        """Give the socket back."""
+        if self._watch is not None:
+            self._authenticator.leaves(self)
+            self._loop.unregister(self._watch.events)
+            self._watch.close()
+        if self._is_read:
+            self._loop.unregister(self.socket)
+        self.socket.close()
+
+    def _session(self, route: bytes, first: zmq.Frame) -> Session:
+        """Whose message this is. libzmq hands on with every one what it knows of the connection it came on; the route
+        alone proves nothing, for a peer may have chosen it, and another one after it."""
+        fd = int(first.get(zmq.SRCFD))
+        user_id = _told(first, "User-Id") if self._authenticator.is_asked else ""
+        session = self._sessions.get(route)
+        if session is not None and session.fd == fd and session.user_id == user_id:
+            return session
+        return self._meet(route, first, user_id, fd)
+
+    def _meet(self, route: bytes, first: zmq.Frame, user_id: str, fd: int) -> Session:
+        """A session's first message. Who must say who he is does not choose his route besides: it could be the one that
+        another's answers go to."""
+        peer = self._authenticator.peer_of(user_id) if self._authenticator.is_asked else None
+        session = Session(peer, user_id, _told(first, "Socket-Type"), _told(first, "Peer-Address"), fd)
+        session = self._judged(session)
+        if peer is not None and not _is_drawn(route):
+            session = session._replace(why=IDENTITY)
+        self._sessions[route] = session
+        self._speaking[fd] = route
+        if len(self._sessions) > SESSIONS_MAX:
+            forgotten, gone = self._sessions.popitem(last=False)
+            if self._speaking.get(gone.fd) == forgotten:
+                del self._speaking[gone.fd]
+        return session
+
+    def _on_end(self, fd: int) -> bool:
+        """A connection is over. True if it has spoken."""
+        route = self._speaking.pop(fd, None)
+        if route is not None:
+            self._sessions.pop(route, None)
+        return route is not None
+
+    def _judged(self, session: Session) -> Session:
+        if session.peer is None or self._authenticator.is_allowed(session.peer):
+            return session
+        return session._replace(why=REVOKED)
+
+    def _refuse_stranger(self, reason: str, address: str) -> None:
+        self._authenticator.refuse(self.name, reason, address=address)
+
+
+def _is_drawn(route: bytes) -> bool:
+    """Whether libzmq drew this route (a zero byte and four others), as it does for a peer that asks for none."""
+    return len(route) == DRAWN_BYTES and route[0] == 0
+
+
+def _told(frame: zmq.Frame, name: str) -> str:
+    """A property of the connection that a frame came on; a peer of an old ZMTP version does not tell all."""
+    try:
+        told = frame.get(name)
+    except zmq.ZMQError:
+        return ""
+    assert isinstance(told, str)
+    return told

@@ -1,0 +1,107 @@
+"""Watches who comes to a door: libzmq's monitor tells of those that never get so far as to be asked who they are."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket as tcp
+import stat
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from typing import Final, NamedTuple
+
+import zmq
+from zmq.utils.monitor import parse_monitor_message
+
+from es.replication.instant import Instant
+from nodes.security import refusals
+from nodes.shell import drain
+from nodes.sockets import HANDSHAKE_IVL_MS, Context, Socket, monitor
+
+UNKNOWN_ADDRESS: Final = "?"
+"""Of a peer that was gone before anybody could ask the kernel."""
+
+
+class _Connection(NamedTuple):
+    address: str
+    accepted_us: int
+
+
+class DoorWatch:
+    """The connections of one listening socket, by descriptor.
+
+    `refuse(reason, address)` is called for each that fails before it is authenticated, `on_end(fd)` for each that is
+    over: it tells whether a message came on it. A connection that ends without a word why is either an authenticated
+    one, or one whose key was refused (which is counted where that happens), or one that said what is no handshake with
+    this door: libzmq tells neither the descriptor when a handshake succeeds, nor that it gave one up. It is taken for
+    the last if some connection has not finished its handshake, and this one has not spoken and is younger than a
+    handshake may last: a refused one is held until then.
+    """
+
+    def __init__(
+        self, context: Context, socket: Socket, refuse: Callable[[str, str], None], on_end: Callable[[int], bool]
+    ) -> None:
+        self._watched = socket
+        self.events = monitor(context, socket)
+        self._refuse = refuse
+        self._told_end = on_end
+        self._open: dict[int, _Connection] = {}
+        self._greeting = 0
+        self._why: str | None = None
+
+    def on_ready(self, now: Instant) -> None:
+        """Take what libzmq tells. One thread of it serves a socket, so a failure and the end it leads to are told one
+        after the other."""
+        for frames in drain(self.events):
+            told = parse_monitor_message(frames)
+            event, value = told["event"], told["value"]
+            if event == zmq.EVENT_ACCEPTED:
+                self._open[value] = _Connection(_address_of(value), now.boot_us)
+                self._greeting += 1
+            elif event in (zmq.EVENT_HANDSHAKE_SUCCEEDED, zmq.EVENT_HANDSHAKE_FAILED_AUTH):
+                self._greeting = max(self._greeting - 1, 0)
+            elif event == zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL:
+                self._why = refusals.SILENT if value == errno.EAGAIN else refusals.LEFT
+            else:
+                self._on_end(value, now)
+
+    def _on_end(self, fd: int, now: Instant) -> None:
+        ended, has_spoken = self._open.pop(fd, None), self._told_end(fd)
+        why, self._why = self._why, None
+        if why is None:
+            if has_spoken or ended is None:
+                return
+            is_young = now.boot_us - ended.accepted_us < HANDSHAKE_IVL_MS * 1_000
+            if not self._greeting or not is_young:
+                return
+            why = refusals.HANDSHAKE
+        self._greeting = max(self._greeting - 1, 0)
+        self._refuse(why, ended.address if ended is not None else UNKNOWN_ADDRESS)
+
+    def end_all_but(self, spared: Collection[int]) -> None:
+        """End the connections that are there, except those. Honest peers come back at once."""
+        for fd, connection in self._open.items():
+            if fd not in spared and _address_of(fd) == connection.address:
+                with suppress(OSError), _socket_of(fd) as peer:
+                    peer.shutdown(tcp.SHUT_RDWR)
+
+    def close(self) -> None:
+        """Before the watched socket is closed."""
+        self._watched.disable_monitor()
+        self.events.close()
+
+
+def _socket_of(fd: int) -> tcp.socket:
+    """A descriptor of our own for libzmq's connection. Raises OSError if there is none any more."""
+    if not stat.S_ISSOCK(os.fstat(fd).st_mode):
+        raise OSError(errno.ENOTSOCK, os.strerror(errno.ENOTSOCK))
+    return tcp.socket(fileno=os.dup(fd))
+
+
+def _address_of(fd: int) -> str:
+    try:
+        with _socket_of(fd) as peer:
+            host, port, *_ = peer.getpeername()
+    except (OSError, ValueError):
+        return UNKNOWN_ADDRESS
+    return f"{host}:{port}"

@@ -1,0 +1,262 @@
+"""Who enters a turn: nobody floods others out.
+
+What an identity sends waits in a backlog of its own, and each turn takes of all backlogs in small portions, so that it
+stays short whatever waits. The scheduler is surplus round robin with RFC 8290's two lists: whoever comes anew goes
+first, once, and then takes its place behind the others. A full house drops from the longest backlog. Pure: time comes
+in, and what waits is opaque.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from es.replication.instant import Instant
+from nodes.config.cluster import Limits
+from nodes.server.token_bucket import TokenBucket
+
+QUANTUM_REQUESTS: Final = 8
+"""What one identity gets before the next one's turn."""
+
+TURN_REQUESTS_MAX: Final = 64
+"""Requests of one turn: everybody's latency is a few of these, and the loop must not fall silent (R9)."""
+
+BESIDE_NEW_REQUESTS_MAX: Final = 16
+"""Of them, for those who wait already, in a turn that somebody new has entered: it is sealed and on its way sooner."""
+
+BACKLOG_FRAMES_MAX: Final = 2_048
+BACKLOG_BYTES_MAX: Final = 4 << 20
+"""What may wait of one identity; the largest frames that a socket lets through fit."""
+
+HOUSE_BYTES_MAX: Final = 32 << 20
+"""What may wait in all backlogs together."""
+
+REFUSED_BYTES_PER_S: Final = 64 << 10
+"""Of one identity's frames that have to be refused, so much is decoded and answered; the rest is dropped unread."""
+
+IDENTITIES_MAX: Final = 10_000
+"""Identities remembered with nothing of theirs waiting; the one that was silent longest is forgotten first."""
+
+P = TypeVar("P")
+
+
+class Portion(NamedTuple):
+    """What was done of a frame: so many requests, at the cost of so many (a frame costs something to open). Nothing at
+    all, if something else has to happen first. `is_over`: there is no more in it."""
+
+    requests: int
+    cost: int
+    is_over: bool
+
+
+Take = Callable[[P, int, Instant], Portion]
+"""(frame, requests at most, now): do some of a frame."""
+
+
+@dataclass(slots=True)
+class _Account(Generic[P]):
+    """What is known of one identity. `credit` in requests: below zero is a debt for an expensive frame."""
+
+    identity: Hashable
+    rate: TokenBucket
+    refusals: TokenBucket
+    backlog: deque[tuple[P, int]] = field(default_factory=deque)
+    bytes: int = 0
+    credit: int = 0
+    in_flight: int = 0
+    is_listed: bool = False
+
+
+class Admission(Generic[P]):
+    """The backlogs in front of one door. `capacity` is how many requests may be under way behind it in all; nobody gets
+    more of it than is left free (dynamic thresholds), so that there is always room for one more.
+
+    A patient one lets wait whoever has used up his rate or his share; else `may_enter` tells the one who takes.
+    """
+
+    def __init__(self, limits: Limits, capacity: int, *, is_patient: bool = True) -> None:
+        self._limits = limits
+        self._capacity = capacity
+        self._is_patient = is_patient
+        self._busy: dict[Hashable, _Account[P]] = {}
+        self._idle: OrderedDict[Hashable, _Account[P]] = OrderedDict()
+        self._new: deque[_Account[P]] = deque()
+        self._old: deque[_Account[P]] = deque()
+        self._in_flight = 0
+        self._due_us: int | None = None
+        self.bytes = 0
+
+    @property
+    def identities(self) -> int:
+        """How many are remembered."""
+        return len(self._busy) + len(self._idle)
+
+    # -- what waits
+
+    def offer(self, identity: Hashable, frame: P, size_bytes: int, now_us: int) -> list[tuple[Hashable, P, int]]:
+        """Let a frame wait. Gives what is refused instead, with whose it is and its size: this one if its identity's
+        backlog is full, or the newest of the longest backlogs if the house is."""
+        account = self._account(identity, now_us)
+        if len(account.backlog) >= BACKLOG_FRAMES_MAX or account.bytes + size_bytes > BACKLOG_BYTES_MAX:
+            self._settle(account)
+            return [(identity, frame, size_bytes)]
+        account.backlog.append((frame, size_bytes))
+        self._weigh(account, size_bytes)
+        self._list(account)
+        refused = []
+        while self.bytes > HOUSE_BYTES_MAX:
+            longest = max((one for one in self._busy.values() if len(one.backlog) > 1),
+                          key=_bytes_of, default=account)  # fmt: skip
+            newest, newest_bytes = longest.backlog.pop()
+            self._weigh(longest, -newest_bytes)
+            refused.append((longest.identity, newest, newest_bytes))
+        return refused
+
+    def resume(self, identity: Hashable, frame: P, size_bytes: int, now_us: int) -> None:
+        """What was offered before and went elsewhere meanwhile waits again, first of its identity's."""
+        account = self._account(identity, now_us)
+        account.backlog.appendleft((frame, size_bytes))
+        self._weigh(account, size_bytes)
+        self._list(account)
+
+    def may_answer(self, identity: Hashable, size_bytes: int, now_us: int) -> bool:
+        """Whether a refused frame of that size is worth an answer; if so, that is counted against its identity."""
+        account = self._account(identity, now_us)
+        self._settle(account)
+        if account.refusals.available(now_us) < size_bytes:
+            return False
+        account.refusals.take(size_bytes)
+        return True
+
+    def _account(self, identity: Hashable, now_us: int) -> _Account[P]:
+        account = self._busy.get(identity)
+        if account is None:
+            account = self._idle.pop(identity, None)
+            if account is None:
+                rate = TokenBucket(self._limits.requests_per_s, self._limits.burst_requests, now_us)
+                account = _Account(identity, rate, TokenBucket(REFUSED_BYTES_PER_S, REFUSED_BYTES_PER_S, now_us))
+            self._busy[identity] = account
+        return account
+
+    def _settle(self, account: _Account[P]) -> None:
+        """Whoever has nothing here is remembered a while."""
+        if account.is_listed or account.in_flight:
+            return
+        del self._busy[account.identity]
+        self._idle[account.identity] = account
+        if len(self._idle) > IDENTITIES_MAX:
+            self._idle.popitem(last=False)
+
+    def _weigh(self, account: _Account[P], more_bytes: int) -> None:
+        account.bytes += more_bytes
+        self.bytes += more_bytes
+
+    def _list(self, account: _Account[P]) -> None:
+        if not account.is_listed:
+            account.is_listed = True
+            self._new.append(account)
+
+    # -- what is under way
+
+    def enter(self, identity: Hashable, now_us: int) -> None:
+        """One request of that identity is under way."""
+        self._account(identity, now_us).in_flight += 1
+        self._in_flight += 1
+
+    def leave(self, identity: Hashable) -> None:
+        """One was answered. One that entered before `forget_in_flight` does not count."""
+        account = self._busy.get(identity)
+        if account is not None and account.in_flight:
+            account.in_flight -= 1
+            self._in_flight -= 1
+            self._settle(account)
+
+    def forget_in_flight(self) -> None:
+        """Nothing that is under way will be answered."""
+        self._in_flight = 0
+        for account in list(self._busy.values()):
+            account.in_flight = 0
+            self._settle(account)
+
+    def may_enter(self, identity: Hashable, now_us: int) -> bool:
+        """Whether that identity keeps to its rate and its share with one more request; takes what that costs."""
+        account = self._account(identity, now_us)
+        has_room = self._room(account, now_us) > 0
+        if has_room:
+            account.rate.take(1)
+        self._settle(account)
+        return has_room
+
+    def _room(self, account: _Account[P], now_us: int) -> int:
+        share = min(self._limits.in_flight_max, self._capacity - self._in_flight) - account.in_flight
+        return min(share, account.rate.available(now_us))
+
+    # -- a turn
+
+    def deadline(self) -> int | None:
+        """Boot time in µs of the next turn that what waits wishes for, if nothing else happens; None: none."""
+        return self._due_us
+
+    def admit(self, take: Take[P], now: Instant) -> bool:
+        """One turn's portions. True if it ended for its length, and not because nothing more could be taken."""
+        budget, idle = TURN_REQUESTS_MAX, 0
+        newcomers: list[Hashable] = []
+        self._due_us = None
+        while budget > 0 and idle < len(self._new) + len(self._old):
+            is_first = bool(self._new)
+            account = (self._new or self._old).popleft()
+            if is_first:
+                newcomers.append(account.identity)
+            elif newcomers and account.identity not in newcomers:
+                budget, newcomers = min(budget, BESIDE_NEW_REQUESTS_MAX), []
+            if not account.backlog:
+                account.is_listed = False
+                self._settle(account)
+                continue
+            is_in_debt = account.credit < 0
+            spent = self._serve(account, budget, take, now)
+            budget -= spent
+            idle = 0 if spent or is_in_debt else idle + 1
+            if account.backlog or is_first:
+                self._old.append(account)
+            else:
+                account.is_listed = False
+                self._settle(account)
+        if budget <= 0:
+            self._due_us = now.boot_us
+        return budget <= 0
+
+    def _serve(self, account: _Account[P], budget: int, take: Take[P], now: Instant) -> int:
+        """What one identity gets of a round. Debts are paid first, and nothing is saved up."""
+        account.credit = min(account.credit + QUANTUM_REQUESTS, QUANTUM_REQUESTS)
+        spent = 0
+        while account.backlog and account.credit > 0 and spent < budget:
+            allowed = min(account.credit, budget - spent)
+            if self._is_patient:
+                allowed = min(allowed, self._room(account, now.boot_us))
+                if allowed <= 0:
+                    self._wish_for_tokens(account, now.boot_us)
+                    break
+            frame, size_bytes = account.backlog[0]
+            requests, cost, is_over = take(frame, allowed, now)
+            if self._is_patient:
+                account.rate.take(requests)
+            if is_over:
+                account.backlog.popleft()
+                self._weigh(account, -size_bytes)
+            elif not cost:
+                break
+            account.credit -= cost
+            spent += cost
+        return spent
+
+    def _wish_for_tokens(self, account: _Account[P], now_us: int) -> None:
+        if account.rate.available(now_us) <= 0:
+            ready_us = account.rate.ready_us()
+            self._due_us = ready_us if self._due_us is None else min(self._due_us, ready_us)
+
+
+def _bytes_of(account: _Account[P]) -> int:
+    return account.bytes

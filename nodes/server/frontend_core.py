@@ -1,0 +1,404 @@
+"""The pure core of a server's door: what clients send becomes commands, what the kernel releases becomes PROPs and
+RESs for the connections they came from. The shell (nodes.server.frontend) owns the socket and transmits
+what `flush` gives.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from functools import partial
+from itertools import islice
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+
+from es.codec import Batch
+from es.replication.effects import Answers, Refusal
+from es.replication.instant import Instant
+from es.replication.replica import Replica
+from nodes import wire
+from nodes.config.cluster import Limits
+from nodes.server.admission import QUANTUM_REQUESTS, Admission, Portion
+from nodes.server.jobs import tagged, untagged
+from nodes.server.metrics import ServerMetrics
+from nodes.wire.encoding import Encoding, join
+from nodes.wire.schema import FORBIDDEN, NOT_ACTIVE, Dropped, Invalid, Receipt, Res
+from projections.rooms import machine
+from projections.rooms.commands import BUSY, INVALID, UNAVAILABLE, Answer, Proposal, Reserve, Result
+from projections.rooms.decide import timed_out
+from projections.rooms.identity import transaction_id_of
+from projections.timings import DEFINITE
+
+CONNECTIONS_MAX: Final = 10_000
+"""Connections whose faculty is remembered, for answers that do not name one; the oldest is forgotten first."""
+
+PUSHES_MAX: Final = 65_536
+"""Holds whose expiry would be pushed to the connection that asked for them."""
+
+UNDER_WAY_MAX: Final = 512
+"""Requests taken and not answered: enough for two batches under way and the next one. More would not be done sooner,
+but whoever comes next would have to wait for it; the rest waits outside, where everybody's turn comes."""
+
+FRAME_BYTES_A_REQUEST: Final = 8 << 10
+"""Reading the structure of so many bytes costs about as much as taking one request."""
+
+BACKLOG_FULL: Final = "backlog full"
+"""Why a frame of somebody who floods is dropped unread: nothing of it was done."""
+
+CORE_WHYS: Final = (*wire.WHYS, "bad field", BACKLOG_FULL)
+REFUSALS: Final = {
+    NOT_ACTIVE: "this server is not the active one",
+    BUSY: "too many requests are under way; try again",
+}
+
+
+KeepTiming: TypeAlias = Callable[[str, str, str, int, int, str, int, int], None]
+"""leg, pattern, status, faculty id, program id (0: the log knows it), transaction id, ended_us, us"""
+
+
+def _forget(*leg: object) -> None:
+    """Where nobody keeps timings."""
+
+
+class Workers(Protocol):
+    """The pool that decodes and encodes for REQ peers (nodes.server.broker). `done` is called later, `now` last. While
+    it is `full`, what it would decode waits in front of the door."""
+
+    @property
+    def full(self) -> bool: ...
+
+    def decode(self, payload: bytes, done: Callable[..., None]) -> None: ...
+
+    def encode(self, encoding: str, answers: list[tuple[Any, ...]], done: Callable[..., None]) -> None: ...
+
+
+class Alert(NamedTuple):
+    """An alert that has committed (A13), to be said aloud."""
+
+    code: str
+    term: str | None
+    seq: int
+
+
+class Exchange:
+    """One payload of a client and where its answers go. A REQ peer gets all of them in one payload."""
+
+    __slots__ = ("answers", "awaited", "began_us", "encoding", "faculty_id", "identity", "is_array", "pattern", "route")
+
+    def __init__(
+        self, route: bytes, pattern: str, faculty_id: int | None, identity: Hashable, now_us: int
+    ) -> None:
+        self.route = route
+        self.identity = identity
+        self.pattern = pattern
+        self.faculty_id = faculty_id
+        self.began_us = now_us
+        self.encoding = Encoding.MSGPACK
+        self.is_array = False
+        self.awaited = 0
+        self.answers: list[Proposal | Res] = []
+
+
+class Parcel:
+    """One payload on its way in. `messages` is what is left of it once its structure was read."""
+
+    __slots__ = ("exchange", "messages", "payload")
+
+    def __init__(self, exchange: Exchange, payload: bytes, messages: Iterator[Any] | None = None) -> None:
+        self.exchange = exchange
+        self.payload = payload
+        self.messages = messages
+
+
+class FrontendCore:
+    """Takes payloads of clients, gives payloads for clients. What it submits waits in the kernel as
+    (exchange, faculty id, boot time in µs, leg that a result of it ends). `on_forbidden(route, why)` hears of what a
+    faculty said in another's name. What came waits until `admit`, each identity's by itself.
+
+    `ignored` counts what is dropped or malformed; `metrics` counts the rest.
+    """
+
+    def __init__(
+        self,
+        replica: Replica,
+        workers: Workers,
+        metrics: ServerMetrics,
+        on_forbidden: Callable[[bytes, str], None],
+        *,
+        requests_of: Callable[[str], str | None],
+        workers_for_all: bool,
+        keep_timing: KeepTiming = _forget,
+        limits: Limits | None = None,
+    ) -> None:
+        self._admission: Admission[Parcel] = Admission(limits or Limits(), UNDER_WAY_MAX)
+        self._role = replica.leading
+        self._keep_timing = keep_timing
+        self._replica = replica
+        self._workers = workers
+        self._metrics = metrics
+        self._on_forbidden = on_forbidden
+        self._requests_of = requests_of
+        self._workers_for_all = workers_for_all
+        self.ignored: Counter[str] = Counter(dict.fromkeys(CORE_WHYS, 0))
+        self._history_seq = replica.node.commit_seq
+        self._faculties: OrderedDict[bytes, int] = OrderedDict()
+        self._pushes: OrderedDict[tuple[int, str], Exchange] = OrderedDict()
+        self._outbox: dict[bytes, tuple[Exchange, list[bytes]]] = {}
+        self._payloads: list[tuple[bytes, bytes]] = []
+
+    # -- requests
+
+    def on_payload(
+        self,
+        route: bytes,
+        pattern: str,
+        faculty_id: int | None,
+        payload: bytes,
+        now: Instant,
+        identity: Hashable | None = None,
+    ) -> None:
+        """What one connection sent, which belongs to that faculty (None: nobody was asked who he is, and it speaks
+        for whom it says), waits for `admit` with what else `identity` (None: that connection) has sent. Who has too
+        much there already is refused: told so as far as that is cheap, and otherwise counted."""
+        exchange = Exchange(route, pattern, faculty_id, route if identity is None else identity, now.boot_us)
+        parcel = Parcel(exchange, payload)
+        for owner, refused, size_bytes in self._admission.offer(exchange.identity, parcel, len(payload), now.boot_us):
+            if self._admission.may_answer(owner, size_bytes, now.boot_us):
+                self._refuse_parcel(refused)
+            else:
+                self.ignored[BACKLOG_FULL] += 1
+
+    def deadline(self) -> int | None:
+        """Boot time in µs at which `admit` can go on, if nothing else happens; None: nothing waits."""
+        return self._admission.deadline()
+
+    def admit(self, now: Instant) -> bool:
+        """Take a turn's portion of what waits. True if the turn was too short for more."""
+        if self._role is not self._replica.leading:  # whatever waits in a role that is over is never answered
+            self._role = self._replica.leading
+            self._admission.forget_in_flight()
+        return self._admission.admit(self._take, now)
+
+    def _take(self, parcel: Parcel, requests_max: int, now: Instant) -> Portion:
+        """Some requests of a payload; its structure is read at once, by a worker if it comes from a REQ peer."""
+        exchange, cost = parcel.exchange, 0
+        if parcel.messages is None:
+            cost = len(parcel.payload) // FRAME_BYTES_A_REQUEST
+            if exchange.pattern == "lbb" or self._workers_for_all:
+                if self._workers.full:
+                    return Portion(0, 0, is_over=False)
+                self._workers.decode(parcel.payload, partial(self._on_decoded, exchange, len(parcel.payload)))
+                return Portion(0, 1 + cost, is_over=True)
+            opened = wire.open_requests(parcel.payload)
+            exchange.encoding, exchange.is_array, exchange.awaited = opened.encoding, opened.is_array, opened.total
+            parcel.messages = opened.messages
+        taken = 0
+        for message in islice(parcel.messages, requests_max):
+            taken += 1
+            self._submit(exchange, message, now)
+        return Portion(taken, cost + max(taken, 1), is_over=taken < requests_max)
+
+    def _on_decoded(
+        self,
+        exchange: Exchange,
+        size_bytes: int,
+        encoding: str,
+        is_array: bool,
+        messages: tuple[tuple[Any, ...], ...],
+        now: Instant,
+    ) -> None:
+        exchange.encoding, exchange.is_array, exchange.awaited = Encoding(encoding), is_array, len(messages)
+        parcel = Parcel(exchange, b"", map(untagged, messages))
+        if len(messages) > QUANTUM_REQUESTS:
+            self._admission.resume(exchange.identity, parcel, size_bytes, now.boot_us)
+        else:
+            self._take(parcel, len(messages), now)
+
+    def _submit(self, exchange: Exchange, message: Any, now: Instant) -> None:
+        kind = type(message)
+        if kind is Reserve:
+            leg, faculty_id = "sol_res", message.faculty_id
+            if exchange.faculty_id is None:
+                self._remember(exchange.route, faculty_id)
+        elif kind is Answer:
+            if message.faculty_id is None:
+                message = message._replace(faculty_id=self._faculty_of(exchange))
+            leg, faculty_id = "ack_res", message.faculty_id
+        else:
+            self._refuse_malformed(exchange, message)
+            return
+        if exchange.faculty_id is not None and faculty_id != exchange.faculty_id:
+            self._refuse_forbidden(exchange, message)
+            return
+        refusal = self._replica.submit((exchange, faculty_id, exchange.began_us, leg), machine.NAME, message, now)
+        if refusal is None:
+            self._admission.enter(exchange.identity, now.boot_us)
+        else:
+            self._refuse(exchange, faculty_id, self._unavailable(message.transaction_id, refusal))
+
+    def _refuse_parcel(self, parcel: Parcel) -> None:
+        """Nothing of a payload is done for want of room in its sender's backlog."""
+        exchange = parcel.exchange
+        decoded = wire.decode_requests(parcel.payload)
+        exchange.encoding, exchange.is_array = decoded.encoding, decoded.is_array
+        exchange.awaited = len(decoded.messages)
+        for message in decoded.messages:
+            if isinstance(message, Reserve | Answer):
+                faculty_id = exchange.faculty_id if message.faculty_id is None else message.faculty_id
+                busy = Res(message.transaction_id, UNAVAILABLE, BUSY, REFUSALS[BUSY])
+                self._refuse(exchange, faculty_id, busy)
+            else:
+                self._refuse_malformed(exchange, message)
+
+    def _remember(self, route: bytes, faculty_id: int) -> None:
+        """The faculty that speaks on a connection: an ACK may leave it out."""
+        if self._faculties.get(route) != faculty_id:
+            self._faculties[route] = faculty_id
+            if len(self._faculties) > CONNECTIONS_MAX:
+                self._faculties.popitem(last=False)
+
+    def _faculty_of(self, exchange: Exchange) -> int | None:
+        """Whose an answer is that does not say it: the connection's."""
+        return self._faculties.get(exchange.route) if exchange.faculty_id is None else exchange.faculty_id
+
+    def _refuse_forbidden(self, exchange: Exchange, message: Reserve | Answer) -> None:
+        """A faculty spoke in another's name (CP11)."""
+        why = f"the key of faculty {exchange.faculty_id} does not speak for faculty {message.faculty_id}"
+        self._on_forbidden(exchange.route, why)
+        self._refuse(exchange, exchange.faculty_id, Res(message.transaction_id, INVALID, FORBIDDEN, why))
+
+    def _refuse_malformed(self, exchange: Exchange, message: Invalid | Dropped) -> None:
+        if isinstance(message, Invalid):
+            self.ignored["bad field"] += 1
+            self._refuse(exchange, None, message.as_res())
+        else:
+            self.ignored[message.why] += 1
+            self._no_answer(exchange)
+
+    def _refuse(self, exchange: Exchange, faculty_id: int | None, res: Res) -> None:
+        """Nothing was done, and that is counted."""
+        self._metrics.on_refusal(res.status, res.code, exchange.pattern, faculty_id)
+        self._answer(exchange, res)
+
+    def _unavailable(self, transaction_id: str, refusal: Refusal | Result) -> Res:
+        """The kernel's refusal, or the application's own words."""
+        if isinstance(refusal, Result):
+            return wire.res_of(refusal, None)
+        active = self._requests_of(refusal.primary) if refusal.primary is not None else None
+        reason = REFUSALS[refusal.code]
+        return Res(transaction_id, UNAVAILABLE, refusal.code, reason, active=active)
+
+    # -- answers
+
+    def on_answers(self, effect: Answers, now: Instant) -> None:
+        """What the kernel releases: committed, or read from committed state."""
+        batch = effect.batch
+        for waiter, answer, seq in effect.answers:
+            if waiter is None:
+                continue  # this server asked itself, for an alert
+            exchange, faculty_id, began_us, leg = waiter
+            self._admission.leave(exchange.identity)
+            if type(answer) is Proposal:
+                us = now.boot_us - began_us
+                self._metrics.on_proposal(exchange.pattern, us)
+                self._keep_timing(
+                    "sol_prop", exchange.pattern, "", faculty_id, 0, answer.transaction_id, now.boot_us, us
+                )  # fmt: skip
+                self._expect_expiry(exchange, faculty_id, answer)
+                self._answer(exchange, answer)
+                continue
+            holder = batch if batch is not None and seq is not None else self._batch_of(seq)
+            receipt = None
+            if holder is not None and seq is not None:
+                receipt = Receipt(holder.epoch, seq, holder.hash.hex(), effect.copies)
+            else:
+                assert isinstance(answer, Result)
+            self._time_result(leg, exchange.pattern, faculty_id, answer, now, now.boot_us - began_us)
+            self._pushes.pop((faculty_id, answer.transaction_id), None)
+            self._answer(exchange, wire.res_of(answer, receipt))
+        if batch is None:
+            self._metrics.duplicates += sum(answer.seq is not None for answer in effect.answers)
+
+    def _time_result(
+        self, leg: str, pattern: str, faculty_id: int | None, result: Result, now: Instant, us: int
+    ) -> None:
+        status = result.status
+        self._metrics.on_result(leg, status, pattern, faculty_id, us)
+        if faculty_id is not None and status in DEFINITE:
+            self._keep_timing(leg, pattern, status, faculty_id, 0, result.transaction_id, now.boot_us, us)
+
+    def _batch_of(self, seq: int | None) -> Batch | None:
+        return None if seq is None else self._replica.node.chain.batch_at(seq)
+
+    def _expect_expiry(self, exchange: Exchange, faculty_id: int, proposal: Proposal) -> None:
+        """A DEALER peer is told when its hold expires; a REQ peer learns it with its late answer."""
+        if exchange.pattern == "async":
+            self._pushes[faculty_id, proposal.transaction_id] = exchange
+            if len(self._pushes) > PUSHES_MAX:
+                self._pushes.popitem(last=False)
+
+    def on_committed(self, batches: Iterable[Batch]) -> list[Alert]:
+        """Push the expiries among what has committed to those who wait on a lasting connection; give the alerts.
+        What had committed before this process began is history, and no news."""
+        alerts = []
+        for batch in batches:
+            if batch.last_seq <= self._history_seq:
+                continue
+            for entry in batch.entries:
+                if entry.application != machine.NAME:
+                    continue
+                if entry.type == "Expired":
+                    self._metrics.holds_expired += 1
+                    self._push_expiry(batch, batch.first_seq + entry.offset, entry.request_id, entry.body[0])
+                elif entry.type == "AlertRaised":
+                    code, term = entry.body
+                    self._metrics.alerts[code] += 1
+                    alerts.append(Alert(code, term, batch.first_seq + entry.offset))
+        return alerts
+
+    def _push_expiry(self, batch: Batch, seq: int, request_id: str | bytes, faculty_id: int) -> None:
+        transaction_id = transaction_id_of(request_id)
+        exchange = self._pushes.pop((faculty_id, transaction_id), None)
+        if exchange is not None:
+            receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
+            self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))
+
+    def _answer(self, exchange: Exchange, answer: Proposal | Res) -> None:
+        if exchange.pattern == "async" and not self._workers_for_all:
+            self._put(exchange, wire.encode(answer, exchange.encoding))
+            return
+        exchange.answers.append(answer)
+        self._complete(exchange)
+
+    def _no_answer(self, exchange: Exchange) -> None:
+        exchange.awaited -= 1
+        self._complete(exchange)
+
+    def _complete(self, exchange: Exchange) -> None:
+        """A request's answers leave together once all are there."""
+        if exchange.answers and len(exchange.answers) == exchange.awaited:
+            answers = [tagged(answer) for answer in exchange.answers]
+            self._workers.encode(exchange.encoding.value, answers, partial(self._on_encoded, exchange))
+
+    def _on_encoded(self, exchange: Exchange, payload: bytes, now: Instant) -> None:
+        self._payloads.append((exchange.route, payload))
+
+    def _put(self, exchange: Exchange, message: bytes) -> None:
+        waiting = self._outbox.get(exchange.route)
+        if waiting is None:
+            self._outbox[exchange.route] = (exchange, [message])
+        elif waiting[0].encoding is exchange.encoding:
+            waiting[1].append(message)
+            waiting[0].is_array |= exchange.is_array
+        else:
+            self._payloads.append((exchange.route, message))
+
+    def flush(self) -> list[tuple[bytes, bytes]]:
+        """The turn ends: (route, payload) of all that leaves now, in arrays for whoever speaks in arrays."""
+        payloads, self._payloads = self._payloads, []
+        if not self._outbox:
+            return payloads
+        outbox, self._outbox = self._outbox, {}
+        for route, (exchange, messages) in outbox.items():
+            joined = join(messages, exchange.encoding) if exchange.is_array else messages
+            payloads += [(route, payload) for payload in joined]
+        return payloads

@@ -1,0 +1,164 @@
+"""What a server's door counts of the allocation, as Prometheus reads it (`aulario_…`), and the server's status.
+
+The hot path adds to plain integers; they become metrics when somebody scrapes, in the exporter's thread,
+which therefore only reads.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
+
+from es.replication.replica import Replica
+from nodes.histogram import LEG_BOUNDS_US, Histogram
+from nodes.shell import read_clock
+from nodes.wire.schema import NOT_ACTIVE, SERVER_STATUSES
+from projections.rooms import machine
+from projections.rooms.commands import BUSY, LABS_EXHAUSTED, NOT_ENOUGH_ROOMS
+from projections.rooms.machine import Rooms
+from projections.rooms.term import Occupancy, Term
+
+OVERLOAD: Final = "OVERLOAD"
+"""Code of the alert that this server raises when it refuses too much."""
+
+LEGS: Final = ("sol_prop", "ack_res", "sol_res")
+"""By what came and what it was answered with; `sol_res` is a SOL that ends at once: denied, refused or repeated."""
+
+PATTERNS: Final = ("async", "lbb")
+ALERTS: Final = (NOT_ENOUGH_ROOMS, LABS_EXHAUSTED, OVERLOAD)
+REFUSAL_CODES: Final = (BUSY, NOT_ACTIVE)
+
+OTHER: Final = "other"
+"""Label of every faculty that the configuration does not name."""
+
+TERMS_SHOWN_MAX: Final = 8
+"""Terms whose rooms are shown, the newest; a label must not grow with the years."""
+
+READINGS_MAX: Final = 8
+"""How often a term's rooms are read until two readings agree; the last one is taken as it is."""
+
+
+class ServerMetrics(Collector):
+    """The metrics of one server's door. `faculties` maps the ids of the configuration to their patterns; a result
+    for anybody else counts as `other`, so that a stranger cannot make labels."""
+
+    def __init__(self, replica: Replica, faculties: Mapping[int, str] | None = None) -> None:
+        self._replica = replica
+        self._faculties = faculties or {}
+        self._legs = {(leg, pattern): Histogram(LEG_BOUNDS_US) for leg in LEGS for pattern in PATTERNS}
+        speakers: list[tuple[int | None, str]] = [(None, pattern) for pattern in PATTERNS]
+        self._results: dict[tuple[str, str, int | None], int] = {
+            (status, pattern, faculty_id): 0
+            for faculty_id, pattern in [*self._faculties.items(), *speakers]
+            for status in SERVER_STATUSES
+        }
+        self.refusals: Counter[str] = Counter(dict.fromkeys(REFUSAL_CODES, 0))
+        self.alerts: Counter[str] = Counter(dict.fromkeys(ALERTS, 0))
+        self.holds_expired = 0
+        self.duplicates = 0
+
+    # -- what happened
+
+    def on_proposal(self, pattern: str, us: int) -> None:
+        """A PROP left for a client."""
+        self._legs["sol_prop", pattern].observe(us)
+
+    def on_result(self, leg: str, status: str, pattern: str, faculty_id: int | None, us: int) -> None:
+        """A RES left for a client, whose message it answers after `us`."""
+        self._legs[leg, pattern].observe(us)
+        self._count(status, pattern, faculty_id)
+
+    def on_refusal(self, status: str, code: str | None, pattern: str, faculty_id: int | None) -> None:
+        """A RES left for a client at once: nothing was done."""
+        if code is not None and code in self.refusals:
+            self.refusals[code] += 1
+        self._count(status, pattern, faculty_id)
+
+    def _count(self, status: str, pattern: str, faculty_id: int | None) -> None:
+        try:
+            self._results[status, pattern, faculty_id] += 1
+        except KeyError:  # nobody we know, or somebody who speaks the other pattern than configured
+            key = status, pattern, faculty_id if faculty_id in self._faculties else None
+            self._results[key] = self._results.get(key, 0) + 1
+
+    def copies(self) -> int:
+        """Nodes that hold what is committed, at this moment."""
+        leading = self._replica.leading
+        return 1 if leading is None else leading.copies_of(self._replica.node.commit_seq)
+
+    # -- what is
+
+    def status(self) -> dict[str, Any]:
+        """The replica's part of /status. Read from the exporter's thread."""
+        replica = self._replica
+        node = replica.node
+        register = node.register
+        return {
+            "role": "primary" if replica.leading is not None else "backup",
+            "state": replica.role.value,
+            "active": replica.active,
+            "epoch": node.epoch,
+            "seq": node.chain.head.seq,
+            "commit": node.commit_seq,
+            "in_sync": [member.node for member in register.in_sync] if register is not None else [],
+            "primary": register.primary.node if register is not None else None,
+            "lag": replica.lag_events,
+            "waits_for": replica.waits_for(read_clock()),
+        }
+
+    def collect(self) -> Iterator[Metric]:
+        """What Prometheus asks for."""
+        seconds = HistogramMetricFamily(
+            "aulario_request_seconds", "Time of each leg of a transaction.", labels=["leg", "pattern"]
+        )
+        for (leg, pattern), histogram in self._legs.items():
+            seconds.add_metric([leg, pattern], histogram.buckets(), histogram.sum)
+        yield seconds
+        results = CounterMetricFamily("aulario_results", "Results given.", labels=["status", "pattern", "faculty"])
+        for (status, pattern, faculty_id), count in list(self._results.items()):
+            results.add_metric([status, pattern, OTHER if faculty_id is None else str(faculty_id)], count)
+        yield results
+        yield _by_code("aulario_refusals", "Requests of which nothing was done.", self.refusals)
+        yield _by_code("aulario_alerts", "Alerts that entered the log (A13).", self.alerts)
+        yield CounterMetricFamily("aulario_holds_expired", "Holds that expired (A9).", value=self.holds_expired)
+        yield CounterMetricFamily("aulario_duplicates", "Requests answered again (A10).", value=self.duplicates)
+        leading = self._replica.leading
+        waiting = 0 if leading is None else leading.waiting
+        yield GaugeMetricFamily("aulario_inflight", "Requests without an answer yet.", value=waiting)
+        yield self._rooms()
+
+    def _rooms(self) -> GaugeMetricFamily:
+        """Rooms by state. The mobile labs are classrooms, and counted as held or confirmed, too (A14)."""
+        rooms = GaugeMetricFamily(
+            "aulario_rooms", "Rooms of the newest open terms by state.", labels=["term", "kind", "state"]
+        )
+        application = self._replica.node.fold.machines[machine.NAME]
+        assert isinstance(application, Rooms)
+        for term in list(application.inventory.terms.values())[-TERMS_SHOWN_MAX:]:
+            classrooms, labs = _occupancy(term)
+            for kind, occupancy in (("classroom", classrooms), ("lab", labs)):
+                for state, count in occupancy._asdict().items():
+                    rooms.add_metric([term.name, kind, state], count)
+        return rooms
+
+
+def _by_code(name: str, help_: str, counts: Mapping[str, int]) -> CounterMetricFamily:
+    family = CounterMetricFamily(name, help_, labels=["code"])
+    for code, count in list(counts.items()):
+        family.add_metric([code], count)
+    return family
+
+
+def _occupancy(term: Term) -> tuple[Occupancy, Occupancy]:
+    """Both kinds of rooms. The loop goes on while they are read: an event that came between shows in the next one."""
+    read = term.classrooms(), term.labs()
+    for _ in range(READINGS_MAX):
+        before, read = read, (term.classrooms(), term.labs())
+        if read == before:
+            break
+    return read

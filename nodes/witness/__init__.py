@@ -1,0 +1,1 @@
+"""The witness process: keeper of the register of who may lead."""
