@@ -8,6 +8,7 @@ their reader are met by a child.
 
 from __future__ import annotations
 
+import faulthandler
 import multiprocessing
 import os
 import random
@@ -126,6 +127,7 @@ def _examine(
     """The child: states go round the crash points; each is drawn from the seed and its own number."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # its parent hears it too, and ends it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    faulthandler.disable()  # a state that kills it is a finding, told by its exit code
     die_with_parent(parent)
     history = History(seed)
     path.mkdir(mode=0o700)
