@@ -3,6 +3,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# Tests of running clusters are disturbed by others beside them: they come one after the other.
+REAL_TIME := $(addprefix tests/,acceptance crash links observability process security)
+
 .PHONY: help setup demo test prove lint bench lock clean
 
 help:  ## Show what can be made
@@ -24,7 +27,8 @@ demo: setup  ## Run the whole cluster and the reference load, killing the primar
 	$(BIN)/aulario demo
 
 test: setup  ## Run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto $(addprefix --ignore ,$(REAL_TIME))
+	$(BIN)/python -m pytest $(REAL_TIME)
 
 prove: setup  ## Every proof at its full length (hours; goes on where it was interrupted), then RELIABILITY.md
 	$(BIN)/python -m ops.prove.all $(PROVE)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
@@ -14,7 +13,7 @@ from nodes.timing_file import FILE_NAME, RECORD_BYTES, TimingWriter, read_timing
 from projections.rooms.identity import request_id_of
 from projections.timings import Timing, key_of
 
-T1 = str(uuid4())
+T1 = "362546fd-a4c2-4dc8-89f4-c8e34292d80a"
 
 
 def add(writer: TimingWriter, us: int, transaction_id: str = T1) -> None:
