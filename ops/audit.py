@@ -13,11 +13,12 @@ from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
 from es.testing.history import BrokenRule, check_history
 from ops.cluster_dir import config_in_force
-from ops.exits import INTEGRITY, Stopped
+from ops.exits import INTEGRITY, OK, Stopped
 from ops.log_reader import LOG_DIRECTORY, committed, opened
 from ops.options import DIRECTORY, FILE
 from ops.output import JSON, TABLE, count, output_option, print_json
 from ops.receipts import Outcomes, Results, beyond, read_results
+from ops.streams import telling
 from projections.rooms.checker import Observation, check_rooms
 
 VIOLATIONS_SHOWN_MAX = 20
@@ -60,12 +61,14 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
     for data_dir in data_dirs:
         verify_in_child(data_dir)
     findings = check_logs(data_dirs, read_results(receipts) if receipts is not None else None)
-    if output == JSON:
-        print_json(findings)
-    else:
-        _print_findings(findings)
-    if not findings["ok"]:
-        raise Stopped("the logs break the rules", INTEGRITY)
+    outcome, exit_code = ("no rule is broken", OK) if findings["ok"] else ("the logs break the rules", INTEGRITY)
+    with telling(outcome, exit_code):
+        if output == JSON:
+            print_json(findings)
+        else:
+            _print_findings(findings)
+    if exit_code != OK:
+        raise Stopped(outcome, exit_code)
 
 
 def broken_rules(log: LmdbLog, observed: Iterable[Observation] = ()) -> list[BrokenRule]:

@@ -5,7 +5,6 @@ A subcommand's module is imported when it is run, so that `aulario request` does
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from typing import NamedTuple
 import click
 
 from ops.exits import USAGE, Stopped, leave_with
+from ops.streams import ready_streams
 
 
 class _Verb(NamedTuple):
@@ -74,22 +74,9 @@ def cli() -> None:
       aulario request --dir cluster --faculty 1 "Ingeniería de Sistemas" 7 2
       aulario status --dir cluster
 
-    Exit codes: 0 ok, 1 refused or denied, 2 usage, 3 unreachable, 4 integrity.
+    Exit codes: 0 ok, 1 refused or denied, 2 usage, 3 unreachable (a peer, a port,
+    or a stdout that does not take the output), 4 integrity.
     """
-
-
-def _ready_streams() -> None:
-    """Results can be printed wherever stdout leads: a closed stream leads nowhere, or a file opened later would get
-    its number and what is printed; characters that the encoding lacks are escaped."""
-    for descriptor in range(3):
-        try:
-            os.fstat(descriptor)
-        except OSError:
-            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
-    sys.stdout = sys.stdout or os.fdopen(1, "w", encoding="utf-8", closefd=False)
-    sys.stderr = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:
@@ -105,17 +92,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command (by default the process's own arguments) and exit; an error raised on purpose becomes one
     sentence on stderr."""
     arguments = sys.argv[1:] if arguments is None else arguments
-    _ready_streams()
+    ready_streams()
     leave_with(lambda: _run(arguments))
 
 
 def _run(arguments: Sequence[str]) -> object:
     _check_arguments(arguments)
-    try:
-        return cli.main(arguments, prog_name="aulario", standalone_mode=False)
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has seen enough
-        return 0
+    return cli.main(arguments, prog_name="aulario", standalone_mode=False)
 
 
 if __name__ == "__main__":

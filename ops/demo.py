@@ -10,7 +10,7 @@ import socket
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,12 @@ from nodes.config.cluster import BASE_PORTS, ClusterConfig
 from ops.audit import broken_rules, first_difference
 from ops.cluster import RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare
-from ops.exits import INTEGRITY, UNREACHABLE, Stopped
+from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
 from ops.load import Outcome, Share, draw_shares, observations, run_load
 from ops.log_reader import opened
 from ops.observe import observe, unreadiness
 from ops.output import JSON, TABLE, output_option, print_json, print_table
+from ops.streams import telling
 
 BASE_PORTS_TRIED = range(20_000, 32_000, BASE_PORTS)
 """Below the ports that the system hands out by itself."""
@@ -71,14 +72,23 @@ def demo(seed: int | None, directory: Path | None, output: str) -> None:
             heal(cluster, course.killed)
             summary = summarise(cluster.config, course)
     summary |= {"seconds": round(time.monotonic() - began_s, 2), "seed": seed}
-    if output == JSON:
-        print_json(summary)
-    else:
-        _print_summary(course.outcomes, summary)
+    outcome, exit_code = _verdict(summary)
+    with telling(outcome, exit_code):
+        if output == JSON:
+            print_json(summary)
+        else:
+            _print_summary(course.outcomes, summary)
+    if exit_code != OK:
+        raise Stopped(outcome, exit_code)
+
+
+def _verdict(summary: Mapping[str, Any]) -> tuple[str, int]:
+    """In a sentence, and as an exit code."""
     if summary["violations"] or not summary["logs_equal"]:
-        raise Stopped("the logs do not bear out what the programs were told", INTEGRITY)
+        return "the logs do not bear out what the programs were told", INTEGRITY
     if summary["unknown"]:
-        raise Stopped(f"{summary['unknown']} programs never learnt their result", UNREACHABLE)
+        return f"{summary['unknown']} programs never learnt their result", UNREACHABLE
+    return "every promise was kept", OK
 
 
 def _tell(sentence: str) -> None:

@@ -18,13 +18,14 @@ import click
 from nodes.clients.sustained_load import WINDOW
 from nodes.config.cluster import PROFILES
 from ops.cluster import interrupt_on_signals, running_cluster, undisturbed
-from ops.exits import INTEGRITY, UNREACHABLE, Stopped
+from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
 from ops.output import JSON, TABLE, output_option, print_json, print_table
 from ops.prove.faults import Cut, Kill, Pause, Role, both
 from ops.prove.labs import Lab, OpenLab, plain_lab
 from ops.prove.loopback_lab import loopback_lab
 from ops.prove.topologies import Expected, Topology
 from ops.prove.trial import Clients, Course, await_ready, minority_results, rush, set_scene, strike, under_load
+from ops.streams import telling
 from ops.verdict import Verdict, drain, head_seq, judge
 
 FACULTIES: Final = 4
@@ -157,12 +158,16 @@ def _run(
         shutil.rmtree(directory)
     summary = {"drill": topology.name, "cycles": sum(len(part.courses) for part in parts), **_figures(parts),
                "seconds": round(time.monotonic() - began_s, 1), "seed": seed}  # fmt: skip
-    if output == JSON:
-        print_json(summary)
-    else:
-        print_table([summary], COLUMNS, title=f"{topology.name} x {summary['cycles']}")
+    outcome, exit_code = "every promise was kept", OK
     if part.broken:
-        raise Stopped(f"{'; '.join(part.broken)}; the cluster is kept in {directory}", INTEGRITY)
+        outcome, exit_code = f"{'; '.join(part.broken)}; the cluster is kept in {directory}", INTEGRITY
+    with telling(outcome, exit_code):
+        if output == JSON:
+            print_json(summary)
+        else:
+            print_table([summary], COLUMNS, title=f"{topology.name} x {summary['cycles']}")
+    if exit_code != OK:
+        raise Stopped(outcome, exit_code)
 
 
 def _drilled(lab: Lab, directory: Path, topology: Topology, hold_ms: int, cycles: int, seed: int) -> _Part:

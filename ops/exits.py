@@ -16,6 +16,8 @@ USAGE = 2
 UNREACHABLE = 3
 INTEGRITY = 4
 INTERRUPTED = 130
+READER_LEFT = 141
+"""As a shell sees a program that SIGPIPE ended."""
 
 
 class Stopped(Exception):
@@ -24,6 +26,16 @@ class Stopped(Exception):
     def __init__(self, sentence: str, exit_code: int) -> None:
         super().__init__(sentence)
         self.exit_code = exit_code
+
+
+class OutputLost(Exception):
+    """stdout does not take what is written: its disk is full, or it is closed. Where its reader left (`head` has seen
+    enough), there is nothing to say."""
+
+    def __init__(self, why: str, exit_code: int = UNREACHABLE, *, reader_left: bool = False) -> None:
+        super().__init__(why)
+        self.exit_code = READER_LEFT if reader_left else exit_code
+        self.is_silent = reader_left
 
 
 _EXIT_CODES: Mapping[str, int] = {
@@ -57,19 +69,37 @@ def ending(error: Exception) -> tuple[str, int] | None:
 
 def leave_with(command: Callable[[], object]) -> NoReturn:
     """Exit with what a click command gives when it is run (not `standalone_mode`), 0 if that is no number. An error
-    that was raised on purpose or that the system gave becomes one sentence on stderr; Ctrl-C and SIGTERM give 130."""
+    that was raised on purpose or that the system gave becomes one sentence on stderr; Ctrl-C and SIGTERM give 130.
+    Output that is lost is said, and no success."""
+    exit_code = _left_with(command)
+    try:
+        sys.stdout.flush()
+    except OutputLost as lost:
+        exit_code = exit_code or _say_lost(lost)
+    sys.exit(exit_code)
+
+
+def _left_with(command: Callable[[], object]) -> int:
     try:
         left_with = command()
-        sys.exit(left_with if isinstance(left_with, int) else OK)
+        return left_with if isinstance(left_with, int) else OK
+    except OutputLost as lost:
+        return _say_lost(lost)
     except click.Abort:
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except Exception as error:
         known = ending(error)
         if known is None:
             raise
         sentence, exit_code = known
         click.echo(f"Error: {sentence}", err=True)
-        sys.exit(exit_code)
+        return exit_code
+
+
+def _say_lost(lost: OutputLost) -> int:
+    if not lost.is_silent:
+        click.echo(f"Error: the output was lost: {lost}", err=True)
+    return lost.exit_code

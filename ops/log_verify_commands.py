@@ -12,11 +12,12 @@ from nodes.security.keys import load_public
 from ops.checkpoint_evidence import evidence
 from ops.checkpoint_text import to_plain
 from ops.cluster_dir import config_in_force, config_path
-from ops.exits import INTEGRITY, REFUSED, Stopped
+from ops.exits import INTEGRITY, OK, REFUSED, Stopped
 from ops.log_reader import LOG_DIRECTORY, opened
 from ops.log_verification import Verification, verified
 from ops.options import FILE
 from ops.output import JSON, TABLE, count, output_option, print_json, print_rows
+from ops.streams import telling
 
 
 @click.command()
@@ -41,12 +42,15 @@ def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...
     config = _config_beside(data_dir)
     found = evidence(data_dir, config, against, [load_public(path) for path in key_files])
     verification = verified(data_dir, config, found)
-    if output == JSON:
-        print_json(_facts(verification))
-    else:
-        _print_verification(verification)
-    if verification.findings:
-        raise Stopped(f"the log in {data_dir} is not what was signed", INTEGRITY)
+    outcome = f"the log in {data_dir} is {'not what was signed' if verification.findings else 'whole'}"
+    exit_code = INTEGRITY if verification.findings else OK
+    with telling(outcome, exit_code):
+        if output == JSON:
+            print_json(_facts(verification))
+        else:
+            _print_verification(verification)
+    if exit_code != OK:
+        raise Stopped(outcome, exit_code)
 
 
 @click.command()

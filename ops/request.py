@@ -18,6 +18,7 @@ from nodes.wire.schema import ProgramRequest, Res, res_fields
 from ops.exits import OK, REFUSED, UNREACHABLE
 from ops.options import config_option, configuration, directory_option
 from ops.output import JSON, TABLE, output_option, print_json, printable
+from ops.streams import telling
 
 ANSWER_SLACK_US = 2_000_000
 """A program waits this much longer than its faculty takes at the longest."""
@@ -52,7 +53,8 @@ def request(
 ) -> None:
     """Ask the faculty ID for CLASSROOMS and LABS on behalf of PROGRAM.
 
-    Exit code 0 if they are granted, 1 if not, 3 if nobody could say.
+    Exit code 0 if they are granted, 1 if not, 3 if nobody could say, or if the
+    result could not be printed: ask again with its transaction id.
 
     \b
     Examples:
@@ -80,24 +82,32 @@ def request(
             context=sockets, security=security, encoding=Encoding.JSON,
         )  # fmt: skip
     if isinstance(reply, NoAnswer):
-        _say_no_answer(reply, asked, f"--dir {shlex.quote(str(directory))} --faculty {faculty_id}", output)
-        raise click.exceptions.Exit(UNREACHABLE)
-    if output == JSON:
-        print_json({"faculty_id": faculty_id, **res_fields(reply.res), "elapsed_ms": _ms(reply.elapsed_us)})
+        transaction_id, outcome = reply.transaction_id, "the outcome is unknown"
     else:
-        _print_result(reply.res, reply.elapsed_us)
-    raise click.exceptions.Exit(EXIT_CODES.get(reply.res.status, REFUSED))
+        transaction_id, outcome = reply.res.transaction_id, f"the outcome is {reply.res.status}"
+    where = f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
+    again = _again(asked, f"{where} --faculty {faculty_id}", transaction_id)
+    with telling(f"{outcome}, and asking again with the same id gives the one result there is: {again}"):
+        if isinstance(reply, NoAnswer):
+            _say_no_answer(reply, again, output)
+        elif output == JSON:
+            print_json({"faculty_id": faculty_id, **res_fields(reply.res), "elapsed_ms": _ms(reply.elapsed_us)})
+        else:
+            _print_result(reply.res, reply.elapsed_us)
+    granted = UNREACHABLE if isinstance(reply, NoAnswer) else EXIT_CODES.get(reply.res.status, REFUSED)
+    raise click.exceptions.Exit(granted)
 
 
-def _say_no_answer(reply: NoAnswer, asked: ProgramRequest, where: str, output: str) -> None:
-    again = (
+def _again(asked: ProgramRequest, where: str, transaction_id: str) -> str:
+    """The command that asks for the result of the same request."""
+    term = "" if asked.term is None else f" --term {shlex.quote(asked.term)}"
+    return (
         f"aulario request {where} {shlex.quote(asked.program)} {asked.classrooms} {asked.labs} "
-        f"--transaction-id {reply.transaction_id}"
+        f"--transaction-id {shlex.quote(transaction_id)}{term}{' --partial' if asked.partial else ''}"
     )
-    if asked.term is not None:
-        again += f" --term {shlex.quote(asked.term)}"
-    if asked.partial:
-        again += " --partial"
+
+
+def _say_no_answer(reply: NoAnswer, again: str, output: str) -> None:
     if output == JSON:
         answer: dict[str, Any] = {"transaction_id": reply.transaction_id, "status": "UNKNOWN", "again": again}
         print_json({**answer, "elapsed_ms": _ms(reply.elapsed_us)})

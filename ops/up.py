@@ -12,6 +12,7 @@ import click
 from nodes.config.cluster import PATTERNS, PROFILES, SECURITY
 from ops.cluster import READY_WITHIN_S, RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare
+from ops.exits import OutputLost
 from ops.options import directory_option
 from ops.output import JSON, TABLE, output_option, print_json
 from ops.prometheus.command import PROGRAM, grafana_command, is_ready, observed_url, program_path
@@ -66,7 +67,10 @@ def up(
         with running_cluster(directory, config) as cluster:
             if observe:
                 _observe(cluster, directory)
-            _say_ready(cluster.ready, output)
+            try:
+                _say_ready(cluster.ready, output)
+            except OutputLost as lost:
+                _say(f"the ready line was lost: {lost}; the cluster runs")
             _watch(cluster, restart=restart)
     except KeyboardInterrupt:
         return

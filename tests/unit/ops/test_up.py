@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shlex
 import signal
 import subprocess
 import sys
@@ -69,6 +70,11 @@ def test_up_serves_status_tells_the_living_from_the_dead_and_stopping_leaves_not
         denied = aulario("request", "--dir", tmp_path, "--faculty", 2, "Biología", 500, 0)
         assert (denied.returncode, denied.stdout.split()[0]) == (1, "DENIED")
 
+        for option in ([], ["-o", "json"]):
+            lost = granted_in_vain(tmp_path, *option)
+            again = aulario("request", *lost, "-o", "json")
+            assert (again.returncode, json.loads(again.stdout)["transaction_id"] in lost) == (0, True)
+
         second = aulario("up", "--dir", tmp_path)
         assert (second.returncode, second.stderr) == (1, f"Error: a cluster is already running in {tmp_path}\n")
 
@@ -83,6 +89,20 @@ def test_up_serves_status_tells_the_living_from_the_dead_and_stopping_leaves_not
         assert process.wait(STOPPED_WITHIN_S) == 0
         assert [pid for pid in pids(ready) if pid is not None and exists(pid)] == []
     assert aulario("status", "--dir", tmp_path).returncode == 3
+
+
+def granted_in_vain(directory: Path, *option: str) -> list[str]:
+    """Ask for rooms with a full disk for a stdout: what the command says to ask again with."""
+    command = ["request", "--dir", str(directory), "--faculty", "1", "Historia del Arte", "1", "0", *option]
+    with open("/dev/full", "wb") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "ops.cli", *command], cwd=REPOSITORY, stdout=full, stderr=subprocess.PIPE, text=True,
+            timeout=60, check=False,
+        )  # fmt: skip
+    said = "Error: the output was lost: stdout: No space left on device; the outcome is ACCEPTED"
+    assert (ended.returncode, ended.stderr.startswith(said)) == (3, True), ended.stderr
+    assert ended.stderr.count("\n") == 1
+    return shlex.split(ended.stderr.partition(": aulario request ")[2])
 
 
 def test_a_cluster_continues_from_its_directory(tmp_path: Path) -> None:
@@ -127,12 +147,31 @@ def test_a_restart_that_cannot_be_written_down_ends_nothing_and_is_written_down_
         assert process.stderr.read() == "", "a trouble that lasts is said once"
 
 
+def test_a_ready_line_that_is_lost_stops_no_cluster(tmp_path: Path) -> None:
+    command = ["up", "--dir", str(tmp_path), "--base-port", str(free_base_port()), "--faculties", "0"]
+    with open("/dev/full", "wb") as full:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "ops.cli", *command], cwd=REPOSITORY, stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    with process:
+        try:
+            assert process.stderr is not None
+            said = lines_up_to(process.stderr, "; the cluster runs")
+            assert said == ["the ready line was lost: stdout: No space left on device; the cluster runs"]
+            assert aulario("status", "--dir", tmp_path).returncode == 0
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(STOPPED_WITHIN_S) == 0
+
+
 def lines_up_to(stream: IO[str], ending: str) -> list[str]:
     """What is written up to a line that ends so, in time."""
     written = ""
     while not written.endswith(f"{ending}\n"):
         assert select.select([stream], [], [], STOPPED_WITHIN_S)[0], written
-        written += os.read(stream.fileno(), 65_536).decode()
+        piece = os.read(stream.fileno(), 65_536).decode()
+        assert piece, written
+        written += piece
     return written.splitlines()
 
 

@@ -1,0 +1,71 @@
+"""stdout and stderr of a command, wherever they lead: what stdout does not take is noticed, and never tried twice."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from ops.exits import OK, UNREACHABLE, OutputLost
+
+
+class _Stream(io.FileIO):
+    """A descriptor whose first refusal is the last: what is written afterwards, by a buffer that still holds it,
+    goes nowhere."""
+
+    _refused = False
+
+    def write(self, data: Any, /) -> int:
+        """How much was taken. Raises what `_refuse` makes of the system's error."""
+        if self._refused:
+            return len(data)
+        try:
+            while (taken := super().write(data)) is None:
+                select.select([], [self], [])  # a descriptor that somebody made non-blocking is waited for
+        except OSError as error:
+            self._refused = True
+            self._refuse(error)
+            return len(data)
+        return taken
+
+    def _refuse(self, error: OSError) -> None:
+        """stderr: there is nobody left to tell."""
+
+
+class _Stdout(_Stream):
+    def _refuse(self, error: OSError) -> None:
+        raise OutputLost(f"stdout: {error.strerror}", reader_left=isinstance(error, BrokenPipeError)) from None
+
+
+def ready_streams() -> None:
+    """Results can be printed wherever stdout leads, or OutputLost is raised; characters that its encoding lacks are
+    escaped. A stream that was closed refuses what is written: a file opened later would get its number otherwise."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
+    sys.stdout = _text(_Stdout(1, "wb", closefd=False), sys.stdout, "backslashreplace")
+    sys.stderr = _text(_Stream(2, "wb", closefd=False), sys.stderr, "backslashreplace")
+
+
+def _text(stream: _Stream, before: Any, errors: str) -> io.TextIOWrapper:
+    """A text stream like the one there was (None if it was closed)."""
+    encoding = "utf-8" if before is None else before.encoding
+    line_buffering = before is not None and before.line_buffering
+    return io.TextIOWrapper(io.BufferedWriter(stream), encoding, errors, line_buffering=line_buffering)
+
+
+@contextmanager
+def telling(outcome: str, exit_code: int = OK) -> Iterator[None]:
+    """What is printed in the block tells `outcome`. Where stdout does not take it, stderr gets that sentence, also if
+    it was a reader who left, and the command ends with `exit_code`, or as unreachable if that is 0."""
+    try:
+        yield
+        sys.stdout.flush()
+    except OutputLost as lost:
+        raise OutputLost(f"{lost}; {outcome}", exit_code or UNREACHABLE) from None

@@ -1,0 +1,77 @@
+"""A stdout that takes nothing: what was to be said is said on stderr, once, and the exit status tells of it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ops.log_reader import opened
+from tests.unit.ops.command import REPOSITORY
+from tests.unit.ops.test_log_commands import append
+
+UNREACHABLE, INTEGRITY, READER_LEFT = 3, 4, 141
+FULL = "Error: the output was lost: stdout: No space left on device"
+CLOSED = "Error: the output was lost: stdout: Bad file descriptor"
+LISTS = "keys list -o csv", "keys list -o json", "keys list", "config show", "config validate"
+
+
+def ended(command: str, redirected: str, directory: Path) -> tuple[int, list[str]]:
+    """Exit status and lines of stderr of `aulario COMMAND --dir DIRECTORY`, its streams led elsewhere by a shell."""
+    shell = f"set -o pipefail; exec 2>{directory}/said; {sys.executable} -m ops.cli {command} {redirected}"
+    environ = {**os.environ, "AULARIO_DIR": str(directory), "NO_COLOR": "1", "PYTHONPATH": str(REPOSITORY)}
+    done = subprocess.run(["bash", "-c", shell], env=environ, timeout=60, check=False)
+    return done.returncode, (directory / "said").read_text().splitlines()
+
+
+@pytest.mark.parametrize("command", [*LISTS, "log show {}/server-a 1 2", "log tail {}/server-a -o csv", "--help"])
+def test_a_full_disk_is_said_and_ends_with_a_status_of_its_own(history: Path, command: str) -> None:
+    assert ended(command.format(history), ">/dev/full", history) == (UNREACHABLE, [FULL])
+
+
+def test_a_closed_stdout_takes_nothing_either(history: Path) -> None:
+    assert ended("keys list", ">&-", history) == (UNREACHABLE, [CLOSED])
+
+
+@pytest.mark.parametrize("command", ["log export {}/server-a -o csv", "config show -o json", "--help"])
+def test_a_reader_that_left_is_told_nothing(history: Path, command: str) -> None:
+    """A FIFO whose reader is gone before anything is written."""
+    os.mkfifo(history / "pipe")
+    reader = os.open(history / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(history / "pipe", os.O_WRONLY)
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli", *command.format(history).split()], stdout=writer, stderr=subprocess.PIPE,
+            env={**os.environ, "AULARIO_DIR": str(history), "PYTHONPATH": str(REPOSITORY)}, timeout=60, check=False,
+        )  # fmt: skip
+    finally:
+        os.close(writer)
+    assert (done.returncode, done.stderr) == (READER_LEFT, b"")
+
+
+def test_a_stderr_that_takes_nothing_changes_no_status(history: Path) -> None:
+    for redirected, expected in ((">/dev/full 2>/dev/full", UNREACHABLE), ("2>/dev/full", 2), ("2>&-", 2)):
+        command = "keys list" if expected == UNREACHABLE else "keys none"
+        assert ended(command, redirected, history)[0] == expected
+
+
+def test_a_command_that_says_nothing_needs_no_stdout(history: Path) -> None:
+    """A process that only serves: its exit status is its own."""
+    code, said = ended("witness --config /nowhere", ">&-", history)
+    assert (code, said[-1]) == (2, "Error: /nowhere: No such file or directory")
+
+
+@pytest.mark.parametrize("redirected", [">/dev/full", ">&-", "| true"])
+def test_what_a_verdict_comes_to_is_not_lost_with_the_lines_that_explain_it(history: Path, redirected: str) -> None:
+    with opened(history / "server-a") as log:
+        confirmed = next(entry for batch in log.batches() for entry in batch.entries if entry.type == "Confirmed")
+    if "true" not in redirected:
+        code, said = ended("audit check", redirected, history)
+        assert (code, said[-1].endswith("; no rule is broken")) == (UNREACHABLE, True)
+    append(history / "server-a", confirmed._replace(offset=0))
+    broken, said = ended("audit check", redirected, history)
+    assert (broken, said[-1].endswith("the logs break the rules")) == (INTEGRITY, True)
