@@ -2,7 +2,8 @@
 
 That object is both the ready line of `aulario up` and the answer of `aulario status`: `servers` in
 configured order, `witness`, `faculties`, with what each process answers now laid over what the
-configuration says of it. A process that does not answer has `"alive": false`.
+configuration says of it. A process that does not answer has `"alive": false`; where another one answers in its
+place, `"foreign"` says which.
 """
 
 from __future__ import annotations
@@ -51,15 +52,16 @@ def observe(config: ClusterConfig) -> Plain:
 
 
 def assemble(config: ClusterConfig, answers: Mapping[str, Plain | None]) -> Plain:
-    """The object described above, from the answers by process name. An answer that comes from another
-    process than the one meant, which has its port, is none."""
+    """The object described above, from the answers by process name. An answer that comes from another process than
+    the one meant, or from another cluster's, which has its port, is none of it."""
 
     def told(process: str, keys: tuple[str, ...], **identity: object) -> Plain:
-        expected = {"cluster_id": config.cluster_id, **identity}
         answer = answers[process]
-        if answer is not None and not expected.items() <= {"cluster_id": config.cluster_id, **answer}.items():
-            answer = None
-        return {"alive": answer is not None, **{key: None if answer is None else answer.get(key) for key in keys}}
+        foreign = None
+        if answer is not None and not ({"cluster_id": config.cluster_id} | identity).items() <= answer.items():
+            foreign, answer = _who(answer), None
+        own = {key: None if answer is None else answer.get(key) for key in keys}
+        return {"alive": answer is not None, "foreign": foreign, **own}
 
     return {
         "cluster_id": config.cluster_id,
@@ -94,6 +96,16 @@ def assemble(config: ClusterConfig, answers: Mapping[str, Plain | None]) -> Plai
     }
 
 
+def _who(answer: Plain) -> str:
+    """Whatever answered, in a few words of its own."""
+    kind, cluster_id = answer.get("kind"), answer.get("cluster_id")
+    if kind not in ("server", "witness", "faculty"):
+        return "no process of Aulario"
+    own = answer.get("id") if kind == "faculty" else answer.get("name")
+    name = f"{kind} {own!r}" if isinstance(own, int | str) else kind
+    return f"{name} of cluster {cluster_id!r}" if isinstance(cluster_id, str) else name
+
+
 _SERVER_KEYS = ("pid", "role", "active", "epoch", "seq", "commit", "in_sync", "waits_for")
 _WITNESS_KEYS = ("pid", "epoch", "primary", "in_sync")
 _FACULTY_KEYS = ("pid", "follows", "epoch")
@@ -102,6 +114,9 @@ _FACULTY_KEYS = ("pid", "follows", "epoch")
 def unreadiness(observed: Plain) -> str | None:
     """What a cluster still waits for, or None: one active server, all in sync, every faculty follows it."""
     processes = [*observed["servers"], observed["witness"], *observed["faculties"]]
+    astray = strangers(observed)
+    if astray:
+        return "; ".join(f"{name}'s port is another's: {who}" for name, who, _ in astray)
     silent = [label(process) for process in processes if not process["alive"]]
     if silent:
         return f"no answer from {', '.join(silent)}"
@@ -113,8 +128,14 @@ def unreadiness(observed: Plain) -> str | None:
     missing = sorted(names - set(active[0]["in_sync"]))
     if missing:
         return f"not in sync: {', '.join(missing)}"
-    astray = [label(faculty) for faculty in observed["faculties"] if faculty["follows"] != active[0]["name"]]
-    return f"do not follow {active[0]['name']} yet: {', '.join(astray)}" if astray else None
+    elsewhere = [label(faculty) for faculty in observed["faculties"] if faculty["follows"] != active[0]["name"]]
+    return f"do not follow {active[0]['name']} yet: {', '.join(elsewhere)}" if elsewhere else None
+
+
+def strangers(observed: Plain) -> list[tuple[str, str, str]]:
+    """Each process in whose place another one answers, with who that is and at which URL."""
+    processes = [*observed["servers"], observed["witness"], *observed["faculties"]]
+    return [(label(one), one["foreign"], one["http"]) for one in processes if one["foreign"] is not None]
 
 
 def label(process: Plain) -> str:

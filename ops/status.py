@@ -12,7 +12,7 @@ import click
 
 from ops.cluster_dir import config_in_force, read_processes
 from ops.exits import UNREACHABLE, Stopped
-from ops.observe import label, observe
+from ops.observe import label, observe, strangers
 from ops.options import directory_option
 from ops.output import CSV, JSON, TABLE, output_option, print_json, print_rows, print_table
 
@@ -24,6 +24,8 @@ COLUMNS = ("process", "state", "pid", "role", "epoch", "seq", "in_sync", "endpoi
 @output_option(TABLE, JSON, CSV)
 def status(directory: Path, output: str) -> None:
     """Ask every process of the cluster in a directory what it is doing. Exit code 3 if none answers.
+
+    A process is up, dead, silent (it exists and does not answer), or foreign: another one has its port.
 
     \b
     Examples:
@@ -43,6 +45,8 @@ def status(directory: Path, output: str) -> None:
         print_rows(_rows(processes), COLUMNS, output)
     else:
         print_table(_rows(processes), COLUMNS, title=f"cluster {observed['cluster_id']}")
+    for name, who, url in strangers(observed):
+        click.echo(f"{name}'s port is another's: {who} answers at {url}", err=True)
     if not any(process["alive"] for process in processes):
         raise Stopped(f"no process of the cluster in {directory} answers", UNREACHABLE)
 
@@ -57,13 +61,20 @@ def _frozen_pid(pid: object) -> int | None:
     return None
 
 
+def _state(process: Mapping[str, Any]) -> str:
+    if process["alive"]:
+        return "up"
+    if process["foreign"] is not None:
+        return "foreign"
+    return "dead" if process["pid"] is None else "silent"
+
+
 def _rows(processes: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for process in processes:
-        silent = "dead" if process["pid"] is None else "silent"
         yield {
             **process,
             "process": label(process),
-            "state": "up" if process["alive"] else silent,
+            "state": _state(process),
             "role": process.get("role") or process.get("follows") or process.get("primary"),
             "endpoint": process.get("requests") or process.get("endpoint"),
         }

@@ -126,6 +126,7 @@ class FacultyShell:
             "id": self._faculty.id,
             "name": self._faculty.name,
             "pid": os.getpid(),
+            "cluster_id": self._config.cluster_id,
             "pattern": self._pattern,
             "endpoint": self._faculty.endpoint,
             "follows": self.core.follows,

@@ -8,7 +8,10 @@ from typing import Any
 import pytest
 
 from nodes.config.cluster import ClusterConfig, one_host
-from ops.observe import assemble, label, process_names, unreadiness
+from ops.cluster_dir import config_in_force
+from ops.demo import free_base_port
+from ops.observe import assemble, fetch_status, label, process_names, unreadiness
+from tests.process.running_cluster import aulario, spawn, wait_for
 
 Answers = dict[str, dict[str, Any] | None]
 
@@ -21,11 +24,11 @@ def config(tmp_path: Path) -> ClusterConfig:
 @pytest.fixture
 def answers() -> Answers:
     server = {"kind": "server", "cluster_id": "c", "epoch": 2, "seq": 9, "commit": 9, "in_sync": ["a", "b"]}
-    faculty = {"kind": "faculty", "follows": "a", "epoch": 2}
+    faculty = {"kind": "faculty", "cluster_id": "c", "follows": "a", "epoch": 2}
     return {
         "server-a": {**server, "name": "a", "pid": 11, "role": "primary", "active": True},
         "server-b": {**server, "name": "b", "pid": 12, "role": "backup", "active": False},
-        "witness": {"kind": "witness", "pid": 13, "epoch": 2, "primary": "a", "in_sync": ["a", "b"]},
+        "witness": {"kind": "witness", "cluster_id": "c", "pid": 13, "epoch": 2, "primary": "a", "in_sync": ["a", "b"]},
         "faculty-1": {**faculty, "id": 1, "pid": 14},
         "faculty-2": {**faculty, "id": 2, "pid": 15},
     }
@@ -57,10 +60,13 @@ def test_ready_means_one_active_all_in_sync_and_followed(config: ClusterConfig, 
         ("server-a", {"in_sync": ["a"]}, "not in sync: b"),
         ("faculty-2", {"follows": "b"}, "do not follow a yet: faculty-2"),
         ("faculty-1", {"follows": None}, "do not follow a yet: faculty-1"),
-        ("witness", {"kind": "server"}, "no answer from witness"),
-        ("server-b", {"name": "z"}, "no answer from server-b"),
-        ("server-b", {"cluster_id": "other"}, "no answer from server-b"),
-        ("faculty-1", {"id": 2}, "no answer from faculty-1"),
+        ("witness", {"kind": "server"}, "witness's port is another's: server of cluster 'c'"),
+        ("server-b", {"name": "z"}, "server-b's port is another's: server 'z' of cluster 'c'"),
+        ("server-b", {"cluster_id": "other"}, "server-b's port is another's: server 'b' of cluster 'other'"),
+        ("faculty-1", {"id": 2}, "faculty-1's port is another's: faculty 2 of cluster 'c'"),
+        ("faculty-1", {"cluster_id": "other"}, "faculty-1's port is another's: faculty 1 of cluster 'other'"),
+        ("faculty-1", {"cluster_id": None}, "faculty-1's port is another's: faculty 1"),
+        ("witness", {"kind": None, "cluster_id": ["c"]}, "witness's port is another's: no process of Aulario"),
     ],
 )
 def test_what_is_missing_is_named(
@@ -68,6 +74,35 @@ def test_what_is_missing_is_named(
 ) -> None:
     answers[process] = {**(answers[process] or {}), **changed}
     assert unreadiness(assemble(config, answers)) == why
+
+
+def test_a_stranger_is_no_process_of_the_cluster(config: ClusterConfig, answers: Answers) -> None:
+    assert answers["faculty-1"] is not None
+    del answers["faculty-1"]["cluster_id"]
+    observed = assemble(config, answers)
+    one, two = observed["faculties"]
+    assert (one["alive"], one["pid"], one["follows"], one["foreign"]) == (False, None, None, "faculty 1")
+    assert (two["alive"], two["foreign"]) == (True, None)
+
+
+def test_status_shows_another_clusters_process_on_the_same_port_as_foreign(tmp_path: Path) -> None:
+    base_port, said = free_base_port(), tmp_path / "said"
+    for name in ("one", "two"):
+        assert aulario("init", "--dir", tmp_path / name, "--base-port", base_port, "--faculties", 1).returncode == 0
+    other = config_in_force(tmp_path / "one")
+    process = spawn("faculty", 1, "--dir", tmp_path / "one", stderr=said)
+    try:
+        wait_for(lambda: fetch_status(other.faculty(1).http), "the faculty answers")
+        own = aulario("status", "--dir", tmp_path / "one", "-o", "csv")
+        assert (own.returncode, own.stdout.splitlines()[-1].split(",")[:2]) == (0, ["faculty-1", "up"])
+        shown = aulario("status", "--dir", tmp_path / "two", "-o", "csv")
+        assert (shown.returncode, shown.stdout.splitlines()[-1].split(",")[:3]) == (3, ["faculty-1", "foreign", "-"])
+        assert shown.stderr.splitlines()[0] == (
+            f"faculty-1's port is another's: faculty 1 of cluster '{other.cluster_id}' answers at {other.faculty(1).http}"
+        )
+    finally:
+        process.terminate()
+        process.communicate()
 
 
 def test_a_silent_process_is_not_alive_and_has_no_pid(config: ClusterConfig, answers: Answers) -> None:
