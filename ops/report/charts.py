@@ -1,5 +1,5 @@
-"""Charts as inline SVG: lines, dots, stacked bars. Colours are Okabe and Ito's, told apart by everybody; lines differ
-in their dashes too."""
+"""Charts as inline SVG, each with its legend below: lines, dots, stacked bars. Colours are Okabe and Ito's, told apart
+by everybody; lines differ in their dashes too."""
 
 from __future__ import annotations
 
@@ -12,21 +12,25 @@ COLOURS: Final = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E
 BAR_COLOURS: Final = ("#0072B2", "#E69F00", "#CC79A7", "#D9DEE3")
 DASHES: Final = ("", "6 3", "2 2", "8 3 2 3")
 WIDTH, HEIGHT = 440, 270
-LEFT, RIGHT, TOP, BOTTOM = 50, 20, 12, 42
-LEGEND_LINE: Final = 16
+LEFT, RIGHT, TOP, BOTTOM = 64, 20, 12, 44
+MARK_WORDS: Final = 18
+"""Room for the words of marks, above the plot."""
+
+POINTS_SHOWN_MAX: Final = 12
+"""Each point of a line that has no more is marked: what lies between them was not measured."""
 BAR_WIDTH_MAX: Final = 70
 TICKS_ABOUT: Final = 5
 
 
 class Series(NamedTuple):
-    """Points (x, y) under one name."""
+    """Points (x, y) under one name. A y of None is a gap in a line."""
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Sequence[tuple[float, float | None]]
 
 
 class Mark(NamedTuple):
-    """A moment on the x axis, with a word."""
+    """A moment on the x axis, with a word. Of two the first has it to its left, the other to its right."""
 
     x: float
     name: str
@@ -88,28 +92,56 @@ def _plot(
     series: Sequence[Series], x_label: str, y_label: str, *, log_x: bool, log_y: bool, marks: Sequence[Mark],
     as_dots: bool,
 ) -> str:  # fmt: skip
-    series = [one for one in series if one.points]
+    series = [one for one in series if any(value is not None for _, value in one.points)]
     if not series:
         return ""
-    points = [point for one in series for point in one.points]
-    xs = [x for x, _ in points] + [mark.x for mark in marks]
+    xs = [x for one in series for x, _ in one.points] + [mark.x for mark in marks]
+    values = [value for one in series for _, value in one.points if value is not None]
     x = Axis(xs, LEFT, WIDTH - RIGHT, log=log_x, from_zero=False)
-    y = Axis([value for _, value in points], HEIGHT - BOTTOM, TOP, log=log_y, from_zero=True)
+    y = Axis(values, HEIGHT - BOTTOM, TOP, log=log_y, from_zero=True)
     parts = [_grid(x, y, x_label, y_label)]
     for number, one in enumerate(series):
-        colour = COLOURS[number % len(COLOURS)]
-        placed = [(x.px(a), y.px(b)) for a, b in one.points]
-        if as_dots:
-            shape = "".join(f'<circle cx="{a}" cy="{b}" r="2.2"/>' for a, b in placed)
-            parts.append(f'<g fill="{colour}" fill-opacity=".6">{shape}</g>')
+        pieces = [[(x.px(a), y.px(b)) for a, b in piece] for piece in _unbroken(one.points)]
+        parts.append(_dots(number, pieces) if as_dots else _line(number, pieces))
+    parts += [_mark(x, mark, to_the_left=number == 0 and len(marks) > 1) for number, mark in enumerate(marks)]
+    swatch = _dot_swatch if as_dots else _line_swatch
+    drawn = _svg(parts, f"{y_label}; {x_label}", above=MARK_WORDS if marks else 0)
+    return drawn + _legend([(swatch(i), one.name) for i, one in enumerate(series)])
+
+
+def _unbroken(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[float, float]]]:
+    """The points between the gaps."""
+    pieces: list[list[tuple[float, float]]] = [[]]
+    for x, y in points:
+        if y is None:
+            pieces.append([])
         else:
-            path = " ".join(f"{a},{b}" for a, b in placed)
-            dash = DASHES[number % len(DASHES)]
-            parts.append(
-                f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
-            )
-    parts += [_mark(x, mark, number) for number, mark in enumerate(marks)]
-    return _svg(parts, [one.name for one in series], f"{y_label}; {x_label}", dashed=not as_dots)
+            pieces[-1].append((x, y))
+    return [piece for piece in pieces if piece]
+
+
+def _dots(number: int, pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
+    shape = "".join(f'<circle cx="{a}" cy="{b}" r="2.2"/>' for piece in pieces for a, b in piece)
+    return f'<g fill="{_colour(number)}" fill-opacity=".6">{shape}</g>'
+
+
+def _line(number: int, pieces: Sequence[Sequence[tuple[float, float]]]) -> str:
+    drawn = "".join(
+        f'<polyline points="{" ".join(f"{a},{b}" for a, b in piece)}" {_stroke(number)}/>' for piece in pieces
+    )
+    every = sum(map(len, pieces)) <= POINTS_SHOWN_MAX
+    marked = [point for piece in pieces if every or len(piece) == 1 for point in piece]
+    shape = "".join(f'<circle cx="{a}" cy="{b}" r="3"/>' for a, b in marked)
+    return drawn + (f'<g fill="{_colour(number)}">{shape}</g>' if shape else "")
+
+
+def _colour(number: int) -> str:
+    return COLOURS[number % len(COLOURS)]
+
+
+def _stroke(number: int) -> str:
+    dash = DASHES[number % len(DASHES)]
+    return f'fill="none" stroke="{_colour(number)}" stroke-width="2" stroke-dasharray="{dash}"'
 
 
 def bars(names: Sequence[str], parts_of: Sequence[Series], y_label: str) -> str:
@@ -117,7 +149,7 @@ def bars(names: Sequence[str], parts_of: Sequence[Series], y_label: str) -> str:
     as many series as BAR_COLOURS."""
     if not names:
         return ""
-    totals = [sum(one.points[i][1] for one in parts_of) for i in range(len(names))]
+    totals = [sum(one.points[i][1] or 0.0 for one in parts_of) for i in range(len(names))]
     y = Axis([0.0, *totals], HEIGHT - BOTTOM, TOP, log=False, from_zero=True)
     slot = (WIDTH - LEFT - RIGHT) / len(names)
     width = min(slot * 0.7, BAR_WIDTH_MAX)
@@ -125,7 +157,7 @@ def bars(names: Sequence[str], parts_of: Sequence[Series], y_label: str) -> str:
     for i, name in enumerate(names):
         left, base = LEFT + slot * (i + 0.5) - width / 2, 0.0
         for number, one in enumerate(parts_of):
-            value = one.points[i][1]
+            value = one.points[i][1] or 0.0
             top_px, base_px = y.px(base + value), y.px(base)
             drawn.append(
                 f'<rect x="{left:.1f}" y="{top_px}" width="{width:.1f}" height="{base_px - top_px:.1f}" '
@@ -135,8 +167,7 @@ def bars(names: Sequence[str], parts_of: Sequence[Series], y_label: str) -> str:
             base += value
         drawn.append(_bar_name(LEFT + slot * (i + 0.5), name))
     there = [i for i, one in enumerate(parts_of) if any(value for _, value in one.points)]
-    names_there, colours = [parts_of[i].name for i in there], [BAR_COLOURS[i] for i in there]
-    return _svg(drawn, names_there, y_label, dashed=False, colours=colours)
+    return _svg(drawn, y_label) + _legend([(_bar_swatch(i), parts_of[i].name) for i in there])
 
 
 def _bar_name(x: float, name: str) -> str:
@@ -173,40 +204,44 @@ def _y_grid(y: Axis, y_label: str) -> str:
     return "".join(parts)
 
 
-def _mark(x: Axis, mark: Mark, number: int) -> str:
+def _mark(x: Axis, mark: Mark, *, to_the_left: bool) -> str:
+    """Its word stands above the plot, where no point is."""
     at = x.px(mark.x)
-    left_of_it = at > WIDTH * 0.7
-    anchor, offset = ("end", -4) if left_of_it else ("start", 4)
-    y = TOP + 12 + 14 * number
+    anchor, offset = ("end", -4) if to_the_left else ("start", 4)
     return (
-        f'<line x1="{at}" y1="{TOP}" x2="{at}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
-        f'<text x="{at + offset}" y="{y}" text-anchor="{anchor}" class="label">{escape(mark.name)}</text>'
+        f'<line x1="{at}" y1="{TOP - MARK_WORDS}" x2="{at}" y2="{HEIGHT - BOTTOM}" class="mark"/>'
+        f'<text x="{at + offset}" y="{TOP - 6}" text-anchor="{anchor}" class="label">{escape(mark.name)}</text>'
     )
 
 
-def _svg(
-    parts: Sequence[str], names: Sequence[str], title: str, *, dashed: bool, colours: Sequence[str] = COLOURS
-) -> str:
-    legend: list[str] = []
-    x, line = float(LEFT), 0
-    for number, name in enumerate(names):
-        width = 44 + 6.2 * len(name)
-        if x > LEFT and x + width > WIDTH:
-            x, line = float(LEFT), line + 1
-        at = HEIGHT + 10 + LEGEND_LINE * line
-        dash = DASHES[number % len(DASHES)] if dashed else ""
-        colour = colours[number % len(colours)]
-        legend.append(
-            f'<line x1="{x}" y1="{at}" x2="{x + 20}" y2="{at}" stroke="{colour}" stroke-width="{3 if dashed else 9}" '
-            f'stroke-dasharray="{dash}"/><text x="{x + 25}" y="{at + 4}">{escape(name)}</text>'
-        )
-        x += width
-    height = HEIGHT + 20 + LEGEND_LINE * line
-    return (
-        f'<svg viewBox="0 0 {WIDTH} {height}" role="img" aria-label="{escape(title)}">'
-        f"{''.join(parts)}{''.join(legend)}</svg>"
+def _svg(parts: Sequence[str], title: str, above: int = 0) -> str:
+    """`above`: how much more room the plot needs there."""
+    box = f"0 {-above} {WIDTH} {HEIGHT + above}"
+    return f'<svg viewBox="{box}" role="img" aria-label="{escape(title)}">{"".join(parts)}</svg>'
+
+
+def _legend(entries: Sequence[tuple[str, str]]) -> str:
+    """A swatch and a name for each; one alone needs none, its axis has its name."""
+    if len(entries) < 2:
+        return ""
+    items = "".join(
+        f'<span><svg width="26" height="12" aria-hidden="true">{swatch}</svg>{escape(name)}</span>'
+        for swatch, name in entries
     )
+    return f'<div class="legend">{items}</div>'
+
+
+def _line_swatch(number: int) -> str:
+    return f'<line x1="0" y1="6" x2="26" y2="6" {_stroke(number)}/>'
+
+
+def _dot_swatch(number: int) -> str:
+    return f'<circle cx="13" cy="6" r="4" fill="{_colour(number)}"/>'
+
+
+def _bar_swatch(number: int) -> str:
+    return f'<line x1="6" y1="6" x2="20" y2="6" stroke="{BAR_COLOURS[number]}" stroke-width="12"/>'
 
 
 def _number(value: float) -> str:
-    return f"{value:g}"
+    return f"{value:g}".replace("-", "\N{MINUS SIGN}")

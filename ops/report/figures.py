@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
@@ -59,7 +60,9 @@ def figures(config: ClusterConfig, model: RequestTimings, run: Run | None, rooms
         "strike": None if run is None else _strike(run, requests),
         "steps": [] if run is None else list(_steps(run, requests)),
         "cases": [] if run is None else [asdict(case) for case in run.cases],
-        "usage": [] if run is None else [_usage(one.process, asdict(one)) for one in run.usage],
+        "usage": [] if run is None else [
+            _usage(one.process, asdict(one)) for one in sorted(run.usage, key=lambda one: _in_order(one.process))
+        ],
         "rooms": list(rooms),
         "requests": {"kept": len(requests), "forgotten": model.forgotten},
     }  # fmt: skip
@@ -190,6 +193,11 @@ def _steps(run: Run, requests: Sequence[Request]) -> Iterator[Plain]:
             "per_second": round(len(own) / seconds, 1),
             "program": _summary(request.program_us for request in own),
         }
+
+
+def _in_order(process: str) -> list[tuple[int, str]]:
+    """Sorts faculty-2 before faculty-10."""
+    return [(int(word), "") if word.isdigit() else (0, word) for word in re.split(r"(\d+)", process)]
 
 
 def _usage(process: str, samples: Mapping[str, Any]) -> Plain:

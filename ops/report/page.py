@@ -33,11 +33,13 @@ th,td{padding:.42em .6em;border-bottom:1px solid var(--line);text-align:left;ver
 thead th{background:var(--head);font-weight:600}
 td{font-variant-numeric:tabular-nums}
 table.figures td:not(:first-child),table.figures th:not(:first-child){text-align:right}
-table.table3 th:first-child{width:34%} table.table3 th{font-size:.86rem}
+table.table3{table-layout:fixed} table.table3 th:first-child{width:29%} table.table3 th{font-size:.86rem}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,440px),1fr));gap:18px 28px;margin:1em 0}
-figure{margin:0}
+figure{margin:0;max-width:560px}
 figcaption{font-weight:600;font-size:.95rem;margin-bottom:.3em}
-svg{width:100%;max-width:560px;height:auto;font:11.5px system-ui,sans-serif;fill:var(--ink)}
+figure>svg{display:block;width:100%;height:auto;font:11.5px system-ui,sans-serif;fill:var(--ink)}
+.legend{display:flex;flex-wrap:wrap;gap:.2em 1.2em;padding-left:14.5%;font-size:.9rem}
+.legend svg{vertical-align:-.05em;margin-right:.45em}
 svg .grid{stroke:var(--line)} svg .axis{stroke:var(--soft)} svg .mark{stroke:var(--ink);stroke-dasharray:4 3}
 svg .label{fill:var(--soft)} svg .small{font-size:10px}
 ul{padding-left:1.2em;max-width:80ch} li{margin:.25em 0}
@@ -50,6 +52,7 @@ summary{cursor:pointer;font-weight:600;margin:.6em 0}
  td{border:0;padding:.22em 0;text-align:left!important;overflow-wrap:anywhere}
  td:first-child{font-weight:600}
  td:not(:first-child)::before,.numbered td::before{content:attr(data-label) ": ";color:var(--soft)}
+ figure>svg{font-size:14px} svg .small{font-size:13px}
  table.dense tr{display:grid;grid-template-columns:repeat(3,1fr);column-gap:.6em}
  table.dense td:nth-child(-n+3){grid-column:1/-1}
 }
@@ -151,11 +154,11 @@ def _steps(figures: Plain, words: Words) -> str:
     if not told:
         return ""
     rate = lines([Series(words["per_second"], [(step["in_flight"], step["per_second"]) for step in told])],
-                 words["in_flight"], words["per_second"], log_x=True)  # fmt: skip
+                 words["programs_at_once"], words["per_second"], log_x=True)  # fmt: skip
     times = lines(
         [Series(words[name], [(step["in_flight"], step["program"][f"{name}_ms"]) for step in told])
          for name in ("p50", "p95", "p99")],
-        words["in_flight"], words["ms"], log_x=True, log_y=True,
+        words["programs_at_once"], words["ms"], log_x=True, log_y=True,
     )  # fmt: skip
     return (
         _section(words["stress"], words["stress_about"])
@@ -172,7 +175,7 @@ def _usage(figures: Plain, words: Words) -> str:
         groups = over_time(figures["usage"], values)
         series = [Series(words["faculties"] if name == FACULTIES else name, groups[name]) for name in groups]
         unit = words[title].rpartition(", ")[2]
-        charts.append(_figure(words[title], lines(series, words["seconds"], unit)))
+        charts.append(_figure(words[title], lines(series, words["since_start"], unit)))
     return (
         _section(words["usage"], words["usage_about"])
         + _charts(charts)

@@ -44,7 +44,7 @@ def table3(figures: Plain, words: Words) -> Table:
         [words["outcomes"], *(
             f"{load['satisfied']} / {load['denied']} / {load['canceled']} / {load['unanswered']}" for load in loads
         )],
-        [words["per_second"], *(shown(load["per_second"]) for load in loads)],
+        [words["per_second"], *(tenths(load["per_second"]) for load in loads)],
     ]  # fmt: skip
     columns = [words["measure"], *(load_title(load, words) for load in loads)]
     return Table(columns, rows, [words["measure"], *map(load_name, loads)])
@@ -92,7 +92,7 @@ def steps(figures: Plain, words: Words) -> Table:
     """Ever more at once."""
     rows = [
         [str(step[name]) for name in ("in_flight", "requests", "answered", "refused")]
-        + [shown(step["per_second"]), *(_figure(step["program"], f"{one}_ms") for one in ("p50", "p95", "p99", "max"))]
+        + [tenths(step["per_second"]), *(_figure(step["program"], f"{one}_ms") for one in ("p50", "p95", "p99", "max"))]
         for step in figures["steps"]
     ]
     names = ("in_flight", "requests", "answered", "refused", "per_second", "p50", "p95", "p99", "max")
@@ -102,7 +102,7 @@ def steps(figures: Plain, words: Words) -> Table:
 def usage(figures: Plain, words: Words) -> Table:
     """CPU and memory of each process."""
     names = ("cpu_mean_percent", "cpu_max_percent", "resident_max_mb")
-    rows = [[one["process"], *(shown(one[name]) for name in names)] for one in figures["usage"]]
+    rows = [[one["process"], *(tenths(one[name]) for name in names)] for one in figures["usage"]]
     return _table([words[one] for one in ("process", "cpu_mean", "cpu_max", "memory_max")], rows)
 
 
@@ -164,6 +164,11 @@ def shown(figure: float | None) -> str:
     if isinstance(figure, int) or figure >= 1_000:
         return f"{figure:.0f}"
     return f"{figure:.1f}" if figure >= 100 else f"{figure:.2f}"
+
+
+def tenths(figure: float | None) -> str:
+    """A figure that is measured to the tenth."""
+    return NOTHING if figure is None else f"{figure:.1f}"
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

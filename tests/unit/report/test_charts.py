@@ -36,4 +36,18 @@ def test_the_parts_of_a_bar_add_up() -> None:
     a, b, none = (float(height) for height in re.findall(r'<rect [^>]* height="([\d.]+)"', drawn))
     assert a == pytest.approx(3 * b, abs=0.3)
     assert none == 0
-    assert ">none</text>" not in drawn, "what is nowhere needs no legend"
+    assert re.findall("([a-z]+)</span>", drawn) == ["a", "b"], "what is nowhere needs no legend"
+
+
+def test_a_gap_breaks_a_line_and_a_point_alone_is_a_dot() -> None:
+    many = [(float(x), 1.0) for x in range(20)]
+    drawn = lines([Series("a", [*many, (20, None), (21, 3.0), (22, None), (23, 2.0), (24, 2.0)])], "x", "y")
+    assert [len(points.split()) for points in re.findall(r'points="([^"]*)"', drawn)] == [20, 1, 2]
+    assert drawn.count("<circle") == 1
+    assert lines([Series("a", [(0, None)])], "x", "y") == ""
+
+
+def test_few_points_are_marked_and_one_line_alone_has_no_legend() -> None:
+    drawn = lines([Series("a", [(10, 1), (500, 2)])], "x", "y", log_x=True)
+    assert (drawn.count("<circle"), "legend" in drawn) == (2, False)
+    assert "legend" in lines([Series("a", [(1, 1)]), Series("b", [(1, 2)])], "x", "y")
