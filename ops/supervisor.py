@@ -19,9 +19,16 @@ from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
 import ops
-from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
+from ops.exits import INTEGRITY, OK, UNREACHABLE, USAGE, Stopped
 
 RESTART_AFTER_S = 1.0
+RESTART_AFTER_MAX_S = 30.0
+SETTLED_AFTER_S = 5.0
+"""Who lived so long, and longer than it had to wait, was well."""
+
+NOT_RESTARTED = (USAGE, INTEGRITY)
+"""Exit statuses of what a person must mend: started again it would only say so again."""
+
 STOP_WITHIN_S = 10.0
 READY_POLL_S = 0.05
 SENTENCE_BYTES_MAX = 65_536
@@ -52,7 +59,15 @@ class _Child:
     arguments: Sequence[str]
     process: subprocess.Popen[bytes]
     log_offset: int
+    started_s: float
+    pause_s: float = 0.0
+    """How long it waited for its start; then how long it waits for the next one."""
+
     ended_s: float | None = None
+
+    @property
+    def is_left_down(self) -> bool:
+        return self.process.returncode in NOT_RESTARTED
 
 
 class Supervisor:
@@ -88,18 +103,20 @@ class Supervisor:
         for child in self._children.values():
             if child.ended_s is None and child.process.poll() is not None:
                 child.ended_s = time.monotonic()
+                child.pause_s = pause_after(child.pause_s, child.ended_s - child.started_s)
                 ended.append(child.name)
         return ended
 
     def restart(self) -> list[str]:
-        """Bring back each that `turn` found ended a second ago, and let `on_change` know. A sentence for each thing
-        that the system refuses now (a full disk): the next call tries again, and the others are not stopped for it."""
+        """Bring back each that `turn` found ended as long ago as its pause says, unless a person must see to it first,
+        and let `on_change` know. A sentence for each thing that the system refuses now (a full disk): the next call
+        tries again, and the others are not stopped for it."""
         now_s = time.monotonic()
         refused = []
         for child in list(self._children.values()):
-            if child.ended_s is not None and now_s - child.ended_s >= RESTART_AFTER_S:
+            if child.ended_s is not None and not child.is_left_down and now_s - child.ended_s >= child.pause_s:
                 try:
-                    self._children[child.name] = self._spawn(child.name, child.arguments)
+                    self._children[child.name] = self._spawn(child.name, child.arguments, child.pause_s)
                 except OSError as error:
                     refused.append(f"{child.name} cannot be restarted: {error}")
         if self._told != self.pids():
@@ -108,6 +125,11 @@ class Supervisor:
             except OSError as error:
                 refused.append(f"the list of processes cannot be written: {error}")
         return refused
+
+    def restarts_in_s(self, name: str) -> float | None:
+        """How long after its end `restart` brings back a process that ended; None if it never does."""
+        child = self._children[name]
+        return None if child.is_left_down else child.pause_s
 
     def revive(self, name: str) -> None:
         """Start a process again that was killed; wait for its end first, within the time to stop."""
@@ -158,11 +180,11 @@ class Supervisor:
         self._on_change(pids)
         self._told = pids
 
-    def _spawn(self, name: str, arguments: Sequence[str]) -> _Child:
+    def _spawn(self, name: str, arguments: Sequence[str], pause_s: float = 0.0) -> _Child:
         path = self._log_directory / f"{name}.log"
         with path.open("ab") as log:
             process = spawn([*arguments, "--parent", str(os.getpid())], log, self._surroundings(name))
-            return _Child(name, arguments, process, log.tell())
+            return _Child(name, arguments, process, log.tell(), time.monotonic(), pause_s)
 
     def _last_sentence(self, child: _Child) -> str | None:
         path = self._log_directory / f"{child.name}.log"
@@ -174,6 +196,14 @@ class Supervisor:
             return None  # taken away, or the disk does not give it
         said = [line.removeprefix(ERROR_PREFIX) for line in lines if line.startswith(ERROR_PREFIX)]
         return said[-1] if said else None
+
+
+def pause_after(pause_s: float, lived_s: float) -> float:
+    """How long to wait before a process that lived so long is started again; it had to wait `pause_s` the last time,
+    0 if it was not started again yet. Doubled each time up to the longest, the shortest again once it was well."""
+    if lived_s > max(SETTLED_AFTER_S, pause_s):
+        return RESTART_AFTER_S
+    return min(max(RESTART_AFTER_S, 2 * pause_s), RESTART_AFTER_MAX_S)
 
 
 def spawn(

@@ -27,7 +27,7 @@ TURN_S = 0.1
 @click.option("--faculties", type=click.IntRange(0), help="How many faculties to run (default: as configured, 10).")
 @click.option("--pattern", type=click.Choice(PATTERNS), help="For every faculty (default: odd ids async, even lbb).")
 @click.option("--profile", type=click.Choice(list(PROFILES)), help="Timings: slow suits machines that pause.")
-@click.option("--restart", is_flag=True, help="Bring a process that died back after a second.")
+@click.option("--restart", is_flag=True, help="Bring back a process that died.")
 @click.option("--observe", is_flag=True, help="Run a Prometheus beside it; it ends with the cluster.")
 @output_option(TABLE, JSON)
 def up(
@@ -45,6 +45,10 @@ def up(
 
     When all are ready one line says where they are. Run again on the same directory it continues from
     the state that is there.
+
+    With --restart a process that dies is started again after a second; one that dies again
+    and again waits longer each time, half a minute at most. One that says that its
+    configuration is wrong (exit code 2) or its log not to be trusted (4) is left down.
 
     \b
     Examples:
@@ -89,13 +93,20 @@ def _watch(cluster: RunningCluster, *, restart: bool) -> None:
     refused: list[str] = []
     while True:
         for name in cluster.supervisor.turn():
-            _say(f"{cluster.supervisor.failure(name)}{'; restarting it' if restart else ''}")
+            _say(f"{cluster.supervisor.failure(name)}{_consequence(cluster, name) if restart else ''}")
         if restart:
             before, refused = refused, cluster.supervisor.restart()
             for sentence in refused:
                 if sentence not in before:
                     _say(f"{sentence}; trying again")
         time.sleep(TURN_S)
+
+
+def _consequence(cluster: RunningCluster, name: str) -> str:
+    pause_s = cluster.supervisor.restarts_in_s(name)
+    if pause_s is None:
+        return "; it is left down until a person has seen to it"
+    return f"; restarting it in {pause_s:g} s"
 
 
 def _say(sentence: str) -> None:

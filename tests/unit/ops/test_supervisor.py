@@ -19,7 +19,7 @@ from ops.cluster_dir import config_in_force, write_whole
 from ops.demo import free_base_port
 from ops.exits import Stopped
 from ops.observe import fetch_status
-from ops.supervisor import Supervisor
+from ops.supervisor import NOT_RESTARTED, Supervisor, pause_after
 from tests.unit.ops.command import REPOSITORY, aulario
 
 WITHIN_S = 30.0
@@ -93,6 +93,50 @@ def test_with_restart_it_comes_back(witnessed: Witnessed) -> None:
         assert supervisor.restart() == []
     assert ended == ["witness"]
     supervisor.await_ready(witnessed.answers, WITHIN_S)
+
+
+@pytest.mark.parametrize(
+    ("ended_with", "needs_a_person"),
+    [(-signal.SIGKILL, False), (-signal.SIGSEGV, False), (0, False), (1, False), (2, True), (3, False), (4, True)],
+)
+def test_what_a_person_must_mend_is_not_for_restarting(ended_with: int, needs_a_person: bool) -> None:
+    assert (ended_with in NOT_RESTARTED) == needs_a_person
+
+
+def test_who_dies_again_and_again_waits_longer_and_longer_and_who_lived_well_is_forgiven() -> None:
+    pause_s, pauses_s = 0.0, []
+    for _ in range(8):
+        pause_s = pause_after(pause_s, lived_s=0.4)
+        pauses_s.append(pause_s)
+    assert pauses_s == [1, 2, 4, 8, 16, 30, 30, 30]
+    assert pause_after(30, lived_s=29) == 30
+    assert pause_after(30, lived_s=31) == pause_after(2, lived_s=6) == pause_after(0, lived_s=6) == 1
+    assert pause_after(2, lived_s=4) == 4
+
+
+def test_a_damaged_process_is_left_down_and_the_others_are_brought_back(cluster: Path) -> None:
+    (cluster / "server-a" / "data.mdb").write_bytes(b"no log")
+    started: list[Mapping[str, int]] = []
+    supervisor = Supervisor(cluster / "logs", started.append)
+    supervisor.start({name: [*name.split("-"), "--dir", str(cluster)] for name in ("server-a", "witness")})
+    try:
+        assert until(supervisor.turn) == ["server-a"]
+        assert supervisor.failure("server-a").exit_code == 4
+        assert supervisor.restarts_in_s("server-a") is None
+        witness = config_in_force(cluster).witness.http
+        assert until(lambda: [witness] if fetch_status(witness) else []) == [witness]
+        os.kill(supervisor.pids()["witness"], signal.SIGKILL)
+        assert until(supervisor.turn) == ["witness"]
+        assert supervisor.restarts_in_s("witness") == 1
+        while len(started) == 1:
+            assert supervisor.restart() == []
+        assert started[1]["witness"] != started[0]["witness"]
+        assert started[1]["server-a"] == started[0]["server-a"], "it was not started again, though it ended before"
+        (cluster / "server-a" / "data.mdb").unlink()
+        supervisor.revive("server-a")
+        assert until(supervisor.turn) == ["server-a"], "who is asked for by name is started"
+    finally:
+        supervisor.stop()
 
 
 def test_a_restart_that_the_system_refuses_is_said_and_tried_again(cluster: Path) -> None:

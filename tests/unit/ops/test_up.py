@@ -133,7 +133,7 @@ def test_a_restart_that_cannot_be_written_down_ends_nothing_and_is_written_down_
         faculty = ready["faculties"][0]["pid"]
         os.kill(faculty, signal.SIGKILL)
         said = lines_up_to(process.stderr, "; trying again")
-        assert said[0] == "faculty-1 was ended by SIGKILL; restarting it"
+        assert said[0] == "faculty-1 was ended by SIGKILL; restarting it in 1 s"
         assert said[1].startswith("the list of processes cannot be written: ")
         assert read_processes(tmp_path)["faculty-1"] == faculty
 
