@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -13,12 +13,13 @@ from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
 from es.testing.history import BrokenRule, check_history
 from ops.cluster_dir import config_in_force
-from ops.exits import INTEGRITY, OK, Stopped
+from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
 from ops.log_reader import LOG_DIRECTORY, committed, opened
 from ops.options import DIRECTORY, FILE
 from ops.output import JSON, TABLE, count, output_option, print_json
 from ops.receipts import Outcomes, Results, beyond, read_results
 from ops.streams import telling
+from ops.this_machine import is_here
 from projections.rooms.checker import Observation, check_rooms
 
 VIOLATIONS_SHOWN_MAX = 20
@@ -46,7 +47,9 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
     the logs are equal as far as they go; every receipt stands in them, and no refusal is confirmed. A receipt
     may lie beyond the end of one log if another has it.
 
-    Exit code 4 if a rule is broken.
+    On one of several machines the logs that are there are checked, and the others are named.
+
+    Exit code 4 if a rule is broken, 3 if no log is on this machine.
 
     \b
     Examples:
@@ -54,13 +57,13 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
       aulario audit check cluster/server-a -o json
       aulario audit check --dir cluster --receipts results.jsonl
     """
+    not_here: list[str] = []
     if not data_dirs:
-        servers = config_in_force((directory or Path("cluster")).absolute()).servers
-        data_dirs = tuple(server.data for server in servers)
+        data_dirs, not_here = _logs_of((directory or Path("cluster")).absolute())
 
     for data_dir in data_dirs:
         verify_in_child(data_dir)
-    findings = check_logs(data_dirs, read_results(receipts) if receipts is not None else None)
+    findings = check_logs(data_dirs, read_results(receipts) if receipts is not None else None, not_here)
     outcome, exit_code = ("no rule is broken", OK) if findings["ok"] else ("the logs break the rules", INTEGRITY)
     with telling(outcome, exit_code):
         if output == JSON:
@@ -71,14 +74,29 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
         raise Stopped(outcome, exit_code)
 
 
+def _logs_of(directory: Path) -> tuple[tuple[Path, ...], list[str]]:
+    """The data directories of the servers that belong on this machine, and the names of the other servers."""
+    servers = config_in_force(directory).servers
+    here = tuple(server.data for server in servers if is_here(server))
+    not_here = [f"server-{server.name}" for server in servers if server.data not in here]
+    if not here:
+        where = f"no server of the cluster in {directory} is on this machine"
+        raise Stopped(f"{where}: {', '.join(not_here)}", UNREACHABLE)
+    return here, not_here
+
+
 def broken_rules(log: LmdbLog, observed: Iterable[Observation] = ()) -> list[BrokenRule]:
     """What the whole checker finds in a log: the history of its epochs, its rooms, and what clients were told."""
     return [*check_history(committed(log)), *check_rooms(committed(log), observed)]
 
 
-def check_logs(data_dirs: tuple[Path, ...], results: Results | None = None) -> dict[str, Any]:
+def check_logs(
+    data_dirs: tuple[Path, ...], results: Results | None = None, not_here: Sequence[str] = ()
+) -> dict[str, Any]:
     """What the checker finds: `logs` (committed events and violations of each), `logs_equal` up to the lowest commit
-    point `compared_to_seq`, `receipts` if there are results to hold against them, and `ok`. Raises LogError."""
+    point `compared_to_seq` (None where there is one log alone), `not_here` (servers whose logs are elsewhere),
+    `receipts` if there are results to hold against them, and `ok`. A receipt beyond every log breaks a rule, unless a
+    log is elsewhere. Raises LogError."""
     logs: list[dict[str, Any]] = []
     outcomes = Outcomes()
     told = results or Results()
@@ -90,15 +108,17 @@ def check_logs(data_dirs: tuple[Path, ...], results: Results | None = None) -> d
             if told.refusals:
                 outcomes.take(committed(log))
     commit_seqs = [log["events"] for log in logs]
-    unmatched = _sentences([*beyond(max(commit_seqs), told.receipts), *outcomes.contradicting(told.refusals)])
+    later = beyond(max(commit_seqs), told.receipts)
+    unmatched = _sentences([*([] if not_here else later), *outcomes.contradicting(told.refusals)])
     differ_at = first_difference(data_dirs)
     return {
         "ok": differ_at is None and not unmatched and not any(log["violations"] for log in logs),
-        "logs_equal": differ_at is None,
+        "logs_equal": None if len(data_dirs) == 1 else differ_at is None,
         "compared_to_seq": min(commit_seqs),
         "logs": logs,
+        "not_here": list(not_here),
         **({} if differ_at is None else {"differ_at_seq": differ_at}),
-        **({} if results is None else {"receipts": _counts(results) | {"violations": unmatched}}),
+        **({} if results is None else {"receipts": _counts(results) | {"beyond": len(later), "violations": unmatched}}),
     }
 
 
@@ -131,12 +151,19 @@ def first_difference(data_dirs: tuple[Path, ...]) -> int | None:
 def _print_findings(findings: dict[str, Any]) -> None:
     for log in findings["logs"]:
         _print_violations(f"{log['data']}: {count(log['events'], 'event')}", log["violations"])
+    for name in findings["not_here"]:
+        click.echo(f"{name}: not on this machine")
     if len(findings["logs"]) > 1:
         click.echo(_comparison(findings))
+    elif findings["not_here"]:
+        click.echo("the logs could not be compared")
     if (told := findings.get("receipts")) is not None:
         checked = f"{count(told['accepted'], 'receipt')} and {count(told['refused'], 'refusal')} checked"
         passed_over = f"{count(told['passed_over'], 'other result')} passed over"
         _print_violations(f"{checked}, {passed_over}", told["violations"])
+        if told["beyond"] and findings["not_here"]:
+            lie = "lies" if told["beyond"] == 1 else "lie"
+            click.echo(f"{count(told['beyond'], 'receipt')} {lie} beyond the logs that are here: not checked")
 
 
 def _print_violations(about: str, violations: list[str]) -> None:

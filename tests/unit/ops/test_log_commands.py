@@ -95,6 +95,49 @@ def test_a_server_of_the_cluster_without_its_log_is_no_wrong_usage(history: Path
     assert (checked.returncode, checked.stderr) == (4, f"Error: there is no log in {history}/server-b\n")
 
 
+@pytest.fixture
+def one_machine(history: Path) -> Path:
+    """The directory on the machine of server a: b is elsewhere, and its data directory too."""
+    toml = history / "aulario.toml"
+    config = config_in_force(history)
+    elsewhere = config.server("b").requests.replace("127.0.0.1", "192.0.2.7")  # an address nobody has (RFC 5737)
+    toml.write_text(toml.read_text().replace(config.server("b").requests, elsewhere))
+    shutil.rmtree(history / "server-b")
+    return history
+
+
+def test_on_one_of_several_machines_what_is_here_is_checked(one_machine: Path) -> None:
+    checked = aulario("audit", "check", "--dir", one_machine)
+    assert (checked.returncode, checked.stderr) == (0, "")
+    assert checked.stdout.splitlines()[1:] == ["server-b: not on this machine", "the logs could not be compared"]
+    (findings,) = json_lines(aulario("audit", "check", "--dir", one_machine, "-o", "json").stdout)
+    assert (findings["ok"], findings["logs_equal"], findings["not_here"]) == (True, None, ["server-b"])
+    log = LmdbLog.open(one_machine / "server-a", readonly=True)
+    confirmed = next(entry for batch in log.batches() for entry in batch.entries if entry.type == "Confirmed")
+    log.close()
+    append(one_machine / "server-a", confirmed._replace(offset=0))
+    assert aulario("audit", "check", "--dir", one_machine).returncode == 4
+
+
+def test_what_should_be_here_is_missed_on_one_of_several_machines_too(one_machine: Path) -> None:
+    (one_machine / "server-b").mkdir()
+    missed = aulario("audit", "check", "--dir", one_machine)
+    assert (missed.returncode, missed.stderr) == (4, f"Error: there is no log in {one_machine}/server-b\n")
+    (one_machine / "server-b").rmdir()
+    shutil.rmtree(one_machine / "server-a")
+    missed = aulario("audit", "check", "--dir", one_machine)
+    assert (missed.returncode, missed.stderr) == (4, f"Error: there is no log in {one_machine}/server-a\n")
+
+
+def test_where_no_server_is_nothing_is_checked(one_machine: Path) -> None:
+    toml = one_machine / "aulario.toml"
+    shutil.rmtree(one_machine / "server-a")
+    toml.write_text(toml.read_text().replace(config_in_force(one_machine).server("a").requests, "tcp://192.0.2.8:5555"))
+    nothing = aulario("audit", "check", "--dir", one_machine)
+    why = f"Error: no server of the cluster in {one_machine} is on this machine: server-a, server-b\n"
+    assert (nothing.returncode, nothing.stdout, nothing.stderr) == (3, "", why)
+
+
 def test_audit_passes_a_sound_history(history: Path) -> None:
     checked = aulario("audit", "check", "--dir", history, "-o", "json")
     (findings,) = json_lines(checked.stdout)
@@ -130,11 +173,22 @@ def test_audit_holds_receipts_against_the_logs(history: Path, accepted: dict[str
     unknown = {"transaction_id": "another", "status": "UNKNOWN"}
     code, findings, shown = checked_against(history, accepted, denied, unknown)
     assert code == 0
-    assert findings["receipts"] == {"accepted": 1, "refused": 1, "passed_over": 1, "violations": []}
+    assert findings["receipts"] == {"accepted": 1, "refused": 1, "passed_over": 1, "beyond": 0, "violations": []}
     assert shown.endswith("1 receipt and 1 refusal checked, 1 other result passed over, no violations\n")
 
     code, _, shown = checked_against(history, {**accepted, "aulas": ["another room"]})
     assert (code, "accepted with other rooms" in shown) == (4, True)
+
+
+def test_a_receipt_beyond_the_logs_that_are_here_may_stand_elsewhere(
+    one_machine: Path, accepted: dict[str, Any]
+) -> None:
+    code, findings, shown = checked_against(one_machine, accepted)
+    assert (code, findings["receipts"]["violations"]) == (0, [])
+    later = {**accepted, "transaction_id": "t9", "recibo": {"seq": 999, "hash": "ab"}}
+    code, findings, shown = checked_against(one_machine, accepted, later)
+    assert (code, findings["receipts"]["beyond"], findings["receipts"]["violations"]) == (0, 1, [])
+    assert "1 receipt lies beyond the logs that are here: not checked\n" in shown
 
 
 def test_a_receipt_beyond_the_end_of_one_log_must_stand_in_another(history: Path, accepted: dict[str, Any]) -> None:
