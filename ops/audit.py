@@ -15,7 +15,7 @@ from es.testing.history import BrokenRule, check_history
 from ops.cluster_dir import config_in_force
 from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
 from ops.log_reader import LOG_DIRECTORY, committed, opened
-from ops.options import DIRECTORY, FILE
+from ops.options import DIRECTORY, FILE_THERE
 from ops.output import JSON, TABLE, count, output_option, print_json
 from ops.receipts import Outcomes, Results, beyond, read_results
 from ops.streams import telling
@@ -38,7 +38,7 @@ def audit() -> None:
 @audit.command()
 @click.argument("data_dirs", nargs=-1, type=LOG_DIRECTORY)
 @click.option("--dir", "directory", type=DIRECTORY, envvar="AULARIO_DIR", help="Check every server of this cluster.")
-@click.option("--receipts", type=FILE, help="Results kept of `aulario request -o json`: they must stand.")
+@click.option("--receipts", type=FILE_THERE, help="Results kept of `aulario request -o json`: they must stand.")
 @output_option(TABLE, JSON)
 def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | None, output: str) -> None:
     """Check the logs in DATA_DIRS against the rules, against one another and against receipts.

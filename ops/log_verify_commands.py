@@ -15,15 +15,15 @@ from ops.cluster_dir import config_in_force, config_path
 from ops.exits import INTEGRITY, OK, REFUSED, Stopped
 from ops.log_reader import LOG_DIRECTORY, opened
 from ops.log_verification import Verification, verified
-from ops.options import FILE
+from ops.options import FILE_THERE
 from ops.output import JSON, TABLE, count, output_option, print_json, print_rows
 from ops.streams import telling
 
 
 @click.command()
 @click.argument("data_dir", type=LOG_DIRECTORY)
-@click.option("--against", type=FILE, multiple=True, help="A checkpoint saved with aulario log checkpoint.")
-@click.option("--key", "key_files", type=FILE, multiple=True, help="A public key file, besides the allow-list.")
+@click.option("--against", type=FILE_THERE, multiple=True, help="A checkpoint saved with aulario log checkpoint.")
+@click.option("--key", "key_files", type=FILE_THERE, multiple=True, help="A public key file, besides the allow-list.")
 @output_option(TABLE, JSON)
 def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...], output: str) -> None:
     """Check the whole log: pages, hash chain, encoding, order; and hold it against signed checkpoints.

@@ -112,21 +112,25 @@ def _say_no_answer(reply: NoAnswer, again: str, output: str) -> None:
         answer: dict[str, Any] = {"transaction_id": reply.transaction_id, "status": "UNKNOWN", "again": again}
         print_json({**answer, "elapsed_ms": _ms(reply.elapsed_us)})
     else:
-        click.echo(f"no answer in {_ms(reply.elapsed_us)} ms; the outcome is unknown. Ask again with the same id:")
-        click.echo(f"  {again}")
+        unknown = f"no answer in {_ms(reply.elapsed_us)} ms; the outcome is unknown. Ask again with the same id:"
+        click.echo(f"{unknown}\n  {again}")
 
 
 def _print_result(res: Res, elapsed_us: int) -> None:
+    """Written at once: a reader that leaves after the first line has not lost the result."""
     why = f": {res.reason}" if res.reason else ""
     code = f" ({res.code})" if res.code else ""
-    click.echo(f"{res.status}{code} in {_ms(elapsed_us)} ms{why}")
-    click.echo(f"transaction  {printable(res.transaction_id)}")
+    lines = [
+        f"{res.status}{code} in {_ms(elapsed_us)} ms{why}",
+        f"transaction  {printable(res.transaction_id)}",
+    ]
     for title, rooms in (("classrooms", res.classrooms), ("labs", res.labs), ("mobile labs", res.mobile)):
         if rooms:
-            click.echo(f"{title:<12} {len(rooms)}: {' '.join(rooms)}")
+            lines.append(f"{title:<12} {len(rooms)}: {' '.join(rooms)}")
     if (receipt := res.receipt) is not None:
-        where = f"epoch {receipt.epoch}, seq {receipt.seq}"
-        click.echo(f"receipt      {where}, {receipt.copies} copies, hash {receipt.hash}")
+        copies = "1 copy" if receipt.copies == 1 else f"{receipt.copies} copies"
+        lines.append(f"receipt      epoch {receipt.epoch}, seq {receipt.seq}, {copies}, hash {receipt.hash}")
+    click.echo("\n".join(lines))
 
 
 def _ms(elapsed_us: int) -> float:

@@ -25,6 +25,7 @@ from ops.report.reading import longest_log, read_requests
 from ops.report.rooms import rooms_by_state
 from ops.report.words import LANGUAGES, words_of
 
+REPEAT = 3
 REPEAT_MAX = 1_000
 
 
@@ -33,7 +34,7 @@ REPEAT_MAX = 1_000
 @click.option("--run", "runs", is_flag=True, help="Run the load first, on a new cluster in DIR.")
 @click.option("--table3", "only_table3", is_flag=True, help="Table 3 alone: no failover, no other tables.")
 @click.option("--all", "everything", is_flag=True, help="Every acceptance case too: CP1 to CP11, stress included.")
-@click.option("--repeat", type=click.IntRange(1, REPEAT_MAX), default=3, show_default=True, help="Rounds of each load.")
+@click.option("--repeat", type=click.IntRange(1, REPEAT_MAX), help=f"Rounds of each load (default: {REPEAT}).")
 @click.option("--mirrored", is_flag=True, help="Loads with classrooms and labs the other way round, too: 2+7, 4+10.")
 @click.option("--language", type=click.Choice(LANGUAGES), default="en", show_default=True, help="Of the report.")
 @output_option(TABLE, JSON, CSV)
@@ -42,7 +43,7 @@ def report(
     runs: bool,
     only_table3: bool,
     everything: bool,
-    repeat: int,
+    repeat: int | None,
     mirrored: bool,
     language: str,
     output: str,
@@ -64,9 +65,11 @@ def report(
     """
     directory = directory.absolute()
     if runs:
-        _run(directory, repeat=repeat, mirrored=mirrored, only_table3=only_table3, everything=everything)
-    elif everything or mirrored:
-        raise click.UsageError("--all and --mirrored say what --run does; a finished run is told as it was")
+        _run(directory, repeat=repeat or REPEAT, mirrored=mirrored, only_table3=only_table3, everything=everything)
+    else:
+        for option, given in (("--all", everything), ("--mirrored", mirrored), ("--repeat", repeat is not None)):
+            if given:
+                raise click.UsageError(f"{option} says what --run does; a finished run is told as it was")
     try:
         run, told = read_run(directory), read_told(directory)
     except NotARun as error:

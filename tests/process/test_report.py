@@ -134,4 +134,5 @@ def test_what_is_no_run_and_no_cluster_is_said_in_one_sentence(tmp_path: Path) -
     nothing = aulario("report", tmp_path / "nothing")
     assert nothing.returncode == 2
     assert nothing.stderr.count("\n") == 1
-    assert aulario("report", tmp_path, "--all").returncode == 2
+    for options in (("--all",), ("--mirrored",), ("--repeat", 3)):
+        assert "says what --run does" in aulario("report", tmp_path, *options).stderr

@@ -269,6 +269,16 @@ def test_audit_finds_a_transaction_confirmed_twice_and_logs_that_differ(history:
     assert "logs differ at seq" in checked.stdout
 
 
+@pytest.mark.parametrize(
+    "command", [("audit", "check", "--receipts"), ("log", "verify", "--against"), ("log", "verify", "--key")]
+)
+def test_a_file_that_is_not_there_is_wrong_usage(history: Path, command: tuple[str, str, str]) -> None:
+    verb, name, option = command
+    missing = aulario(verb, name, history / "server-a", option, history / "nothing")
+    assert (missing.returncode, missing.stdout) == (2, "")
+    assert f"Invalid value for '{option}': File '{history}/nothing' does not exist." in missing.stderr
+
+
 def test_rebuild_sets_a_damaged_log_aside_and_begins_an_empty_one(history: Path) -> None:
     config = config_in_force(history)
     assert rebuild(config, config.server("a")) is None
