@@ -44,7 +44,7 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
     elif output == CSV:
         writer = csv.writer(sys.stdout, lineterminator="\n")
         writer.writerow(columns)
-        writer.writerows([_cell(row.get(column)) for column in columns] for row in rows)
+        writer.writerows([_field(row.get(column)) for column in columns] for row in rows)
     else:
         print_table(rows, columns)
 
@@ -115,13 +115,15 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def _field(value: object) -> str:
+    return "" if value is None else printable(_text_of(value))
+
+
 def _cell(value: object) -> str:
-    return printable(_text_of(value))
+    return "-" if value is None else printable(_text_of(value))
 
 
 def _text_of(value: object) -> str:
-    if value is None:
-        return "-"
     if isinstance(value, str):
         return value
     if isinstance(value, list | tuple) and all(isinstance(item, str) for item in value):

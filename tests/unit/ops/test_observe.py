@@ -96,7 +96,7 @@ def test_status_shows_another_clusters_process_on_the_same_port_as_foreign(tmp_p
         own = aulario("status", "--dir", tmp_path / "one", "-o", "csv")
         assert (own.returncode, own.stdout.splitlines()[-1].split(",")[:2]) == (0, ["faculty-1", "up"])
         shown = aulario("status", "--dir", tmp_path / "two", "-o", "csv")
-        assert (shown.returncode, shown.stdout.splitlines()[-1].split(",")[:3]) == (3, ["faculty-1", "foreign", "-"])
+        assert (shown.returncode, shown.stdout.splitlines()[-1].split(",")[:3]) == (3, ["faculty-1", "foreign", ""])
         who = f"faculty 1 of cluster '{other.cluster_id}'"
         assert f"faculty-1's port is another's: {who} answers at {other.faculty(1).http}\n" in shown.stderr
     finally:

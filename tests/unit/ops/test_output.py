@@ -85,6 +85,11 @@ def test_an_ascii_stdout_is_given_escapes(tmp_path: Path, history: Path, output:
         assert json_lines(told.stdout) == json_lines(aulario("log", "export", history / "server-a").stdout)
 
 
+def test_what_is_not_known_is_an_empty_field_of_csv(history: Path) -> None:
+    first = aulario("status", "--dir", history, "-o", "csv").stdout.splitlines()[1]
+    assert first.startswith("server-a,dead,,,,,,tcp://")
+
+
 @pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
 def test_what_a_closed_stdout_was_to_get_goes_nowhere_else(history: Path, closed: str) -> None:
     """A file opened later would have its number; the log, for one."""
