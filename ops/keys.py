@@ -2,32 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
 
 from nodes.security.allow_list import AllowList
-from nodes.security.cluster_keys import make_keys, rotate_keys
+from nodes.security.cluster_keys import allow_key, make_keys, revoke_keys, rotate_keys
 from nodes.security.keys import (
-    KeysError,
+    FINGERPRINT_CHARS,
     PublicKeys,
     allowed_directory,
     load_public,
     public_directory,
     public_name,
-    remove_allowed,
-    save_allowed,
-    stored_secrets,
 )
 from nodes.security.principals import Principal, principal
+from nodes.security.secret_keys import stored_secrets
 from ops.exits import REFUSED, Stopped
 from ops.options import FILE, config_option, configuration, directory_option
 from ops.output import CSV, JSON, TABLE, output_option, print_rows
 
 LISTENING = ("server", "witness", "faculty")
 """Kinds of principals that others connect to."""
+
+_NOBODYS: Mapping[str, Any] = {
+    "principal": None, "fingerprint": None, "created": None, "allowed": False, "secret": False, "file": None,
+}  # fmt: skip
 
 COLUMNS = ("principal", "fingerprint", "created", "allowed", "secret", "problem")
 
@@ -38,6 +42,13 @@ def named_principal(text: str) -> Principal:
         return principal(text)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def named_key(text: str) -> str:
+    """The type of an option that names a key by its fingerprint."""
+    if re.fullmatch(f"[0-9a-f]{{{FINGERPRINT_CHARS}}}", text):
+        return text
+    raise click.BadParameter(f"{text!r} is no fingerprint, which is {FINGERPRINT_CHARS} hexadecimal digits")
 
 
 @click.group()
@@ -103,18 +114,21 @@ def allow(file: Path, directory: Path, config_file: Path | None) -> None:
     Example:
       aulario keys allow /media/usb/server-b.4f1c09a2b7d85e63.toml --dir cluster
     """
-    place = configuration(directory, config_file).keys
     public = load_public(file)
-    holder = AllowList(place).principal_of(public.curve)
-    if holder not in (None, public.principal):
-        raise KeysError(f"key {public.fingerprint} is let in as {holder}: it cannot be {public.principal} as well")
-    save_allowed(place, public)
+    others = allow_key(configuration(directory, config_file).keys, public)
     click.echo(f"allowed: {public.principal} {public.fingerprint}")
+    _say_still_let_in(public.principal, others, _where(directory, config_file))
 
 
 @keys.command()
 @click.argument("principal", type=named_principal)
-@click.option("--key", "fingerprint", metavar="FINGERPRINT", help="Only this key (default: all of the principal's).")
+@click.option(
+    "--key",
+    "fingerprint",
+    type=named_key,
+    metavar="FINGERPRINT",
+    help="Only this key (default: all of the principal's).",
+)
 @directory_option
 @config_option
 def revoke(principal: Principal, fingerprint: str | None, directory: Path, config_file: Path | None) -> None:
@@ -126,12 +140,14 @@ def revoke(principal: Principal, fingerprint: str | None, directory: Path, confi
       aulario keys revoke server:b --key 4f1c09a2b7d85e63
     """
     place = configuration(directory, config_file).keys
-    ended = remove_allowed(place, principal, fingerprint)
+    ended = revoke_keys(place, principal, fingerprint)
     if not ended:
         which = f"no key of {principal}" if fingerprint is None else f"{principal} has no key {fingerprint} that"
         raise Stopped(f"{which} is allowed in {allowed_directory(place)}", REFUSED)
     for one in ended:
         click.echo(f"revoked: {principal} {one}")
+    click.echo("next, on every other host of this cluster:")
+    _say_revoke(principal, ended, _where(directory, config_file))
 
 
 @keys.command()
@@ -141,24 +157,51 @@ def revoke(principal: Principal, fingerprint: str | None, directory: Path, confi
 @config_option
 def rotate(principal: Principal, keep_old: bool, directory: Path, config_file: Path | None) -> None:
     """Make new keys in place of a principal's on this host. A process that runs here takes them up by itself; other
-    hosts do not reach it, nor it them, until they allow the file that is named.
+    hosts do not reach it, nor it them, until they allow the file that is named. What to do there is printed.
+
+    Secret keys that are damaged, or that others may have read, are replaced as well.
 
     \b
     Examples:
       aulario keys rotate server:b
       aulario keys rotate server:b --keep-old
     """
-    place = configuration(directory, config_file).keys
+    place, where = configuration(directory, config_file).keys, _where(directory, config_file)
     rotated = rotate_keys(place, principal, keep_old=keep_old)
-    _say_made(place, rotated.public, allowed=True)
-    if rotated.is_ended:
-        click.echo(f"revoked: {principal} {rotated.former}")
+    file = _say_made(place, rotated.public, allowed=True)
+    for one in rotated.ended:
+        click.echo(f"revoked: {principal} {one}")
+    click.echo("next, on every other host of this cluster, once the public file is there:")
+    click.echo(f"  aulario keys allow {file.name} {where}")
+    _say_revoke(principal, rotated.ended, where)
+    _say_still_let_in(principal, rotated.others, where)
 
 
-def _say_made(place: Path, public: PublicKeys, *, allowed: bool) -> None:
-    below = allowed_directory(place) if allowed else public_directory(place)
+def _say_made(place: Path, public: PublicKeys, *, allowed: bool) -> Path:
+    file = (allowed_directory(place) if allowed else public_directory(place)) / public_name(public)
     click.echo(f"made: {public.principal} {public.fingerprint}{'' if allowed else ', which is not allowed here'}")
-    click.echo(f"public file, to be carried to other hosts: {below / public_name(public)}")
+    click.echo(f"public file, to be carried to other hosts: {file}")
+    return file
+
+
+def _say_still_let_in(principal: Principal, others: Iterable[str], where: str) -> None:
+    for one in others:
+        click.echo(f"still let in: {principal} {one}; once nobody uses it any more, on every host:")
+        _say_revoke(principal, [one], where)
+
+
+def _say_revoke(principal: Principal, fingerprints: Iterable[str], where: str) -> None:
+    for one in fingerprints:
+        click.echo(f"  {_revoke_command(principal, one)} {where}")
+
+
+def _revoke_command(principal: Principal, fingerprint: str) -> str:
+    return f"aulario keys revoke {quote(str(principal))} --key {fingerprint}"
+
+
+def _where(directory: Path, config_file: Path | None) -> str:
+    """The options that name this cluster in another command."""
+    return f"--dir {quote(str(directory))}" if config_file is None else f"--config {quote(str(config_file))}"
 
 
 def _rows(place: Path) -> Iterator[dict[str, Any]]:
@@ -174,8 +217,9 @@ def _rows(place: Path) -> Iterator[dict[str, Any]]:
         key = (stored.public.principal, stored.public.fingerprint)
         row = rows.setdefault(key, _row(stored.public, public_directory(place), allowed=False))
         row |= {"secret": True, "problem": stored.problem or _superseded(stored.public, allowed)}
-    yield from rows.values()
-    yield from ({"allowed": False, "secret": False, "problem": sentence} for sentence in problems)
+    for row in rows.values():
+        yield row | {"problem": row["problem"] or _outlived(row, allowed)}
+    yield from ({**_NOBODYS, "problem": sentence} for sentence in problems)
 
 
 def _row(public: PublicKeys, below: Path, *, allowed: bool) -> dict[str, Any]:
@@ -184,6 +228,18 @@ def _row(public: PublicKeys, below: Path, *, allowed: bool) -> dict[str, Any]:
         "principal": str(public.principal), "fingerprint": public.fingerprint, "created": public.created,
         "allowed": allowed, "secret": False, "problem": None, "file": str(file) if file.exists() else None,
     }  # fmt: skip
+
+
+def _outlived(row: Mapping[str, Any], allowed: AllowList) -> str | None:
+    """A key that is let in though its principal has a newer one: whoever has it is still believed."""
+    owner = principal(row["principal"])
+    newest = allowed.newest(owner)
+    if not row["allowed"] or newest is None or newest.fingerprint == row["fingerprint"]:
+        return None
+    return (
+        f"let in besides the newer key {newest.fingerprint}: once nobody uses it, on every host "
+        f"{_revoke_command(owner, row['fingerprint'])}"
+    )
 
 
 def _superseded(public: PublicKeys, allowed: AllowList) -> str | None:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from stat import S_IWOTH
 from typing import NamedTuple
 
-from nodes.security.keys import ALLOWED_FILES_MAX, KeysError, PublicKeys, allowed_directory, load_public, public_name
+from nodes.security.keys import ALLOWED_FILES_MAX, KeysError, PublicKeys, allowed_directory, load_allowed, public_name
 from nodes.security.principals import Principal
+from nodes.security.trust import KeysUntrusted, owners_of, refuse_untrusted
 
 
 class _Stamp(NamedTuple):
@@ -34,13 +34,15 @@ class _Entry(NamedTuple):
 class AllowList:
     """The keys that are let in, as they were when this was made and at the last `refresh` (A18).
 
-    `directory` is the configuration's `keys`. A file that cannot be read, is misnamed or can be written by anybody
+    `directory` is the configuration's `keys`. A file that cannot be read, is misnamed or can be changed by others
     admits nobody, nor does a key that is named for two principals; more than ALLOWED_FILES_MAX files admit nobody.
+    What happens in a directory that others could change is not followed (nodes.security.trust).
     """
 
-    __slots__ = ("_by_curve", "_by_principal", "_directory", "_entries", "problems")
+    __slots__ = ("_by_curve", "_by_principal", "_directory", "_entries", "_keys", "problems")
 
     def __init__(self, directory: Path) -> None:
+        self._keys = directory
         self._directory = allowed_directory(directory)
         self._entries: Mapping[str, _Entry] = {}
         self._by_curve: Mapping[bytes, PublicKeys] = {}
@@ -53,7 +55,12 @@ class AllowList:
         """Read what changed since; True if the set of keys did. While nothing does it costs one `stat` a file. Never
         raises: what cannot be read is a problem."""
         try:
-            self._entries = {name: self._entry(name, stamp) for name, stamp in self._stamps()}
+            owners = owners_of(self._keys)
+            refuse_untrusted(self._keys, owners)
+            self._entries = {name: self._entry(name, stamp, owners) for name, stamp in self._stamps()}
+        except KeysUntrusted as error:
+            self.problems = (f"{error}; until then who was let in before stays so, and nobody else is",)
+            return False
         except FileNotFoundError:
             return self._close(f"{self._directory} is missing")
         except KeysError as error:
@@ -88,20 +95,18 @@ class AllowList:
         return fingerprint in self._by_principal.get(principal, {})
 
     def _stamps(self) -> list[tuple[str, _Stamp]]:
-        if self._directory.stat().st_mode & S_IWOTH:
-            raise KeysError(f"{self._directory} can be written by anybody")
         with os.scandir(self._directory) as entries:
             found = list(islice(entries, ALLOWED_FILES_MAX + 1))
         if len(found) > ALLOWED_FILES_MAX:
             raise KeysError(f"{self._directory} holds more than {ALLOWED_FILES_MAX} files")
         return sorted((entry.name, _stamp(entry)) for entry in found if not entry.name.startswith("."))
 
-    def _entry(self, name: str, stamp: _Stamp) -> _Entry:
+    def _entry(self, name: str, stamp: _Stamp, owners: Collection[int]) -> _Entry:
         """What was found before, unless the file changed or could not be read then."""
         before = self._entries.get(name)
         if before is not None and before.stamp == stamp and isinstance(before.found, PublicKeys):
             return before
-        return _Entry(stamp, _found(self._directory / name))
+        return _Entry(stamp, _found(self._directory / name, owners))
 
     def _adopt(self, keys: Iterable[PublicKeys], problems: list[str]) -> bool:
         holders: dict[bytes, list[PublicKeys]] = {}
@@ -130,9 +135,9 @@ def _stamp(entry: os.DirEntry[str]) -> _Stamp:
     return _Stamp(status.st_ino, status.st_size, status.st_ctime_ns)
 
 
-def _found(path: Path) -> PublicKeys | str:
+def _found(path: Path, owners: Collection[int]) -> PublicKeys | str:
     try:
-        public = load_public(path)
+        public = load_allowed(path, owners)
     except KeysError as error:
         return str(error)
     name = public_name(public)

@@ -15,8 +15,9 @@ from nodes.config.cluster import ClusterConfig
 from nodes.logs import logger
 from nodes.security import roles
 from nodes.security.allow_list import AllowList
-from nodes.security.keys import KeysError, load_secret, secret_path
+from nodes.security.keys import KeysError
 from nodes.security.principals import Principal
+from nodes.security.secret_keys import load_secret, secret_state
 
 CURVE: Final = "curve"
 
@@ -60,10 +61,12 @@ class Curve:
     def __init__(self, directory: Path, own: Principal) -> None:
         """`directory` is the configuration's `keys`. Raises KeysError with one sentence."""
         self.own = own
-        self.allow_list = AllowList(directory)
         self._directory = directory
+        self._secret_seen = secret_state(directory, own)
         self._secret = load_secret(directory, own)
-        self._secret_seen = self._secret_state()
+        self._secret_problem: str | None = None
+        self.allow_list = AllowList(directory)
+        self._problems: tuple[str, ...] = ()
         self._called: dict[Principal, bytes | None] = {}
         self._say_problems()
 
@@ -90,9 +93,8 @@ class Curve:
     def refresh(self) -> Change:
         """Read again what has changed on disk. A new secret that cannot be read is told, and the one before stays."""
         is_changed = self.allow_list.refresh()
-        if is_changed:
-            self._say_problems()
-        must_reopen = self._take_secret() or (
+        self._say_problems()
+        must_reopen = self._take_secret(is_changed) or (
             is_changed and any(self._key_of(peer) != key for peer, key in self._called.items())
         )
         return Change(is_changed, must_reopen)
@@ -101,31 +103,30 @@ class Curve:
         newest = self.allow_list.newest(peer)
         return None if newest is None else newest.curve
 
-    def _take_secret(self) -> bool:
+    def _take_secret(self, is_allow_list_changed: bool) -> bool:
         """True if our own key is another one now."""
-        state = self._secret_state()
-        if state == self._secret_seen:
+        state = secret_state(self._directory, self.own)
+        if state == self._secret_seen and not is_allow_list_changed and self._secret_problem is None:
             return False
         self._secret_seen = state
         try:
             secret = load_secret(self._directory, self.own)
         except KeysError as error:
-            logger().error("the new secret key is not used", why=str(error))
+            if str(error) != self._secret_problem:
+                logger().error("the new secret key is not used", why=str(error))
+            self._secret_problem = str(error)
             return False
+        self._secret_problem = None
         is_other = secret.curve_public != self._secret.curve_public
         self._secret = secret
         return is_other
 
-    def _secret_state(self) -> tuple[int, int] | None:
-        try:
-            found = secret_path(self._directory, self.own).stat()
-        except OSError:
-            return None
-        return found.st_mtime_ns, found.st_ino
-
     def _say_problems(self) -> None:
+        """Each once, as long as it lasts."""
         for problem in self.allow_list.problems:
-            logger().warning("a key is not allowed", why=problem)
+            if problem not in self._problems:
+                logger().warning("a key is not allowed", why=problem)
+        self._problems = self.allow_list.problems
 
 
 def security_of(config: ClusterConfig, own: Principal) -> Curve | Open:

@@ -30,9 +30,13 @@ class KeysError(EsError):
     code = "KEYS"
 
 
-def malformed(path: Path, why: str) -> KeysError:
+class KeysDamaged(KeysError):
+    """A file that is none of keys, or no longer."""
+
+
+def malformed(path: Path, why: str) -> KeysDamaged:
     """The error that says why a file is none of keys."""
-    return KeysError(f"{path} is no file of keys: {why}")
+    return KeysDamaged(f"{path} is no file of keys: {why}")
 
 
 def refuse_exposed(path: Path, status: os.stat_result) -> None:
@@ -94,27 +98,43 @@ def ed25519_key(path: Path, fields: Mapping[str, str], name: str) -> bytes:
 
 
 def store(path: Path, fields: Mapping[str, str], *, directory_mode: int, mode: int) -> None:
-    """Write the file beside its place, with its mode from the first byte, and put it there once it is durable.
-    Values have no quote and no backslash. Raises OSError; what was there before then still stands."""
-    _make_directory(path.parent, directory_mode)
+    """Write the file beside its place, with its mode from the first byte, and put it there once it is durable. What
+    root writes belongs to the directory's owner, who is to use it. Values have no quote and no backslash.
+    Raises OSError; what was there before then still stands."""
+    make_directory(path.parent, directory_mode)
     partial = path.with_name(f".{path.name}.new")
     partial.unlink(missing_ok=True)  # of a writer that was killed
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
-    with os.fdopen(descriptor, "w", encoding="ascii") as file:
-        os.fchmod(descriptor, mode)  # whatever the umask
-        file.writelines(f'{name} = "{value}"\n' for name, value in fields.items())
-        file.flush()
-        os.fsync(descriptor)
-    partial.replace(path)
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        with os.fdopen(descriptor, "w", encoding="ascii") as file:
+            os.fchmod(descriptor, mode)  # whatever the umask
+            give_to_owner_of(path.parent, descriptor)
+            file.writelines(f'{name} = "{value}"\n' for name, value in fields.items())
+            file.flush()
+            os.fsync(descriptor)
+        partial.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            partial.unlink()
+        raise OSError(error.errno, error.strerror, str(path)) from None
     flush_directory(path.parent)
 
 
-def _make_directory(path: Path, mode: int) -> None:
+def make_directory(path: Path, mode: int) -> None:
+    """A directory of keys, with that mode whatever the umask and whatever it had. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with suppress(FileExistsError):
         path.mkdir(mode=mode)
+        give_to_owner_of(path.parent, path)
         flush_directory(path.parent)
     path.chmod(mode)
+
+
+def give_to_owner_of(directory: Path, made: Path | int) -> None:
+    """What root makes is for whoever owns the directory. Raises OSError."""
+    if os.geteuid() == 0:
+        owner = directory.stat()
+        os.chown(made, owner.st_uid, owner.st_gid)
 
 
 def flush_directory(path: Path) -> None:

@@ -1,6 +1,6 @@
 """The keys of a principal, and the files they lie in, below the directory `keys` of the configuration.
 
-    secret/NAME.toml                 0600 in 0700: both halves, on the hosts where the principal runs
+    secret/NAME.toml                 0600 in 0700: both halves, where the principal runs (nodes.security.secret_keys)
     allowed/NAME.FINGERPRINT.toml    0644: the public half of a key that is let in (nodes.security.allow_list)
     public/NAME.FINGERPRINT.toml     0644: the public half of a key that was made here and is not let in here
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import datetime
 from hashlib import sha256
@@ -31,13 +31,13 @@ from nodes.security.key_file import (
     flush_directory,
     malformed,
     read,
-    refuse_exposed,
     store,
     strings_in,
     z85_key,
 )
 from nodes.security.key_file import KeysError as KeysError
 from nodes.security.principals import Principal, principal
+from nodes.security.trust import ALLOWED, refuse_changeable
 
 ALLOWED_FILES_MAX: Final = 10_000
 """Keys an allow-list may hold."""
@@ -46,7 +46,7 @@ FINGERPRINT_CHARS: Final = 16
 CREATED_FORMAT: Final = "%Y-%m-%dT%H:%M:%SZ"
 """Of `created`, in UTC: texts are in the order of their times."""
 
-_SIGNS: Final = "server"
+SIGNS: Final = "server"
 """The kind of principal that has a signing key."""
 
 _PUBLIC_NAME: Final = re.compile(rf"([^.].*)\.([0-9a-f]{{{FINGERPRINT_CHARS}}})\.toml")
@@ -99,18 +99,10 @@ def fingerprint_of(curve: bytes) -> str:
     return sha256(curve).hexdigest()[:FINGERPRINT_CHARS]
 
 
-class StoredSecret(NamedTuple):
-    """A file of secret keys: the public half, or None if it holds no keys; why it cannot be used, or None if it can."""
-
-    path: Path
-    public: PublicKeys | None
-    problem: str | None
-
-
 def new_keys(principal: Principal, created: str) -> SecretKeys:
     """Fresh keys; nothing is stored. `created` as CREATED_FORMAT."""
     public, secret = zmq.curve_keypair()
-    seed = SecretBytes(secrets.token_bytes(ED25519_BYTES)) if principal.kind == _SIGNS else None
+    seed = SecretBytes(secrets.token_bytes(ED25519_BYTES)) if principal.kind == SIGNS else None
     return SecretKeys(principal, public, SecretBytes(secret), seed, created)
 
 
@@ -122,9 +114,14 @@ def file_name(principal: Principal) -> str:
     return str(principal).replace(":", "-").replace("/", "-").replace("*", "all")
 
 
-def secret_path(directory: Path, principal: Principal) -> Path:
-    """Where the principal's secret keys lie, if they are on this host."""
-    return secret_directory(directory) / f"{file_name(principal)}.toml"
+def owner_of(name: str) -> Principal | None:
+    """The principal whose files' names begin so, if there is one."""
+    kind, _, rest = name.partition("-")
+    if kind == "program":
+        rest = "/".join("*" if part == "all" else part for part in rest.split("-"))
+    with suppress(ValueError):
+        return principal(f"{kind}:{rest}" if rest else kind)
+    return None
 
 
 def public_name(public: PublicKeys) -> str:
@@ -132,14 +129,9 @@ def public_name(public: PublicKeys) -> str:
     return f"{file_name(public.principal)}.{public.fingerprint}.toml"
 
 
-def secret_directory(directory: Path) -> Path:
-    """The secrets of whoever runs on this host."""
-    return directory / "secret"
-
-
 def allowed_directory(directory: Path) -> Path:
     """The allow-list."""
-    return directory / "allowed"
+    return directory / ALLOWED
 
 
 def public_directory(directory: Path) -> Path:
@@ -150,97 +142,48 @@ def public_directory(directory: Path) -> Path:
 # --- reading
 
 
-def load_secret(directory: Path, principal: Principal) -> SecretKeys:
-    """The principal's secret keys. Raises KeysError, also if the file or its directory is open to others or another
-    user's (root may read anybody's)."""
-    path = secret_path(directory, principal)
-    try:
-        refuse_exposed(path.parent, path.parent.stat())
-    except FileNotFoundError:
-        raise _missing(path, principal) from None
-    except OSError as error:
-        raise KeysError(f"{path.parent}: {error.strerror or error}") from None
-    return _secret_in(path, principal, private=True)
-
-
-def exposed_secret(directory: Path, principal: Principal) -> SecretKeys:
-    """The principal's secret keys, whoever else may have read them: to say which they are and to end them, not to use
-    them. Raises KeysError."""
-    return _secret_in(secret_path(directory, principal), principal, private=False)
-
-
 def load_public(path: Path) -> PublicKeys:
-    """The keys in a public file. Raises KeysError, also for a file that anybody may write."""
-    try:
-        status, data = read(path)
-    except FileNotFoundError:
-        raise KeysError(f"{path}: there is no such file") from None
+    """The keys in a public file, wherever it lies. Raises KeysError, also for a file that anybody may write."""
+    status, data = _read_public(path)
     if status.st_mode & S_IWOTH:
         raise KeysError(f"{path} can be written by anybody: chmod o-w {path}")
+    return _public_in(path, data)
+
+
+def load_allowed(path: Path, owners: Collection[int]) -> PublicKeys:
+    """The keys in a file of the allow-list. Raises KeysError, also if others than these users could change it."""
+    status, data = _read_public(path)
+    refuse_changeable(path, status, owners)
+    return _public_in(path, data)
+
+
+def _read_public(path: Path) -> tuple[os.stat_result, bytes]:
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise KeysError(f"{path}: there is no such file") from None
+
+
+def _public_in(path: Path, data: bytes) -> PublicKeys:
     fields = strings_in(path, data)
     if "curve_secret" in fields:
         raise KeysError(f"{path} holds a secret key, which stays where it is: a public file is expected")
-    _check_names(path, fields, "curve_public", "signing_public")
-    owner = _principal_in(path, fields)
-    signing = ed25519_key(path, fields, "signing_public") if owner.kind == _SIGNS else None
+    check_names(path, fields, "curve_public", "signing_public")
+    owner = principal_in(path, fields)
+    signing = ed25519_key(path, fields, "signing_public") if owner.kind == SIGNS else None
     return PublicKeys(owner, z85_key(path, fields, "curve_public"), signing, fields["created"])
 
 
-def stored_secrets(directory: Path) -> Iterator[StoredSecret]:
-    """Every file of secret keys on this host, by name. Raises OSError if they cannot be listed."""
-    try:
-        names = sorted(os.listdir(secret_directory(directory)))
-    except FileNotFoundError:
-        return
-    for path in (secret_directory(directory) / name for name in names if not name.startswith(".")):
-        public, problem = None, None
-        try:
-            public = _secret_fields(path, read(path)[1]).public
-            if path != secret_path(directory, public.principal):
-                raise KeysError(f"{path} must be called {secret_path(directory, public.principal).name}")
-            load_secret(directory, public.principal)
-        except (KeysError, FileNotFoundError) as error:
-            problem = str(error)
-        yield StoredSecret(path, public, problem)
-
-
-def _secret_in(path: Path, principal: Principal, *, private: bool) -> SecretKeys:
-    try:
-        status, data = read(path)
-    except FileNotFoundError:
-        raise _missing(path, principal) from None
-    if private:
-        refuse_exposed(path, status)
-    keys = _secret_fields(path, data)
-    if keys.principal != principal:
-        raise KeysError(f"{path} holds the keys of {keys.principal}, not of {principal}")
-    return keys
-
-
-def _secret_fields(path: Path, data: bytes) -> SecretKeys:
-    fields = strings_in(path, data)
-    _check_names(path, fields, "curve_public", "curve_secret", "signing_seed")
-    owner = _principal_in(path, fields)
-    public, secret = z85_key(path, fields, "curve_public"), z85_key(path, fields, "curve_secret")
-    if zmq.curve_public(secret) != public:
-        raise malformed(path, "curve_public is not the other half of curve_secret")
-    seed = SecretBytes(ed25519_key(path, fields, "signing_seed")) if owner.kind == _SIGNS else None
-    return SecretKeys(owner, public, SecretBytes(secret), seed, fields["created"])
-
-
-def _missing(path: Path, principal: Principal) -> KeysError:
-    return KeysError(f"{path} is missing: fetch it from where it was made, or `aulario keys new '{principal}'`")
-
-
-def _check_names(path: Path, fields: Mapping[str, str], *keys: str) -> None:
-    """Exactly the keys of such a file; the last one of `keys` is a server's."""
-    signs = fields.get("principal", "").startswith(f"{_SIGNS}:")
+def check_names(path: Path, fields: Mapping[str, str], *keys: str) -> None:
+    """Exactly the keys of such a file, or KeysError; the last one of `keys` is a server's."""
+    signs = fields.get("principal", "").startswith(f"{SIGNS}:")
     expected = {"principal", "created", *(keys if signs else keys[:-1])}
     if fields.keys() != expected:
         raise malformed(path, f"it has {', '.join(sorted(expected))} and nothing else")
 
 
-def _principal_in(path: Path, fields: Mapping[str, str]) -> Principal:
+def principal_in(path: Path, fields: Mapping[str, str]) -> Principal:
+    """Whose keys a file says it holds. Raises KeysError, also if it says no sound time of their making."""
     try:
         owner = principal(fields["principal"])
     except ValueError as error:
@@ -258,23 +201,6 @@ def _signing_of(seed: bytes) -> bytes:
 
 
 # --- writing
-
-
-def save_secret(directory: Path, keys: SecretKeys) -> None:
-    """Store a principal's secret keys in place of those it had. Raises OSError; the old ones then still stand."""
-    signing = {} if keys.signing_seed is None else {"signing_seed": keys.signing_seed.hex()}
-    store(
-        secret_path(directory, keys.principal),
-        {
-            "principal": str(keys.principal),
-            "curve_public": keys.curve_public.decode(),
-            "curve_secret": keys.curve_secret.decode(),
-            **signing,
-            "created": keys.created,
-        },
-        directory_mode=0o700,
-        mode=0o600,
-    )
 
 
 def save_allowed(directory: Path, public: PublicKeys) -> None:

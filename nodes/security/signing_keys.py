@@ -7,7 +7,8 @@ from pathlib import Path
 from nodes.logs import logger
 from nodes.security import principals
 from nodes.security.allow_list import AllowList
-from nodes.security.keys import KeysError, load_secret, secret_path
+from nodes.security.keys import KeysError
+from nodes.security.secret_keys import State, load_secret, secret_state
 
 
 class SigningKeys:
@@ -30,10 +31,11 @@ class SigningKeys:
 
     def refresh(self) -> bool:
         """Read again what has changed on disk; True if our own seed is another one now."""
-        if self._allow_list.refresh():
+        is_changed = self._allow_list.refresh()
+        if is_changed:
             self._public = self._publics()
         state = self._state()
-        if state == self._seen:
+        if state == self._seen and not is_changed:
             return False
         self._seen = state
         before, self.seed = self.seed, self._load()
@@ -55,11 +57,5 @@ class SigningKeys:
             logger().warning("no checkpoints are signed", why=str(error))
             return None
 
-    def _state(self) -> tuple[int, int] | None:
-        if self._own is None:
-            return None
-        try:
-            found = secret_path(self._directory, principals.server(self._own)).stat()
-        except OSError:
-            return None
-        return found.st_ino, found.st_ctime_ns
+    def _state(self) -> State:
+        return () if self._own is None else secret_state(self._directory, principals.server(self._own))

@@ -23,7 +23,8 @@ from nodes.checkpoints.issuer import Checkpoints
 from nodes.checkpoints.witness import WitnessCheckpoints
 from nodes.config.cluster import ClusterConfig, one_host
 from nodes.security import principals
-from nodes.security.keys import CREATED_FORMAT, new_keys, save_allowed, save_secret
+from nodes.security.keys import CREATED_FORMAT, new_keys, save_allowed
+from nodes.security.secret_keys import save_secret
 
 CLUSTER: Final = "proof"
 NAMES: Final = ("a", "b")

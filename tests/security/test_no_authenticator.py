@@ -14,8 +14,9 @@ from nodes import sockets
 from nodes.security import roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import Curve
-from nodes.security.keys import new_keys, save_allowed, save_secret
+from nodes.security.keys import new_keys, save_allowed
 from nodes.security.principals import WITNESS, Principal, faculty, program, server
+from nodes.security.secret_keys import save_secret
 from nodes.shell import Loop
 from nodes.sockets import HANDSHAKE_IVL_MS, Context, Socket
 

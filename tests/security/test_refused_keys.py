@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from nodes.datadir import initialise
 from nodes.security.cluster_keys import ensure_keys
-from nodes.security.keys import secret_path
 from nodes.security.principals import Principal, principal
+from nodes.security.secret_keys import secret_path
 from ops.cluster_dir import config_in_force, prepare
 from ops.demo import free_base_port
 from tests.process.running_cluster import aulario
@@ -59,12 +60,19 @@ def _cut_short(keys: Path, own: Principal) -> None:
     path.write_text(path.read_text().replace('curve_secret = "', 'curve_secret = "!'))
 
 
+def _where_others_may_write(place: str, keys: Path, own: Principal) -> None:
+    (keys / place).resolve().chmod(0o757)
+
+
 FAULTS: dict[str, tuple[Callable[[Path, Principal], None], str]] = {
     "open to others": (_open_to_others, "is open to others"),
     "in an open directory": (_in_an_open_directory, "is open to others"),
     "missing": (_missing, "is missing"),
     "another's": (_anothers, "holds the keys of server:b, not of"),
     "malformed": (_cut_short, "is no file of keys"),
+    "among keys that others may write": (partial(_where_others_may_write, "."), "can be written by others"),
+    "beside a list that others may write": (partial(_where_others_may_write, "allowed"), "can be written by others"),
+    "below a directory that others may write": (partial(_where_others_may_write, ".."), "can be written by others"),
 }
 
 
@@ -79,5 +87,5 @@ def test_a_node_does_not_start_with_a_secret_key_that_is(directory: Path, fault:
     assert done.returncode == REFUSED, done.stderr
     (said,) = [line for line in done.stderr.splitlines() if not line.startswith("{")]
     assert sentence in said
-    assert str(keys / "secret") in said
+    assert str(keys) in said
     assert not found_in((done.stdout + done.stderr).encode(), secrets)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from es.log.checkpoint import Checkpoint, SignedCheckpoint, sign
 from nodes.security import principals
-from nodes.security.keys import load_secret, new_keys, save_allowed, save_secret
+from nodes.security.keys import new_keys, save_allowed
+from nodes.security.secret_keys import load_secret, save_secret
 
 CLUSTER = "campus"
 CREATED = "2026-01-31T12:00:00Z"

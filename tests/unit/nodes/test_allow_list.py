@@ -20,6 +20,7 @@ from nodes.security.keys import (
 )
 from nodes.security.principals import WITNESS, Principal, faculty, server
 
+OWNER, ANOTHER, OTHER_GROUP = 54_321, 12_345, 12_345
 EARLY, LATE = "2026-01-31T12:00:00Z", "2026-01-31T12:00:01Z"
 
 
@@ -119,17 +120,67 @@ def test_a_file_under_another_name_is_not_let_in(tmp_path: Path) -> None:
     assert allowed.problems == (f"{tmp_path}/allowed/witness.toml must be called {public_name(key)}",)
 
 
-def test_what_anybody_can_write_lets_nobody_in(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o646, 0o664])
+def test_a_file_that_others_can_write_lets_nobody_in(tmp_path: Path, mode: int) -> None:
     key = allow(tmp_path, WITNESS)
     allowed = AllowList(tmp_path)
-    path_of(tmp_path, key).chmod(0o646)
+    path_of(tmp_path, key).chmod(mode)
     assert allowed.refresh()
-    assert (allowed.all(), "can be written by anybody" in allowed.problems[0]) == ((), True)
+    assert allowed.all() == ()
+    assert allowed.problems[0].startswith(f"{path_of(tmp_path, key)} can be written by others than its owner")
     path_of(tmp_path, key).chmod(0o644)
     assert allowed.refresh()
-    allowed_directory(tmp_path).chmod(0o777)
+    assert allowed.all() == (key,)
+
+
+@pytest.mark.parametrize("place", [".", "allowed", "..", "../.."])
+@pytest.mark.parametrize("mode", [0o775, 0o757])
+def test_what_happens_where_others_can_write_is_not_followed_until_that_is_mended(
+    tmp_path: Path, place: str, mode: int
+) -> None:
+    directory = tmp_path / "c" / "keys"
+    key = allow(directory, WITNESS)
+    allowed = AllowList(directory)
+    path = (directory / place).resolve()
+    path.chmod(mode)
+    if os.geteuid() == 0:
+        os.chown(path, -1, OTHER_GROUP)
+    planted = allow(directory, server("a"))
+    path_of(directory, key).unlink()
+    path.chmod(mode)  # to let a key in gives `allowed` its mode back
+    assert not allowed.refresh()
+    assert allowed.all() == (key,)
+    assert (len(allowed.problems), f"chmod go-w {path}" in allowed.problems[0]) == (1, True)
+    assert AllowList(directory).all() == (), "nor is it believed at the start"
+    path.chmod(0o755)
     assert allowed.refresh()
-    assert (allowed.all(), "can be written by anybody" in allowed.problems[0]) == ((), True)
+    assert (allowed.all(), allowed.problems) == ((planted,), ())
+
+
+def test_a_sticky_directory_above_is_nobodys_way_in(tmp_path: Path) -> None:
+    key = allow(tmp_path / "c", WITNESS)
+    tmp_path.chmod(0o1777)
+    assert AllowList(tmp_path / "c").all() == (key,)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+@pytest.mark.parametrize("place", ["file", "allowed", "keys"])
+def test_what_another_user_owns_lets_nobody_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """But root acts for the owner of the directory."""
+    directory = tmp_path / "keys"
+    key = allow(directory, WITNESS)
+    for path in (directory, allowed_directory(directory), path_of(directory, key)):
+        os.chown(path, OWNER, OWNER)
+    assert AllowList(directory).all() == (key,)
+    monkeypatch.setattr(os, "geteuid", lambda: OWNER)
+    assert AllowList(directory).all() == (key,)
+    path = {"file": path_of(directory, key), "allowed": allowed_directory(directory), "keys": directory}[place]
+    os.chown(path, ANOTHER, -1)
+    allowed = AllowList(directory)
+    assert allowed.all() == ()
+    assert allowed.problems[0].startswith(f"{path} belongs to another user (id {ANOTHER})")
 
 
 def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

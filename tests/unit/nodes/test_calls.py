@@ -16,7 +16,8 @@ from nodes.calls import Calls
 from nodes.security import principals
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import Curve
-from nodes.security.keys import new_keys, save_allowed, save_secret
+from nodes.security.keys import new_keys, save_allowed
+from nodes.security.secret_keys import save_secret
 from nodes.shell import Loop
 from ops.prove.tcp_relay import Relay, Way
 

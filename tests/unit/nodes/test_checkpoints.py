@@ -23,7 +23,7 @@ from nodes.checkpoints.keeper import FLOOD, UNSIGNED
 from nodes.checkpoints.witness import WitnessCheckpoints
 from nodes.config.cluster import ClusterConfig, one_host
 from nodes.security import principals
-from nodes.security.keys import load_secret
+from nodes.security.secret_keys import load_secret
 from tests.contract.chains import chain
 from tests.unit.nodes.signers import give_keys
 

@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from nodes.config.cluster import ClusterConfig, one_host
-from nodes.security import cluster_keys
 from nodes.security.allow_list import AllowList
-from nodes.security.cluster_keys import ensure_keys, make_keys, principals_of, rotate_keys
+from nodes.security.cluster_keys import allow_key, ensure_keys, make_keys, principals_of, revoke_keys, rotate_keys
 from nodes.security.keys import (
     KeysError,
-    SecretKeys,
     allowed_directory,
-    load_secret,
     new_keys,
     public_name,
     remove_allowed,
     save_allowed,
-    save_secret,
-    secret_path,
 )
+from nodes.security.keys_lock import changing
 from nodes.security.principals import WITNESS, Principal, faculty, program, server
+from nodes.security.secret_keys import load_secret, save_secret, secret_path
+from tests.unit.nodes.killed import killed_at_each_change
 
 LONG_AGO, FAR_AHEAD = "2001-01-01T00:00:00Z", "2999-12-31T23:59:58Z"
 
@@ -98,7 +101,7 @@ def test_a_rotated_key_takes_the_place_of_the_old_one_and_of_no_other_hosts(tmp_
     elsewhere = new_keys(WITNESS, LONG_AGO).public
     save_allowed(tmp_path, elsewhere)
     rotated = rotate_keys(tmp_path, WITNESS, keep_old=False)
-    assert (rotated.former, rotated.is_ended) == (old.fingerprint, True)
+    assert (rotated.former, rotated.ended) == (old.fingerprint, (old.fingerprint,))
     assert load_secret(tmp_path, WITNESS).public == rotated.public
     assert set(AllowList(tmp_path).all()) == {elsewhere, rotated.public}
 
@@ -109,67 +112,149 @@ def test_an_old_key_that_is_kept_stays_until_it_is_revoked_and_the_new_one_is_th
     save_allowed(tmp_path, keys.public)
     save_secret(tmp_path, keys)
     rotated = rotate_keys(tmp_path, WITNESS, keep_old=True)
-    assert not rotated.is_ended
+    assert (rotated.ended, rotated.others) == ((), (keys.public.fingerprint,))
     assert AllowList(tmp_path).is_allowed(WITNESS, keys.public.fingerprint)
     assert AllowList(tmp_path).newest(WITNESS) == rotated.public
 
 
-def test_a_secret_that_others_could_read_can_be_rotated_and_what_is_no_secret_cannot(tmp_path: Path) -> None:
+def test_a_secret_that_others_could_read_can_be_rotated(tmp_path: Path) -> None:
     make_keys(tmp_path, WITNESS, let_in=True)
     path = secret_path(tmp_path, WITNESS)
     path.chmod(0o644)
     path.parent.chmod(0o755)
     rotate_keys(tmp_path, WITNESS, keep_old=False)
     assert is_let_in(tmp_path, WITNESS)
-    path.write_text("")
+
+
+DAMAGES: dict[str, Callable[[str], str]] = {
+    "empty": lambda text: "",
+    "cut short": lambda text: text[: len(text) // 2],
+    "no TOML": lambda text: text.replace('"', "", 1),
+    "a short key": lambda text: re.sub('(curve_secret = ").', r"\1", text),
+}
+
+
+@pytest.mark.parametrize("keep_old", [False, True])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_secret_is_mended_by_a_rotation_as_its_sentence_says(
+    tmp_path: Path, damage: str, keep_old: bool
+) -> None:
+    old = make_keys(tmp_path, WITNESS, let_in=True)
+    path = secret_path(tmp_path, WITNESS)
+    path.write_text(DAMAGES[damage](path.read_text()))
+    with pytest.raises(KeysError, match=r"; restore it, or make new keys: aulario keys rotate 'witness'$"):
+        load_secret(tmp_path, WITNESS)
+    rotated = rotate_keys(tmp_path, WITNESS, keep_old=keep_old)
+    assert load_secret(tmp_path, WITNESS).public == rotated.public == AllowList(tmp_path).newest(WITNESS)
+    assert AllowList(tmp_path).is_allowed(WITNESS, old.fingerprint) == keep_old
+    assert (rotated.former, rotated.others) == (old.fingerprint, (old.fingerprint,) if keep_old else ())
+
+
+@pytest.mark.parametrize("is_legible", [False, True])
+def test_of_several_keys_only_the_damaged_secrets_own_is_withdrawn(tmp_path: Path, is_legible: bool) -> None:
+    old = make_keys(tmp_path, WITNESS, let_in=True)
+    elsewhere = new_keys(WITNESS, LONG_AGO).public
+    save_allowed(tmp_path, elsewhere)
+    path = secret_path(tmp_path, WITNESS)
+    path.write_text(path.read_text()[:120] if is_legible else "")
+    rotated = rotate_keys(tmp_path, WITNESS, keep_old=False)
+    assert AllowList(tmp_path).is_allowed(WITNESS, elsewhere.fingerprint)
+    assert AllowList(tmp_path).is_allowed(WITNESS, old.fingerprint) == (not is_legible)
+    assert rotated.former == (old.fingerprint if is_legible else None)
+
+
+def test_what_is_no_secret_of_the_principal_is_not_rotated(tmp_path: Path) -> None:
+    make_keys(tmp_path, WITNESS, let_in=True)
+    shutil.copy(secret_path(tmp_path, WITNESS), secret_path(tmp_path, server("b")))
     before = files(tmp_path)
-    for owner in (WITNESS, server("a")):
-        with pytest.raises(KeysError):
+    for owner in (server("a"), server("b")):
+        with pytest.raises(KeysError, match=r"is missing|holds the keys of witness, not of server:b"):
             rotate_keys(tmp_path, owner, keep_old=False)
     assert files(tmp_path) == before
 
 
-class _CrashError(Exception):
-    """The process ends here."""
-
-
-@pytest.mark.parametrize("step", ["save_allowed", "save_secret", "remove_allowed"])
-@pytest.mark.parametrize("is_done", [False, True])
-def test_a_crash_at_any_step_of_a_rotation_leaves_a_key_that_is_let_in(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, is_done: bool
-) -> None:
+def test_changes_that_overlap_leave_no_key_that_nobody_has(tmp_path: Path) -> None:
     make_keys(tmp_path, WITNESS, let_in=True)
-    real = getattr(cluster_keys, step)
-
-    def crash(*arguments: object) -> None:
-        if is_done:
-            real(*arguments)
-        raise _CrashError
-
-    with monkeypatch.context() as patched:
-        patched.setattr(cluster_keys, step, crash)
-        with pytest.raises(_CrashError):
-            rotate_keys(tmp_path, WITNESS, keep_old=False)
-    assert is_let_in(tmp_path, WITNESS)
-    rotated = rotate_keys(tmp_path, WITNESS, keep_old=False)
-    assert is_let_in(tmp_path, WITNESS)
-    assert AllowList(tmp_path).newest(WITNESS) == rotated.public
+    with ThreadPoolExecutor(8) as pool:
+        rotated = list(pool.map(lambda _: rotate_keys(tmp_path, WITNESS, keep_old=False), range(16)))
+    assert len({one.public for one in rotated}) == 16
+    assert AllowList(tmp_path).all() == (load_secret(tmp_path, WITNESS).public,)
 
 
-def test_a_crash_while_keys_are_made_leaves_no_secret_that_is_not_let_in(
-    config: ClusterConfig, monkeypatch: pytest.MonkeyPatch
+def test_who_finds_the_keys_being_changed_waits_and_then_says_by_whom(tmp_path: Path) -> None:
+    with changing(tmp_path), pytest.raises(KeysError) as refused, changing(tmp_path, within_s=0.05):
+        pass
+    assert str(refused.value) == (
+        f"the keys in {tmp_path} are being changed by process {os.getpid()}: try again when it is done"
+    )
+    with changing(tmp_path):
+        pass
+
+
+def test_nothing_is_changed_where_others_could_change_it(config: ClusterConfig) -> None:
+    ensure_keys(config)
+    other = new_keys(faculty(7), LONG_AGO).public
+    (config.keys / "allowed").chmod(0o775)
+    before = files(config.keys)
+    changes: Sequence[Callable[[], object]] = (
+        lambda: rotate_keys(config.keys, WITNESS, keep_old=False),
+        lambda: make_keys(config.keys, faculty(7), let_in=True),
+        lambda: allow_key(config.keys, other),
+        lambda: revoke_keys(config.keys, WITNESS),
+        lambda: ensure_keys(config, [faculty(7)]),
+    )
+    for change in changes:
+        with pytest.raises(KeysError, match=r"allowed can be written by others than its owner.* chmod go-w "):
+            change()
+    assert files(config.keys) == before
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_what_root_makes_belongs_to_who_is_to_use_it(tmp_path: Path) -> None:
+    directory = tmp_path / "keys"
+    directory.mkdir()
+    os.chown(directory, 54_321, 54_321)
+    make_keys(directory, WITNESS, let_in=True)
+    rotate_keys(directory, WITNESS, keep_old=False)
+    made = {path.name: path.stat().st_uid for path in directory.rglob("*")}
+    assert len(made) == 5
+    assert set(made.values()) == {54_321}
+
+
+@pytest.mark.parametrize("keep_old", [False, True])
+def test_a_rotation_that_is_killed_leaves_its_owner_with_the_key_that_others_expect(
+    tmp_path: Path, keep_old: bool
 ) -> None:
-    def crash(directory: Path, keys: SecretKeys) -> None:
-        raise _CrashError
+    """Wherever it is killed: the old one or the new one, and the next rotation works."""
+    old = make_keys(tmp_path / "sound", WITNESS, let_in=True)
+    seen = set()
+    for directory in killed_at_each_change(
+        tmp_path / "sound", lambda directory: rotate_keys(directory, WITNESS, keep_old=keep_old)
+    ):
+        used = load_secret(directory, WITNESS).public
+        assert AllowList(directory).newest(WITNESS) == used, directory
+        seen.add(used == old)
+        rotated = rotate_keys(directory, WITNESS, keep_old=False)
+        assert load_secret(directory, WITNESS).public == AllowList(directory).newest(WITNESS) == rotated.public
+        assert sorted(path.name for path in secret_path(directory, WITNESS).parent.iterdir()) == ["witness.toml"]
+    assert seen == {False, True}
 
-    with monkeypatch.context() as patched:
-        patched.setattr(cluster_keys, "save_secret", crash)
-        with pytest.raises(_CrashError):
-            ensure_keys(config)
-    assert not secret_path(config.keys, server("a")).exists()
-    public = make_keys(config.keys, server("a"), let_in=True)
-    assert is_let_in(config.keys, server("a"))
-    assert AllowList(config.keys).newest(server("a")) == public
+
+def test_making_keys_that_is_killed_leaves_none_or_sound_ones(tmp_path: Path) -> None:
+    make_keys(tmp_path / "sound", server("a"), let_in=True)
+    whole = set()
+    for directory in killed_at_each_change(
+        tmp_path / "sound", lambda directory: make_keys(directory, WITNESS, let_in=True)
+    ):
+        newest = AllowList(directory).newest(WITNESS)
+        whole.add(newest is not None)
+        if newest is not None:
+            assert load_secret(directory, WITNESS).public == newest
+            with pytest.raises(KeysError, match="already: rotate them"):
+                make_keys(directory, WITNESS, let_in=True)
+        else:
+            assert make_keys(directory, WITNESS, let_in=True) == load_secret(directory, WITNESS).public
+    assert whole == {False, True}
 
 
 def test_keys_may_lie_anywhere(config: ClusterConfig, tmp_path: Path) -> None:

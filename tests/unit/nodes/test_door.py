@@ -15,8 +15,9 @@ from nodes.security import principals, refusals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import OPEN, Curve
 from nodes.security.door import Door, Received
-from nodes.security.keys import new_keys, remove_allowed, save_allowed, save_secret
+from nodes.security.keys import new_keys, remove_allowed, save_allowed
 from nodes.security.principals import Principal
+from nodes.security.secret_keys import save_secret
 from nodes.shell import Loop
 from nodes.sockets import Socket
 

@@ -20,18 +20,16 @@ from nodes.security.keys import (
     KeysError,
     SecretKeys,
     allowed_directory,
-    exposed_secret,
     file_name,
     load_public,
-    load_secret,
     new_keys,
+    owner_of,
     public_name,
     remove_allowed,
     save_allowed,
-    save_secret,
-    secret_path,
 )
 from nodes.security.principals import WITNESS, Principal, faculty, principal, program, server
+from nodes.security.secret_keys import exposed_secret, load_secret, save_secret, secret_path
 
 CREATED = "2026-01-31T12:00:00Z"
 PRINCIPALS = (server("a"), WITNESS, faculty(3), program(3), program(3, 17), principal("operator:ana"))
@@ -249,5 +247,6 @@ anybody = st.one_of(
 def test_two_principals_never_share_a_file_and_no_name_leaves_the_directory(one: Principal, two: Principal) -> None:
     assert principal(str(one)) == one
     assert (file_name(one) == file_name(two)) == (one == two)
+    assert owner_of(file_name(one)) == one
     assert "/" not in file_name(one)
     assert not file_name(one).startswith(".")

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import shlex
+import shutil
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from nodes.security.keys import load_secret
-from nodes.security.principals import faculty, server
+from nodes.security.keys import new_keys, save_allowed
+from nodes.security.principals import faculty, principal, server
+from nodes.security.secret_keys import load_secret
 from ops.cli import cli
 from ops.exits import leave_with
 from tests.unit.ops.command import json_lines
@@ -88,26 +93,133 @@ def test_a_key_made_on_one_host_is_let_in_on_another_and_revoked_there(cluster: 
 
     assert keys(cluster, "allow", path) == f"allowed: operator:ana {fingerprint}\n"
     assert (listed(cluster)["operator:ana"]["allowed"], listed(cluster)["operator:ana"]["secret"]) == (True, False)
-    assert keys(cluster, "revoke", "operator:ana") == f"revoked: operator:ana {fingerprint}\n"
+    assert keys(cluster, "revoke", "operator:ana").splitlines() == [
+        f"revoked: operator:ana {fingerprint}", "next, on every other host of this cluster:",
+        f"  aulario keys revoke operator:ana --key {fingerprint} --dir {cluster}",
+    ]  # fmt: skip
     assert "operator:ana" not in listed(cluster)
     assert refused(cluster, 1, "revoke", "operator:ana") == (
         f"Error: no key of operator:ana is allowed in {cluster}/keys/allowed\n"
     )
 
 
-def test_rotating_says_what_is_new_and_what_ended(cluster: Path) -> None:
-    old = load_secret(cluster / "keys", server("a")).public.fingerprint
-    made, file, ended = keys(cluster, "rotate", "server:a").splitlines()
-    new = load_secret(cluster / "keys", server("a")).public.fingerprint
-    assert (made, ended) == (f"made: server:a {new}", f"revoked: server:a {old}")
-    assert Path(file.rpartition(" ")[2]).exists()
+def test_rotating_says_what_is_new_and_what_to_do_elsewhere(cluster: Path, tmp_path: Path) -> None:
+    """The commands that are printed work on another host as they stand there."""
+    there = tmp_path / "there"
+    shutil.copytree(cluster / "keys", there / "keys")
+    shutil.copy(cluster / "aulario.toml", there)
+    old = fingerprint_of(cluster)
+    made, file, ended, following, allow, revoke = keys(cluster, "rotate", "program:1/*").splitlines()
+    new = fingerprint_of(cluster)
+    assert (made, ended) == (f"made: program:1/* {new}", f"revoked: program:1/* {old}")
+    assert following == "next, on every other host of this cluster, once the public file is there:"
+    carried = Path(file.rpartition(" ")[2])
+    for line in (allow, revoke):
+        program, *words = shlex.split(line)
+        assert (program, words[-2:]) == ("aulario", ["--dir", str(cluster)])
+        words = [str(carried) if word == carried.name else word for word in words[1:-2]]
+        keys(there, *words)
+    assert [row["fingerprint"] for row in rows(there) if row["principal"] == "program:1/*" and row["allowed"]] == [new]
 
-    assert len(keys(cluster, "rotate", "server:a", "--keep-old").splitlines()) == 2
-    assert "no key 0123456789abcdef that is allowed" in refused(
-        cluster, 1, "revoke", "server:a", "--key", "0123456789abcdef"
+
+def test_a_key_that_outlives_a_rotation_is_named_until_it_is_revoked(cluster: Path) -> None:
+    old = fingerprint_of(cluster)
+    said = keys(cluster, "rotate", "program:1/*", "--keep-old").splitlines()
+    new = fingerprint_of(cluster)
+    command = f"aulario keys revoke 'program:1/*' --key {old}"
+    assert said[-2:] == [
+        f"still let in: program:1/* {old}; once nobody uses it any more, on every host:",
+        f"  {command} --dir {cluster}",
+    ]
+    problems = {row["fingerprint"]: row["problem"] for row in rows(cluster)}
+    assert problems[new] is None
+    assert problems[old] == f"let in besides the newer key {new}: once nobody uses it, on every host {command}"
+    keys(cluster, *shlex.split(command)[2:])
+    assert all(row["problem"] is None for row in rows(cluster))
+
+    elsewhere = new_keys(principal("program:1/*"), "2001-01-31T12:00:00Z").public
+    save_allowed(cluster / "elsewhere", elsewhere)
+    (path,) = (cluster / "elsewhere/allowed").iterdir()
+    assert f"still let in: program:1/* {new}" in keys(cluster, "allow", path)
+
+
+def fingerprint_of(cluster: Path, owner: str = "program:1/*") -> str:
+    return load_secret(cluster / "keys", principal(owner)).public.fingerprint
+
+
+def rows(directory: Path) -> list[dict[str, object]]:
+    return list(json_lines(keys(directory, "list", "-o", "json")))
+
+
+def test_a_damaged_secret_is_mended_by_the_command_that_is_named(cluster: Path) -> None:
+    old = fingerprint_of(cluster)
+    (cluster / "keys/secret/program-1-all.toml").write_text("")
+    (problem,) = [str(row["problem"]) for row in rows(cluster) if row["problem"]]
+    assert problem.endswith("program-1-all.toml is no file of keys: it has created, curve_public, curve_secret, "
+                            "principal and nothing else; restore it, or make new keys: "
+                            "aulario keys rotate 'program:1/*'")  # fmt: skip
+    assert f"revoked: program:1/* {old}" in keys(cluster, *shlex.split(problem.rpartition("aulario keys ")[2]))
+    assert all(row["problem"] is None for row in rows(cluster))
+
+
+def test_where_others_could_change_keys_nothing_is_done_and_list_says_so(cluster: Path) -> None:
+    directory = cluster / "keys"
+    directory.chmod(0o770)
+    sentence = f"{directory} can be written by others than its owner: see that nobody else is let in, then chmod go-w"
+    commands: tuple[tuple[str | Path, ...], ...] = (
+        ("new", "operator:ana"), ("rotate", "server:a"), ("revoke", "server:a"),
+        ("allow", next((directory / "allowed").glob("server-a.*"))),
+    )  # fmt: skip
+    for command in commands:
+        assert refused(cluster, 1, *command).startswith(f"Error: {sentence}")
+    assert [row["problem"] for row in rows(cluster) if str(row["problem"]).startswith(sentence)]
+    directory.chmod(0o755)
+    assert all(row["problem"] is None for row in rows(cluster))
+
+
+def test_a_disk_that_takes_nothing_is_told_with_the_file_and_nothing_is_lost(
+    cluster: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = {path: path.read_bytes() for path in (cluster / "keys").rglob("*.toml")}
+
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        for command in (("rotate", "server:a"), ("new", "operator:ana")):
+            said = refused(cluster, 1, *command)
+            assert said.startswith(f"Error: {cluster}/keys/secret/") and said.endswith(": No space left on device\n")
+    assert {path: path.read_bytes() for path in (cluster / "keys").rglob("*.toml")} == before
+    assert [path.name for path in (cluster / "keys").rglob(".*")] == [".lock"]
+    assert all(row["problem"] is None for row in rows(cluster))
+
+
+@pytest.mark.parametrize(
+    "name", ["server:../x", "server:a b", "operator:ñ", "faculty:01", "program:1", "witness:", "", "server:a\n", "*"]
+)
+def test_a_name_that_is_none_is_wrong_usage(cluster: Path, name: str) -> None:
+    for command in ("new", "rotate", "revoke"):
+        said = refused(cluster, 2, command, name)
+        assert said.splitlines()[-1].startswith("Error: Invalid value for 'PRINCIPAL': ")
+
+
+@pytest.mark.parametrize("text", ["", "x", "0123456789ABCDEF", "0123456789abcdef0", "*"])
+def test_what_is_no_fingerprint_is_wrong_usage(cluster: Path, text: str) -> None:
+    said = refused(cluster, 2, "revoke", "server:a", "--key", text)
+    assert said.endswith(f"{text!r} is no fingerprint, which is 16 hexadecimal digits\n")
+
+
+def test_nobody_is_revoked_where_nothing_is_and_nothing_is_made(cluster: Path) -> None:
+    shutil.rmtree(cluster / "keys")
+    assert refused(cluster, 1, "revoke", "server:a") == (
+        f"Error: no key of server:a is allowed in {cluster}/keys/allowed\n"
     )
-    assert keys(cluster, "revoke", "server:a", "--key", new) == f"revoked: server:a {new}\n"
-    assert listed(cluster)["server:a"]["problem"] is None
+    assert not (cluster / "keys").exists()
+    assert rows(cluster) == [
+        {"principal": None, "fingerprint": None, "created": None, "allowed": False, "secret": False, "file": None,
+         "problem": f"{cluster}/keys/allowed is missing: nobody is let in"}
+    ]  # fmt: skip
 
 
 def test_what_is_wrong_is_listed(cluster: Path) -> None:

@@ -18,7 +18,8 @@ from es.log.lmdb_log import LmdbLog
 from nodes.checkpoints import files as checkpoint_files
 from nodes.checkpoints.files import head_path, history_path, record
 from nodes.security import principals
-from nodes.security.keys import load_secret, new_keys, save_allowed, save_secret
+from nodes.security.keys import new_keys, save_allowed
+from nodes.security.secret_keys import load_secret, save_secret
 from ops.log_reader import opened
 from tests.contract.chains import chain
 from tests.unit.ops.command import aulario
