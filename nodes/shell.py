@@ -106,6 +106,11 @@ class Loop:
         except BlockingIOError:
             return  # the pipe is full of wake-ups already
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `run` ends after its present turn."""
+        return self._stopping
+
     def stop_on_signals(self) -> None:
         """SIGTERM and SIGINT stop the loop, cleanly. Main thread only."""
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)

@@ -36,6 +36,7 @@ from nodes.faculty.metrics import FacultyMetrics
 from nodes.faculty.program_backlogs import BACKLOG_FULL, ProgramBacklogs, Route
 from nodes.faculty.program_registry import ProgramRegistry
 from nodes.logs import logger
+from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import security_of
@@ -101,11 +102,13 @@ class FacultyShell:
         self._timings = TimingWriter(faculty.data)
         self._make_uplink = make_uplink
         self.calls = Calls(loop, context)
-        self._open(faculty.endpoint)
+        self.endpoint = faculty.endpoint
+        self._is_open = False
+        self._open()
 
-    def _open(self, endpoint: str) -> None:
+    def _open(self) -> None:
         """Listen to programs, and connect to the servers."""
-        router = sockets.program_router(self.context, endpoint, self.security)
+        router = sockets.program_router(self.context, self.endpoint, self.security)
         self.endpoint = sockets.bound_endpoint(router)
         self._programs = Door(roles.PROGRAMS, router, self._authenticator, self.loop, self.context, self._on_programs)
         self._beats = {
@@ -118,6 +121,7 @@ class FacultyShell:
             self.loop.register(beats, partial(self._on_beats, server, beats))
             self.calls.keep(beats)
         self._uplink = self._make_uplink(self)
+        self._is_open = True
 
     def status(self) -> dict[str, Any]:
         """The object of /status."""
@@ -147,9 +151,7 @@ class FacultyShell:
         self.metrics.ignored["timing_lost"] = self._timings.lost
         self.metrics.ignored["called_again"] += self.calls.tick(now)
         if self._authenticator.tick(now):
-            logger().info("sockets opened anew")
-            self._close_sockets()
-            self._open(self.endpoint)
+            reopen(self.loop, self._close_sockets, self._open)
 
     def on_payload(self, server: str, payload: bytes, now: Instant) -> None:
         """Bytes from a server."""
@@ -167,6 +169,9 @@ class FacultyShell:
         self._timings.close()
 
     def _close_sockets(self) -> None:
+        if not self._is_open:
+            return
+        self._is_open = False
         self._uplink.close()
         self._programs.close()
         for beats in self._beats.values():

@@ -66,19 +66,17 @@ class Links:
         self._followers: dict[str, bytes] = {}
         self._names = {server.name for server in config.servers}
         self._calls = Calls(loop, context)
+        self._peers: dict[str, Socket] = {}
+        self._sources: list[Socket] = []
+        self._doors: list[Door] = []
         self.open()
 
     def open(self) -> None:
         """Listen and connect: anew after `close`."""
         context, own, security = self._context, self._own, self._authenticator.security
-        door = partial(Door, authenticator=self._authenticator, loop=self._loop, context=context)
-        self._batches = door(roles.BATCHES, sockets.batch_pub(context, own.batches, security))
-        self._beacons = door(roles.BEACONS, sockets.beacon_pub(context, own.beacons, security))
-        self._repair = door(
-            roles.REPAIR, sockets.repair_router(context, own.repair, security), on_ready=self._on_repair
-        )
-        self._peers: dict[str, Socket] = {}
-        self._sources: list[Socket] = []
+        self._batches = self._door(roles.BATCHES, sockets.batch_pub(context, own.batches, security))
+        self._beacons = self._door(roles.BEACONS, sockets.beacon_pub(context, own.beacons, security))
+        self._repair = self._door(roles.REPAIR, sockets.repair_router(context, own.repair, security), self._on_repair)
         witness = sockets.witness_dealer(context, self._config.witness.endpoint, security)
         self._peers[WITNESS] = self._called(witness, roles.WITNESS, principals.WITNESS)
         for other in self._config.servers:
@@ -89,6 +87,11 @@ class Links:
                 )
                 self._called(sockets.batch_sub(context, other.batches, peer, security), roles.BATCHES, peer)
                 self._called(sockets.beacon_sub(context, other.beacons, peer, security), roles.BEACONS, peer)
+
+    def _door(self, name: str, bound: Socket, on_ready: Callable[[Instant], None] | None = None) -> Door:
+        door = Door(name, bound, self._authenticator, self._loop, self._context, on_ready)
+        self._doors.append(door)
+        return door
 
     def _called(self, source: Socket, door: str, peer: Principal) -> Socket:
         """Hear what comes back on a connection to that door of `peer`."""
@@ -123,14 +126,15 @@ class Links:
             self.ignored["peer gone"] += 1
 
     def close(self) -> None:
-        """Give all sockets back."""
+        """Give all sockets back that are open. What is told from now on reaches nobody."""
         for source in self._sources:
             self._loop.unregister(source)
             self._calls.drop(source)
             source.close()
-        self._followers.clear()
-        for door in (self._batches, self._beacons, self._repair):
+        for door in self._doors:
             door.close()
+        for opened in (self._sources, self._doors, self._peers, self._followers):
+            opened.clear()
 
     def _send(self, socket: Socket, frames: list[bytes]) -> None:
         try:

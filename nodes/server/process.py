@@ -35,6 +35,7 @@ from nodes.config.cluster import ClusterConfig, ServerConfig, http_address
 from nodes.config.protocol_timing import protocol_timing
 from nodes.exporter import Exporter, registry_of
 from nodes.logs import logger
+from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import security_of
@@ -118,6 +119,7 @@ class ServerShell:
         self._overload_quiet_us = 0
         self._say_waiting_us = read_clock().boot_us + WAITING_SAID_US
         loop.register(self._writer.ready_fd, self._on_written)
+        self._doors: list[Door] = []
         self._open_doors()
 
     def _open_doors(self) -> None:
@@ -125,20 +127,19 @@ class ServerShell:
         context, own, security = self._context, self._own, self._authenticator.security
         door = partial(Door, authenticator=self._authenticator, loop=self._loop, context=context)
         self._beats = door(roles.HEARTBEATS, sockets.heartbeat_pub(context, own.heartbeats, security))
+        self._doors.append(self._beats)
         requests = sockets.request_router(context, own.requests, security)
         self._frontend.door = door(roles.REQUESTS, requests, on_ready=self._frontend.on_ready)
+        self._doors.append(self._frontend.door)
 
-    def _close_doors(self) -> None:
-        self._frontend.door.close()
-        self._beats.close()
-
-    def _reopen(self) -> None:
-        """Every socket anew, with the keys as they are now. What was under way on them is repaired or asked again."""
-        logger().info("sockets opened anew")
-        self._close_doors()
-        self._links.close()
+    def _open_sockets(self) -> None:
         self._links.open()
         self._open_doors()
+
+    def _close_sockets(self) -> None:
+        while self._doors:
+            self._doors.pop().close()
+        self._links.close()
 
     # -- the loop
 
@@ -170,8 +171,8 @@ class ServerShell:
         self._frontend.flush(now)
         self._send(self._checkpoints.on_turn(now, self.replica.node.chain.durable.seq))
         self.kernel_metrics.on_turn(now)
-        if self._authenticator.tick(now):
-            self._reopen()
+        if self._authenticator.tick(now):  # what was under way on the sockets is repaired or asked again
+            reopen(self._loop, self._close_sockets, self._open_sockets)
 
     def _on_message(self, message: Message, now: Instant) -> None:
         if isinstance(message, Checkpointed):
@@ -276,8 +277,7 @@ class ServerShell:
         self._loop.unregister(self._writer.ready_fd)
         self._broker.close()
         self._checkpoints.close()
-        self._links.close()
-        self._close_doors()
+        self._close_sockets()
         self._writer.close()
         self._timings.close()
 

@@ -23,6 +23,7 @@ from nodes.config.protocol_timing import protocol_timing
 from nodes.datadir import register_path
 from nodes.exporter import Exporter, registry_of
 from nodes.logs import logger
+from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import security_of
@@ -56,6 +57,7 @@ class WitnessShell(Collector):
         self._loop = loop
         self._context = context
         self._authenticator = authenticator
+        self._door: Door | None = None
         self._open()
 
     def deadline(self) -> int | None:
@@ -65,19 +67,24 @@ class WitnessShell(Collector):
     def on_turn(self, now: Instant) -> None:
         """Everything is said as soon as it is asked."""
         if self._authenticator.tick(now):
-            self._door.close()
-            self._open()
+            reopen(self._loop, self._close_door, self._open)
 
     def close(self) -> None:
         """Give the socket back."""
         self.checkpoints.close()
-        self._door.close()
+        self._close_door()
+
+    def _close_door(self) -> None:
+        if self._door is not None:
+            self._door.close()
+            self._door = None
 
     def _open(self) -> None:
         router = sockets.witness_router(self._context, self._config.witness.endpoint, self._authenticator.security)
         self._door = Door(roles.WITNESS, router, self._authenticator, self._loop, self._context, self._on_ready)
 
     def _on_ready(self, now: Instant) -> None:
+        assert self._door is not None
         for route, session, frames in self._door.messages():
             try:
                 message = unpack(frames[0]) if len(frames) == 1 else None
@@ -106,6 +113,7 @@ class WitnessShell(Collector):
                     self._reply(route, pack(effect.message))
 
     def _reply(self, route: bytes, payload: bytes) -> None:
+        assert self._door is not None
         try:
             self._door.socket.send_multipart([route, payload], zmq.NOBLOCK)
         except zmq.ZMQError as error:
