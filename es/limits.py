@@ -40,6 +40,12 @@ REPLAY_EVENTS_PER_TURN = 20_000
 DUE_EVENTS_PER_BATCH_MAX = 1_024
 """Deadline events (expiries) that one batch takes before it takes requests."""
 
+SEQ_MAX = 1 << 48
+"""Events of one log that a checkpoint can speak of: a million a second for nine years."""
+
+EPOCH_MAX = 1 << 32
+"""Epochs that a checkpoint can speak of: each is a change of role."""
+
 NAME_CHARS_MAX = 64
 """A node's name, its incarnation, a cluster's id."""
 

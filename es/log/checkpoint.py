@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from es.codec import HASH_BYTES
 from es.errors import RemoteProtocolError
-from es.limits import CHECKPOINT_BYTES_MAX, NAME_CHARS_MAX
+from es.limits import CHECKPOINT_BYTES_MAX, EPOCH_MAX, NAME_CHARS_MAX, SEQ_MAX
 from es.log.base import EventLog, Head, Identity
 from es.unpacking import unpack_whole
 
@@ -155,7 +155,7 @@ def _is_well_formed(signed: SignedCheckpoint) -> bool:
     return (
         all(type(name) is str and 0 < len(name) <= NAME_CHARS_MAX for name in names)
         and all(type(number) is int and 0 <= number < 1 << 63 for number in numbers)
-        and checkpoint.seq > 0
+        and 0 < checkpoint.seq <= SEQ_MAX and checkpoint.epoch <= EPOCH_MAX
         and type(checkpoint.hash) is bytes and len(checkpoint.hash) == HASH_BYTES
         and type(signed.signature) is bytes and len(signed.signature) == SIGNATURE_BYTES
     )  # fmt: skip

@@ -13,7 +13,7 @@ from es.codec import Batch
 from es.errors import LogContradicted
 from es.log.base import EMPTY, EventLog, Head
 from es.log.chain import head_of
-from es.log.checkpoint import SignedCheckpoint, checkpoint_at, contradiction, encode, is_signed_by, public_key, sign
+from es.log.checkpoint import Checkpoint, SignedCheckpoint, checkpoint_at, contradiction, encode, is_signed_by, sign
 from es.replication.effects import WITNESS, Tell
 from es.replication.instant import Instant
 from es.replication.messages import Checkpointed
@@ -28,6 +28,9 @@ from nodes.security.signing_keys import SigningKeys
 
 SAY_US: Final = 1_000_000
 """How often the newest one is sent again, and what is kept of others given back: messages may be lost."""
+
+AHEAD_EVENTS_MAX: Final = 1 << 20
+"""How far another server's log may be ahead of ours, for its checkpoints to be kept here."""
 
 
 class Checkpoints:
@@ -46,7 +49,9 @@ class Checkpoints:
         lasting, self._newest = self._stored()
         self._schedule = CheckpointSchedule(_head(self._newest), _head(lasting))
         self._writer = CheckpointWriter(own.data)
-        self.keeper = CheckpointKeeper(own.data, config.cluster_id, others, self._keys, self._writer.keep)
+        self.keeper = CheckpointKeeper(
+            own.data, config.cluster_id, others, self._keys, self._writer.keep, self._is_plausible
+        )
 
     @property
     def signed_seq(self) -> int:
@@ -119,7 +124,7 @@ class Checkpoints:
         what = contradiction(self._log, signed.checkpoint)
         if what is None:
             return
-        if not is_signed_by(signed, self._public_keys()):
+        if not is_signed_by(signed, self._keys.of(self._own)):
             self.keeper.ignored[UNSIGNED] += 1
             return
         self._is_contradicted = True
@@ -132,9 +137,10 @@ class Checkpoints:
             f"`aulario init --dir {self._data.parent}` before the server"
         )
 
-    def _public_keys(self) -> tuple[bytes, ...]:
-        seed = self._keys.seed
-        return (*self._keys.of(self._own), *(() if seed is None else (public_key(seed),)))
+    def _is_plausible(self, checkpoint: Checkpoint) -> bool:
+        """Whether another server can have come so far. A node that lacks more than that is being filled: it cannot
+        know, and keeps what is said again once it has caught up."""
+        return checkpoint.seq <= self._log.head().seq + AHEAD_EVENTS_MAX
 
     # -- what an earlier life has signed
 
@@ -171,8 +177,8 @@ class Checkpoints:
         return () if records is None else records.signed
 
     def _last_own(self, signed: Sequence[SignedCheckpoint]) -> SignedCheckpoint | None:
-        """The last one that this server has signed about this very directory with a key that is known."""
-        identity, keys = self._log.identity, self._public_keys()
+        """The last one that this server has signed about this very directory with a key that is allowed."""
+        identity, keys = self._log.identity, self._keys.of(self._own)
         for one in reversed(signed):
             checkpoint = one.checkpoint
             owner = (checkpoint.cluster_id, checkpoint.node, checkpoint.incarnation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from es.log.checkpoint import SignedCheckpoint, encode
@@ -20,20 +20,23 @@ KEYS_US: Final = 1_000_000
 class WitnessCheckpoints:
     """`on_message` with every message, before the witness's core has it; what it gives goes back on the same route."""
 
-    def __init__(self, config: ClusterConfig) -> None:
+    def __init__(self, config: ClusterConfig, epoch: Callable[[], int]) -> None:
+        """`epoch` gives that of the register: no server can be in a later one."""
         self._keys = SigningKeys(config.keys)
         self._writer = CheckpointWriter(config.witness.data)
         self._names = frozenset(server.name for server in config.servers)
         self._cluster_id = config.cluster_id
         self.keeper = CheckpointKeeper(
-            config.witness.data, config.cluster_id, self._names, self._keys, self._writer.keep
-        )
+            config.witness.data, config.cluster_id, self._names, self._keys, self._writer.keep,
+            lambda checkpoint: checkpoint.epoch <= epoch(),
+        )  # fmt: skip
         self._routes: dict[str, bytes] = {}
         self._keys_us = 0
 
     def on_message(self, route: bytes, message: Message, now: Instant) -> list[Checkpointed]:
         """Keep a checkpoint; to a server that speaks on a new connection, what is kept of it: a node that was rolled
         back learns it before it learns that it may lead."""
+        self._follow_keys(now.boot_us)
         if isinstance(message, Checkpointed):
             return self._take(message, now.boot_us)
         if not isinstance(message, Heartbeat) or message.cluster_id != self._cluster_id:
@@ -48,10 +51,12 @@ class WitnessCheckpoints:
         """Store what waits."""
         self._writer.close()
 
-    def _take(self, message: Checkpointed, now_us: int) -> list[Checkpointed]:
+    def _follow_keys(self, now_us: int) -> None:
         if now_us - self._keys_us >= KEYS_US:
             self._keys_us = now_us
             self._keys.refresh()
+
+    def _take(self, message: Checkpointed, now_us: int) -> list[Checkpointed]:
         signed = self.keeper.read(message.signed, now_us)
         newer = self.keeper.take(signed) if signed is not None else None
         return [] if newer is None else _messages([newer])

@@ -52,7 +52,7 @@ class WitnessShell(Collector):
             raise WrongCluster(f"{self._path} belongs to cluster {register.cluster_id!r}, not to {config.cluster_id!r}")
         register_file.save(self._path, stored)  # a crash may have left it visible and not durable
         self.core = Witness(register, protocol_timing(config.timing), read_clock().boot_us)
-        self.checkpoints = WitnessCheckpoints(config)
+        self.checkpoints = WitnessCheckpoints(config, lambda: self._epoch)
         self.undelivered = 0
         self._loop = loop
         self._context = context
@@ -73,6 +73,11 @@ class WitnessShell(Collector):
         """Give the socket back."""
         self.checkpoints.close()
         self._close_door()
+
+    @property
+    def _epoch(self) -> int:
+        assert self.core.register is not None
+        return self.core.register.epoch
 
     def _close_door(self) -> None:
         if self._door is not None:

@@ -138,8 +138,8 @@ def _run(
     drawn: random.Random, config: ClusterConfig, writes: dict[str, Sequence[Sequence[Batch]]], begin_us: int
 ) -> None:
     """One life of the three processes: what is written is committed and signed, some messages are lost."""
-    witness = WitnessCheckpoints(config)
     logs = {server.name: LmdbLog.open(server.data) for server in config.servers}
+    witness = WitnessCheckpoints(config, lambda: max(log.head().epoch for log in logs.values()))
     shells = {server.name: Checkpoints(config, server, logs[server.name]) for server in config.servers}
 
     def carry(said: Sequence[Tell], sender: str, now: Instant) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from es.codec import Batch, Entry, encode_batch
 from es.errors import RemoteProtocolError
-from es.limits import CHECKPOINT_BYTES_MAX, NAME_CHARS_MAX
+from es.limits import CHECKPOINT_BYTES_MAX, EPOCH_MAX, NAME_CHARS_MAX, SEQ_MAX
 from es.log.base import EMPTY, Identity, Write
 from es.log.chain import head_of
 from es.log.checkpoint import (
@@ -33,7 +33,9 @@ OWN = Identity("c", "a", "a1")
 NAMES = st.text(min_size=1, max_size=NAME_CHARS_MAX)
 NUMBERS = st.integers(0, (1 << 63) - 1)
 HASHES = st.binary(min_size=32, max_size=32)
-CHECKPOINTS = st.builds(Checkpoint, NAMES, NAMES, NAMES, NUMBERS, st.integers(1, (1 << 63) - 1), HASHES, NUMBERS)
+CHECKPOINTS = st.builds(
+    Checkpoint, NAMES, NAMES, NAMES, st.integers(0, EPOCH_MAX), st.integers(1, SEQ_MAX), HASHES, NUMBERS
+)
 SIGNED = st.builds(SignedCheckpoint, CHECKPOINTS, st.binary(min_size=SIGNATURE_BYTES, max_size=SIGNATURE_BYTES))
 
 
@@ -90,7 +92,7 @@ def test_random_bytes_are_refused_by_name(data: bytes) -> None:
 @pytest.mark.parametrize(
     "change",
     [{"node": ""}, {"node": "n" * (NAME_CHARS_MAX + 1)}, {"seq": 0}, {"seq": -1}, {"epoch": True}, {"hash": bytes(31)},
-     {"ts_us": 1 << 63}, {"cluster_id": 7}],
+     {"ts_us": 1 << 63}, {"cluster_id": 7}, {"seq": SEQ_MAX + 1}, {"seq": 1 << 62}, {"epoch": EPOCH_MAX + 1}],
 )  # fmt: skip
 def test_a_field_outside_its_limits_is_refused(change: dict[str, object]) -> None:
     sound = checkpoint_at(OWN, head_of(chain(2)[-1]))

@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from es.log.checkpoint import SignedCheckpoint, encode
+from es.log.checkpoint import Checkpoint, SignedCheckpoint, encode
 from nodes.checkpoints.files import head_path, replace
 from nodes.checkpoints.keeper import (
     ANOTHER_CLUSTER,
     CHECKS_MAX,
     CHECKS_US,
     FLOOD,
+    IMPLAUSIBLE,
     INCARNATIONS_MAX,
     MALFORMED,
     STRANGER,
@@ -21,8 +22,18 @@ from nodes.checkpoints.keeper import (
     UNSIGNED,
     CheckpointKeeper,
 )
+from nodes.security.cluster_keys import revoke_keys, rotate_keys
+from nodes.security.keys import save_allowed
+from nodes.security.principals import server
+from nodes.security.secret_keys import load_secret
 from nodes.security.signing_keys import SigningKeys
 from tests.unit.nodes.signers import CLUSTER, give_keys, signed
+
+REACHABLE_SEQ = 1 << 30
+
+
+def is_plausible(checkpoint: Checkpoint) -> bool:
+    return checkpoint.seq <= REACHABLE_SEQ
 
 
 @pytest.fixture
@@ -36,14 +47,14 @@ def keeper(keys: Path, tmp_path: Path) -> CheckpointKeeper:
     def store(node: str, some: Iterable[SignedCheckpoint]) -> None:
         replace(head_path(tmp_path, node), some, durable=False)
 
-    return CheckpointKeeper(tmp_path, CLUSTER, ["a", "b"], SigningKeys(keys), store)
+    return CheckpointKeeper(tmp_path, CLUSTER, ["a", "b"], SigningKeys(keys), store, is_plausible)
 
 
 def test_the_newest_is_kept_also_through_a_restart(keeper: CheckpointKeeper, keys: Path, tmp_path: Path) -> None:
     for seq in (3, 9):
         assert keeper.take(signed(keys, "a", seq)) is None
     assert keeper.kept("a") == (signed(keys, "a", 9),)
-    again = CheckpointKeeper(tmp_path, CLUSTER, ["a", "b"], SigningKeys(keys), lambda node, some: None)
+    again = CheckpointKeeper(tmp_path, CLUSTER, ["a", "b"], SigningKeys(keys), lambda node, some: None, is_plausible)
     assert (again.kept("a"), again.kept("b")) == ((signed(keys, "a", 9),), ())
 
 
@@ -82,12 +93,70 @@ def test_incarnations_are_kept_side_by_side_and_bounded(keeper: CheckpointKeeper
 
 def test_what_lies_there_unsigned_does_not_stand_in_the_way(keys: Path, tmp_path: Path) -> None:
     huge = signed(keys, "a", 3)
-    huge = huge._replace(checkpoint=huge.checkpoint._replace(seq=1 << 60))
+    huge = huge._replace(checkpoint=huge.checkpoint._replace(seq=1 << 40))
     replace(head_path(tmp_path, "a"), [huge, signed(keys, "b", 4)], durable=False)
-    keeper = CheckpointKeeper(tmp_path, CLUSTER, ["a"], SigningKeys(keys), lambda node, some: None)
+    keeper = CheckpointKeeper(tmp_path, CLUSTER, ["a"], SigningKeys(keys), lambda node, some: None, is_plausible)
     assert keeper.kept("a") == ()
     keeper.take(signed(keys, "a", 5))
     assert keeper.kept("a") == (signed(keys, "a", 5),)
+
+
+@pytest.fixture
+def signing(keys: Path) -> SigningKeys:
+    return SigningKeys(keys)
+
+
+@pytest.fixture
+def following(signing: SigningKeys, tmp_path: Path) -> CheckpointKeeper:
+    """A keeper whose keys the test reads again."""
+    return CheckpointKeeper(tmp_path, CLUSTER, ["a", "b"], signing, lambda node, some: None, is_plausible)
+
+
+def test_what_a_revoked_key_has_signed_counts_no_more_and_stands_in_nobodys_way(
+    following: CheckpointKeeper, signing: SigningKeys, keys: Path
+) -> None:
+    stolen = signed(keys, "a", REACHABLE_SEQ)
+    following.take(stolen)
+    assert following.take(signed(keys, "a", 7)) == stolen
+    rotate_keys(keys, server("a"), keep_old=False)
+    signing.refresh()
+    assert following.kept("a") == ()
+    assert following.take(signed(keys, "a", 7)) is None
+    assert following.take(stolen) is None
+    assert (following.kept("a"), following.ignored[UNSIGNED]) == ((signed(keys, "a", 7),), 1)
+
+
+def test_what_is_kept_counts_again_when_its_key_is_let_in_again(
+    following: CheckpointKeeper, signing: SigningKeys, keys: Path
+) -> None:
+    """A list that was empty for a moment gives no proof away."""
+    one = signed(keys, "a", 9)
+    following.take(one)
+    public = load_secret(keys, server("a")).public
+    revoke_keys(keys, server("a"))
+    signing.refresh()
+    assert following.kept("a") == ()
+    save_allowed(keys, public)
+    signing.refresh()
+    assert following.kept("a") == (one,)
+
+
+def test_room_is_made_by_what_counts_no_more(
+    following: CheckpointKeeper, signing: SigningKeys, keys: Path
+) -> None:
+    following.take(signed(keys, "a", REACHABLE_SEQ, incarnation="stolen"))
+    rotate_keys(keys, server("a"), keep_old=False)
+    signing.refresh()
+    own = tuple(signed(keys, "a", seq, incarnation=str(seq)) for seq in range(1, INCARNATIONS_MAX + 1))
+    for one in own:
+        following.take(one)
+    assert following.kept("a") == own
+
+
+def test_what_cannot_be_is_not_kept(keeper: CheckpointKeeper, keys: Path) -> None:
+    keeper.take(signed(keys, "a", 3))
+    keeper.take(signed(keys, "a", REACHABLE_SEQ + 1))
+    assert (keeper.kept("a"), keeper.ignored[IMPLAUSIBLE]) == ((signed(keys, "a", 3),), 1)
 
 
 def test_messages_are_read_as_checkpoints_of_this_cluster_or_counted(keeper: CheckpointKeeper, keys: Path) -> None:

@@ -18,11 +18,12 @@ from es.replication.instant import Instant
 from es.replication.messages import Checkpointed, Heartbeat, Member
 from nodes.checkpoints import files as checkpoint_files
 from nodes.checkpoints.files import HEADS_BYTES_MAX, HISTORY_BYTES_MAX, head_path, history_path, read
-from nodes.checkpoints.issuer import SAY_US, Checkpoints
-from nodes.checkpoints.keeper import FLOOD, UNSIGNED
+from nodes.checkpoints.issuer import AHEAD_EVENTS_MAX, SAY_US, Checkpoints
+from nodes.checkpoints.keeper import FLOOD, IMPLAUSIBLE, UNSIGNED
 from nodes.checkpoints.witness import WitnessCheckpoints
 from nodes.config.cluster import ClusterConfig, one_host
 from nodes.security import principals
+from nodes.security.cluster_keys import revoke_keys
 from nodes.security.secret_keys import load_secret
 from tests.contract.chains import chain
 from tests.unit.nodes.signers import give_keys
@@ -69,7 +70,7 @@ class Node:
     def now(self) -> Instant:
         return Instant(self.now_us, 0)
 
-    def signs(self, batch: Batch, **other: str) -> SignedCheckpoint:
+    def signs(self, batch: Batch, **other: str | int) -> SignedCheckpoint:
         """What this server's key signs about a batch, whether or not its log has it."""
         seed = load_secret(self.config.keys, principals.server(self.name)).signing_seed
         assert seed is not None
@@ -152,7 +153,7 @@ def test_what_is_kept_of_another_is_given_back(node: Make, config: ClusterConfig
 
 def test_the_witness_tells_a_server_on_a_new_connection_how_far_it_was(node: Make, config: ClusterConfig) -> None:
     (batch,) = chain(1)
-    a, witness, now = node("a"), WitnessCheckpoints(config), Instant(0, 0)
+    a, witness, now = node("a"), WitnessCheckpoints(config, lambda: 1), Instant(0, 0)
     signed = Checkpointed(CLUSTER, encode(a.signs(batch)))
     heartbeat = Heartbeat(CLUSTER, 1, Member("a", "a1"))
     assert witness.on_message(b"first", heartbeat, now) == []
@@ -250,3 +251,37 @@ def test_a_server_without_a_key_signs_nothing_and_keeps_all_the_same(tmp_path: P
     a.hear(b.signs(batch))
     assert told(a.later(SAY_US), "b") == [b.signs(batch)]
     assert a.checkpoints.signed_seq == 0
+
+
+def test_what_a_revoked_key_has_signed_keeps_no_server_from_running_or_starting(
+    node: Make, config: ClusterConfig
+) -> None:
+    first, second = chain(2)
+    a, data = node("a", [first]), config.server("a").data
+    stolen = a.signs(second)
+    checkpoint_files.append(history_path(data), checkpoint_files.record(stolen), durable=False)
+    checkpoint_files.replace(head_path(data, "a"), [stolen], durable=False)
+    revoke_keys(config.keys, principals.server("a"))
+    a.start()
+    assert a.hear(stolen) == []
+    assert a.checkpoints.keeper.ignored[UNSIGNED] == 1
+
+
+def test_a_server_keeps_nothing_that_is_far_beyond_its_own_log(node: Make) -> None:
+    (batch,) = chain(1)
+    a, b = node("a"), node("b", [batch])
+    near, far = (batch.last_seq + AHEAD_EVENTS_MAX + beyond for beyond in (0, 1))
+    b.hear(a.signs(batch, seq=far))
+    assert b.checkpoints.keeper.kept("a") == ()
+    b.hear(a.signs(batch, seq=near))
+    assert b.checkpoints.keeper.kept("a") == (a.signs(batch, seq=near),)
+
+
+def test_a_witness_keeps_nothing_of_an_epoch_that_it_has_not_begun(node: Make, config: ClusterConfig) -> None:
+    (batch,) = chain(1)
+    a, witness, now = node("a"), WitnessCheckpoints(config, lambda: batch.epoch), Instant(0, 0)
+    witness.on_message(b"a", Checkpointed(CLUSTER, encode(a.signs(batch, epoch=batch.epoch + 1))), now)
+    assert witness.keeper.ignored[IMPLAUSIBLE] == 1
+    witness.on_message(b"a", Checkpointed(CLUSTER, encode(a.signs(batch))), now)
+    assert witness.keeper.kept("a") == (a.signs(batch),)
+    witness.close()
