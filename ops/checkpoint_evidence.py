@@ -11,7 +11,7 @@ from nodes.checkpoints.files import HEADS_BYTES_MAX, HEADS_DIRECTORY, HISTORY_BY
 from nodes.config.cluster import ClusterConfig
 from nodes.security.allow_list import AllowList
 from nodes.security.keys import PublicKeys
-from ops.checkpoint_text import read_saved
+from ops.checkpoint_text import Saved, read_saved
 
 BESIDE = "beside it"
 NODES_MAX = 64
@@ -21,16 +21,23 @@ NODES_MAX = 64
 @dataclass(slots=True)
 class Evidence:
     """`held` says of each checkpoint where it lies; `history` is whether the log's own file of them is there. `notes`
-    are sentences about what could not be used, `keys` raw Ed25519 public keys by server."""
+    are sentences about what could not be used, `keys` raw Ed25519 public keys by server; `against` is what a person
+    saved, by file."""
 
     held: dict[SignedCheckpoint, list[str]] = field(default_factory=dict)
     history: bool = False
     notes: list[str] = field(default_factory=list)
     keys: dict[str, list[bytes]] = field(default_factory=dict)
+    against: dict[Path, list[Saved]] = field(default_factory=dict)
 
     def is_genuine(self, signed: SignedCheckpoint) -> bool:
         """Whether its node has signed it with a key that we know to be the node's."""
-        return is_signed_by(signed, self.keys.get(signed.checkpoint.node, ()))
+        return self.key_of(signed) is not None
+
+    def key_of(self, signed: SignedCheckpoint) -> bytes | None:
+        """The key, of those that we know to be its node's, that signed it; None if none did."""
+        keys = self.keys.get(signed.checkpoint.node, ())
+        return next((key for key in keys if is_signed_by(signed, [key])), None)
 
     def genuine(self) -> Mapping[SignedCheckpoint, Sequence[str]]:
         """What counts, and where it lies, in the order of sequence numbers."""
@@ -65,7 +72,8 @@ def evidence(
             else:
                 found.notes.append(f"what {name} keeps is not on this host")
     for path in against:
-        found.add(read_saved(path), str(path))
+        found.against[path] = read_saved(path)
+        found.add([saved.signed for saved in found.against[path]], str(path))
     return found
 
 

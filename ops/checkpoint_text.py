@@ -1,10 +1,14 @@
-"""A signed checkpoint as a person keeps it: one JSON object on a line, binary fields in hexadecimal."""
+"""A signed checkpoint as a person keeps it: one JSON object on a line, binary fields in hexadecimal.
+
+`key` is the Ed25519 public key that signed it, null if it was not known: what it says proves nothing by itself, but a
+signature that is not even of that key was made by nobody.
+"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from es.errors import RemoteProtocolError
 from es.log.checkpoint import Checkpoint, SignedCheckpoint, decode, encode
@@ -14,13 +18,25 @@ FILE_BYTES_MAX: Final = 16 << 20
 _FIELDS: Final = (*Checkpoint._fields, "signature")
 
 
-def to_plain(signed: SignedCheckpoint) -> dict[str, Any]:
+class Saved(NamedTuple):
+    """A checkpoint that a person kept, and the raw public key that it says to be signed with."""
+
+    signed: SignedCheckpoint
+    key: bytes | None
+
+
+def to_plain(signed: SignedCheckpoint, key: bytes | None) -> dict[str, Any]:
     """The object that `aulario log checkpoint` prints."""
     checkpoint = signed.checkpoint
-    return {**checkpoint._asdict(), "hash": checkpoint.hash.hex(), "signature": signed.signature.hex()}
+    return {
+        **checkpoint._asdict(),
+        "hash": checkpoint.hash.hex(),
+        "signature": signed.signature.hex(),
+        "key": None if key is None else key.hex(),
+    }
 
 
-def read_saved(path: Path) -> list[SignedCheckpoint]:
+def read_saved(path: Path) -> list[Saved]:
     """The checkpoints in a file, one a line. Stopped with one sentence that names the line if one is none."""
     try:
         with path.open("rb") as file:
@@ -35,12 +51,14 @@ def read_saved(path: Path) -> list[SignedCheckpoint]:
     return found
 
 
-def _parsed(path: Path, number: int, line: bytes) -> SignedCheckpoint:
+def _parsed(path: Path, number: int, line: bytes) -> Saved:
     try:
         plain = json.loads(line)
         *fields, signature = (plain[name] for name in _FIELDS)
         made = Checkpoint(*fields)
         made = made._replace(hash=bytes.fromhex(made.hash))  # type: ignore[arg-type]
-        return decode(encode(SignedCheckpoint(made, bytes.fromhex(signature))))
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, RemoteProtocolError):
+        signed = decode(encode(SignedCheckpoint(made, bytes.fromhex(signature))))
+        key = plain.get("key")
+        return Saved(signed, None if key is None else bytes.fromhex(key))
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, RemoteProtocolError):
         raise Stopped(f"{path}: line {number}: this is no checkpoint of `aulario log checkpoint`", USAGE) from None

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from es.log.base import EventLog, Identity
-from es.log.checkpoint import Checkpoint, SignedCheckpoint, contradiction
+from es.log.checkpoint import Checkpoint, SignedCheckpoint, contradiction, is_signed_by
 from es.log.verify import Report, verify_in_child
 from nodes.config.cluster import ClusterConfig
 from ops.checkpoint_evidence import Evidence
@@ -20,12 +20,14 @@ Held = Mapping[SignedCheckpoint, Sequence[str]]
 @dataclass(slots=True, frozen=True)
 class Verification:
     """`report` is of a log whose chain is whole. `findings` are sentences that say what contradicts what was signed,
-    and where; `notes` what could not be shown. `signed_seq` is the newest event that a signature covers, 0 if none;
-    `held` the number of checkpoints that counted, `by` who signed them, `places` where they lie."""
+    and where; `notes` what could not be shown; `unproven` which saved file proves nothing, and why. `signed_seq` is the
+    newest event that a signature covers, 0 if none; `held` the number of checkpoints that counted, `by` who signed
+    them, `places` where they lie."""
 
     report: Report
     findings: tuple[str, ...]
     notes: tuple[str, ...]
+    unproven: tuple[str, ...]
     signed_seq: int
     held: int
     by: tuple[str, ...]
@@ -39,12 +41,19 @@ def verified(data: Path, config: ClusterConfig | None, found: Evidence) -> Verif
     report = verify_in_child(data)
     genuine = found.genuine()
     with opened(data) as log:
-        findings = [*_owner(log.identity, data, config), *_history(log, found, genuine), *_contradictions(log, genuine)]
+        findings = [
+            *_owner(log.identity, data, config),
+            *_forged(found),
+            *_history(log, found, genuine),
+            *_contradictions(log, genuine),
+        ]
+        unproven = tuple(_unproven(log, found, genuine))
         signed_seq = max(_agreeing(log, genuine), default=0)
     return Verification(
         report,
         tuple(findings),
         tuple(_notes(found, genuine, report)),
+        unproven,
         signed_seq,
         len(genuine),
         tuple(sorted({one.checkpoint.node for one in genuine})),
@@ -59,6 +68,37 @@ def _owner(identity: Identity, data: Path, config: ClusterConfig | None) -> Iter
             yield f"this is the directory of server {server.name}, but the log is of server {identity.node}"
     if config is not None and identity.cluster_id != config.cluster_id:
         yield f"the log is of cluster {identity.cluster_id!r}, not of {config.cluster_id!r}"
+
+
+def _forged(found: Evidence) -> Iterator[str]:
+    """A saved checkpoint that the key it names has not signed: somebody altered it, or made it up."""
+    for path, saved in found.against.items():
+        for signed, key in saved:
+            if key is not None and not is_signed_by(signed, [key]):
+                yield (
+                    f"the checkpoint at seq {signed.checkpoint.seq} in {path} is forged: the key that it names has not "
+                    "signed it"
+                )
+
+
+def _unproven(log: EventLog, found: Evidence, genuine: Held) -> Iterator[str]:
+    """Each saved file of which nothing speaks of this log, and why, as its newest checkpoint shows it."""
+    own, head_seq = log.identity, log.head().seq
+    for path, saved in found.against.items():
+        newest = max((one.signed for one in saved), key=lambda one: (one in genuine, one.checkpoint.seq))
+        checkpoint = newest.checkpoint
+        if newest not in genuine and checkpoint.cluster_id != own.cluster_id:
+            why = f"it is of cluster {checkpoint.cluster_id!r}, and the log of {own.cluster_id!r}"
+        elif newest not in genuine:
+            why = (
+                f"it is signed with no known key of server {checkpoint.node}; if that was rotated, name the one of "
+                "then with --key"
+            )
+        elif all(one.signed.checkpoint.seq > head_seq for one in saved if one.signed in genuine):
+            why = f"it speaks of seq {checkpoint.seq}, and the log ends at seq {head_seq}"
+        else:
+            continue
+        yield f"{path} proves nothing about the log: {why}"
 
 
 def _history(log: EventLog, found: Evidence, genuine: Held) -> Iterator[str]:

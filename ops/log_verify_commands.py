@@ -32,7 +32,8 @@ def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...
     host. One that was saved elsewhere (--against) convicts even whoever controls all of them. What was altered after
     the last checkpoint cannot be shown: its number is told.
 
-    Exit code 4 if the log is damaged, or is not what was signed.
+    Exit code 4 if the log is damaged or is not what was signed, or a saved checkpoint is forged; 1 if one proves
+    nothing about the log: of another cluster, signed with a key that is not known, or beyond the log's end.
 
     \b
     Examples:
@@ -42,8 +43,7 @@ def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...
     config = _config_beside(data_dir)
     found = evidence(data_dir, config, against, [load_public(path) for path in key_files])
     verification = verified(data_dir, config, found)
-    outcome = f"the log in {data_dir} is {'not what was signed' if verification.findings else 'whole'}"
-    exit_code = INTEGRITY if verification.findings else OK
+    outcome, exit_code = _outcome(data_dir, verification)
     with telling(outcome, exit_code):
         if output == JSON:
             print_json(_facts(verification))
@@ -70,7 +70,8 @@ def checkpoint(data_dir: Path, output: str) -> None:
     signed = [one for one in found.genuine() or found.held if one.checkpoint.node == node]
     if not signed:
         raise Stopped(f"server {node} has signed no checkpoint of the log in {data_dir}", REFUSED)
-    plain = to_plain(max(signed, key=lambda one: one.checkpoint.seq))
+    newest = max(signed, key=lambda one: one.checkpoint.seq)
+    plain = to_plain(newest, found.key_of(newest))
     print_rows([plain], tuple(plain), output)
 
 
@@ -78,6 +79,15 @@ def _config_beside(data_dir: Path) -> ClusterConfig | None:
     """The configuration of the cluster in whose directory a data directory lies, if it does."""
     directory = data_dir.absolute().parent
     return config_in_force(directory) if config_path(directory).exists() else None
+
+
+def _outcome(data_dir: Path, verification: Verification) -> tuple[str, int]:
+    """What it comes to, in one sentence, and the exit status."""
+    if verification.findings:
+        return f"the log in {data_dir} is not what was signed", INTEGRITY
+    if verification.unproven:
+        return verification.unproven[0], REFUSED
+    return f"the log in {data_dir} is whole", OK
 
 
 def _facts(verification: Verification) -> dict[str, Any]:
@@ -95,13 +105,14 @@ def _facts(verification: Verification) -> dict[str, Any]:
         "signed_by": verification.by,
         "places": verification.places,
         "findings": verification.findings,
+        "unproven": verification.unproven,
         "notes": verification.notes,
     }
 
 
 def _print_verification(verification: Verification) -> None:
     report = verification.report
-    verdict = "NOT AS SIGNED" if verification.findings else "ok"
+    verdict = "NOT AS SIGNED" if verification.findings else "NOT SHOWN" if verification.unproven else "ok"
     click.echo(f"{verdict}: {report.events} events in {report.batches} batches up to seq {report.head.seq}, "
                f"epoch {report.head.epoch}, hash {report.head.hash.hex()}")  # fmt: skip
     if verification.held:
@@ -110,5 +121,7 @@ def _print_verification(verification: Verification) -> None:
         click.echo(f"signed up to seq {verification.signed_seq}, {after} after it; {held}: {places}")
     for finding in verification.findings:
         click.echo(f"finding: {finding}")
+    for sentence in verification.unproven:
+        click.echo(f"not shown: {sentence}")
     for note in verification.notes:
         click.echo(f"note: {note}")

@@ -121,7 +121,7 @@ def _beside(world: World, seed: int, number: int, tally: Tally) -> list[Failure]
     saved = world.directory / "saved.json"
     records = evidence(world.config.server("a").data, world.config).genuine()
     newest = max((one for one in records if one.checkpoint.node == "a"), key=lambda one: one.checkpoint.seq)
-    saved.write_text(json.dumps(to_plain(newest)), encoding="utf-8")
+    saved.write_text(json.dumps(to_plain(newest, None)), encoding="utf-8")
 
     case = Case(random.Random(f"beside {seed}"), world, newest.checkpoint.seq)
     if world.chains["a"][-1].last_seq > newest.checkpoint.seq:

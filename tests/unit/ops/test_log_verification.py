@@ -13,13 +13,15 @@ import pytest
 from es.codec import Batch
 from es.log.base import Write
 from es.log.chain import head_of
-from es.log.checkpoint import SignedCheckpoint, checkpoint_at, sign
+from es.log.checkpoint import Checkpoint, SignedCheckpoint, checkpoint_at, sign
 from es.log.lmdb_log import LmdbLog
 from nodes.checkpoints import files as checkpoint_files
 from nodes.checkpoints.files import head_path, history_path, record
 from nodes.security import principals
+from nodes.security.cluster_keys import rotate_keys
 from nodes.security.keys import new_keys, save_allowed
 from nodes.security.secret_keys import load_secret, save_secret
+from ops.checkpoint_text import to_plain
 from ops.log_reader import opened
 from tests.contract.chains import chain
 from tests.unit.ops.command import aulario
@@ -211,3 +213,80 @@ def test_checkpoints_of_a_rotated_key_are_covered_by_a_newer_one(history: Path) 
     own_history(history, before, signed(history, batches[-1]))
     code, told = verify(history)
     assert (code, told["signed_seq"], told["checkpoints"]) == (0, batches[-1].last_seq, 1)
+
+
+def save(directory: Path, *some: SignedCheckpoint, key: bytes | None = None) -> Path:
+    """A file as `aulario log checkpoint` prints it."""
+    saved = directory / "saved.json"
+    saved.write_text("".join(json.dumps(to_plain(one, key)) + "\n" for one in some))
+    return saved
+
+
+def key_of(directory: Path, node: str = "a") -> bytes:
+    public = load_secret(directory / "keys", principals.server(node)).public.signing
+    assert public is not None
+    return public
+
+
+def against(directory: Path, saved: Path) -> tuple[int, dict[str, Any], str]:
+    """Exit status, what is told, and the sentence on stderr."""
+    done = aulario("log", "verify", directory / "server-a", "-o", "json", "--against", saved)
+    return done.returncode, json.loads(done.stdout), done.stderr
+
+
+def test_a_saved_checkpoint_that_was_altered_is_forged(history: Path) -> None:
+    one = signed(history, batches_of(history / "server-a")[-1])
+    own_history(history, one)
+    saved = save(history, one._replace(checkpoint=one.checkpoint._replace(hash=bytes(32))), key=key_of(history))
+    code, told, said = against(history, saved)
+    assert (code, len(told["findings"])) == (4, 1)
+    assert f"in {saved} is forged: the key that it names has not signed it" in told["findings"][0]
+    assert said.endswith("is not what was signed, or what speaks of it is forged\n")
+
+
+def test_a_saved_checkpoint_of_a_key_that_is_not_known_proves_nothing_and_says_so(history: Path) -> None:
+    one = signed(history, batches_of(history / "server-a")[-1])
+    saved = save(history, one, key=key_of(history))
+    rotate_keys(history / "keys", principals.server("a"), keep_old=False)
+    code, told, said = against(history, saved)
+    assert (code, told["findings"], told["signed_seq"]) == (1, [], 0)
+    assert said == (
+        f"Error: {saved} proves nothing about the log: it is signed with no known key of server a; if that was "
+        "rotated, name the one of then with --key\n"
+    )
+    assert aulario("log", "verify", history / "server-a", "--against", saved).stdout.startswith("NOT SHOWN: ")
+
+
+def test_a_saved_checkpoint_of_another_cluster_proves_nothing(history: Path) -> None:
+    one = signed(history, batches_of(history / "server-a")[-1])
+    keys = new_keys(principals.server("a"), "2026-01-31T12:00:00Z")
+    assert keys.signing_seed is not None
+    other = sign(keys.signing_seed, one.checkpoint._replace(cluster_id="another"))
+    code, told, said = against(history, save(history, other, key=keys.public.signing))
+    assert (code, told["findings"], "it is of cluster 'another'" in said) == (1, [], True)
+    of_known_key = save(history, signed_as(history, one.checkpoint._replace(cluster_id="another")))
+    assert against(history, of_known_key)[0] == 4, "a key that is known says that the log is of another cluster"
+
+
+def signed_as(directory: Path, checkpoint: Checkpoint) -> SignedCheckpoint:
+    seed = load_secret(directory / "keys", principals.server("a")).signing_seed
+    assert seed is not None
+    return sign(seed, checkpoint)
+
+
+def test_a_saved_checkpoint_beyond_the_log_of_another_server_proves_nothing(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    saved = save(history, signed(history, batches[-1], "b"))
+    store(history / "server-a", batches[:2])
+    code, told, said = against(history, saved)
+    assert (code, told["findings"]) == (1, [])
+    assert said.endswith(f"it speaks of seq {batches[-1].last_seq}, and the log ends at seq {batches[1].last_seq}\n")
+
+
+def test_of_several_saved_checkpoints_one_that_counts_is_enough(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    before = signed(history, batches[0])
+    rotate_keys(history / "keys", principals.server("a"), keep_old=False)
+    own_history(history, signed(history, batches[1]))
+    code, told, _ = against(history, save(history, before, signed(history, batches[1])))
+    assert (code, told["unproven"], told["signed_seq"]) == (0, [], batches[1].last_seq)
