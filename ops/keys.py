@@ -237,7 +237,7 @@ def _outlived(row: Mapping[str, Any], allowed: AllowList) -> str | None:
     if not row["allowed"] or newest is None or newest.fingerprint == row["fingerprint"]:
         return None
     return (
-        f"let in besides the newer key {newest.fingerprint}: once nobody uses it, on every host "
+        f"let in besides a newer key; once nobody uses it, on every host: "
         f"{_revoke_command(owner, row['fingerprint'])}"
     )
 

@@ -20,13 +20,14 @@ Held = Mapping[SignedCheckpoint, Sequence[str]]
 @dataclass(slots=True, frozen=True)
 class Verification:
     """`report` is of a log whose chain is whole. `findings` are sentences that say what contradicts what was signed,
-    and where; `notes` what could not be shown; `unproven` which saved file proves nothing, and why. `signed_seq` is the
-    newest event that a signature covers, 0 if none; `held` the number of checkpoints that counted, `by` who signed
-    them, `places` where they lie."""
+    and where; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved
+    file proves nothing, and why. `signed_seq` is the newest event that a signature covers, 0 if none; `held` the number
+    of checkpoints that counted, `by` who signed them, `places` where they lie."""
 
     report: Report
     findings: tuple[str, ...]
     notes: tuple[str, ...]
+    forged: tuple[str, ...]
     unproven: tuple[str, ...]
     signed_seq: int
     held: int
@@ -43,16 +44,16 @@ def verified(data: Path, config: ClusterConfig | None, found: Evidence) -> Verif
     with opened(data) as log:
         findings = [
             *_owner(log.identity, data, config),
-            *_forged(found),
             *_history(log, found, genuine),
             *_contradictions(log, genuine),
         ]
-        unproven = tuple(_unproven(log, found, genuine))
+        forged, unproven = tuple(_forged(found)), tuple(_unproven(log, found, genuine))
         signed_seq = max(_agreeing(log, genuine), default=0)
     return Verification(
         report,
         tuple(findings),
         tuple(_notes(found, genuine, report)),
+        forged,
         unproven,
         signed_seq,
         len(genuine),

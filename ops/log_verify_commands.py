@@ -85,6 +85,8 @@ def _outcome(data_dir: Path, verification: Verification) -> tuple[str, int]:
     """What it comes to, in one sentence, and the exit status."""
     if verification.findings:
         return f"the log in {data_dir} is not what was signed", INTEGRITY
+    if verification.forged:
+        return verification.forged[0], INTEGRITY
     if verification.unproven:
         return verification.unproven[0], REFUSED
     return f"the log in {data_dir} is whole", OK
@@ -105,6 +107,7 @@ def _facts(verification: Verification) -> dict[str, Any]:
         "signed_by": verification.by,
         "places": verification.places,
         "findings": verification.findings,
+        "forged": verification.forged,
         "unproven": verification.unproven,
         "notes": verification.notes,
     }
@@ -112,7 +115,8 @@ def _facts(verification: Verification) -> dict[str, Any]:
 
 def _print_verification(verification: Verification) -> None:
     report = verification.report
-    verdict = "NOT AS SIGNED" if verification.findings else "NOT SHOWN" if verification.unproven else "ok"
+    doubts = (*verification.forged, *verification.unproven)
+    verdict = "NOT AS SIGNED" if verification.findings else "NOT SHOWN" if doubts else "ok"
     click.echo(f"{verdict}: {report.events} events in {report.batches} batches up to seq {report.head.seq}, "
                f"epoch {report.head.epoch}, hash {report.head.hash.hex()}")  # fmt: skip
     if verification.held:
@@ -121,7 +125,7 @@ def _print_verification(verification: Verification) -> None:
         click.echo(f"signed up to seq {verification.signed_seq}, {after} after it; {held}: {places}")
     for finding in verification.findings:
         click.echo(f"finding: {finding}")
-    for sentence in verification.unproven:
+    for sentence in doubts:
         click.echo(f"not shown: {sentence}")
     for note in verification.notes:
         click.echo(f"note: {note}")

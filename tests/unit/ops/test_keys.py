@@ -133,7 +133,7 @@ def test_a_key_that_outlives_a_rotation_is_named_until_it_is_revoked(cluster: Pa
     ]
     problems = {row["fingerprint"]: row["problem"] for row in rows(cluster)}
     assert problems[new] is None
-    assert problems[old] == f"let in besides the newer key {new}: once nobody uses it, on every host {command}"
+    assert problems[old] == f"let in besides a newer key; once nobody uses it, on every host: {command}"
     keys(cluster, *shlex.split(command)[2:])
     assert all(row["problem"] is None for row in rows(cluster))
 

@@ -239,9 +239,9 @@ def test_a_saved_checkpoint_that_was_altered_is_forged(history: Path) -> None:
     own_history(history, one)
     saved = save(history, one._replace(checkpoint=one.checkpoint._replace(hash=bytes(32))), key=key_of(history))
     code, told, said = against(history, saved)
-    assert (code, len(told["findings"])) == (4, 1)
-    assert f"in {saved} is forged: the key that it names has not signed it" in told["findings"][0]
-    assert said.endswith("is not what was signed, or what speaks of it is forged\n")
+    assert (code, told["findings"], len(told["forged"])) == (4, [], 1)
+    assert f"in {saved} is forged: the key that it names has not signed it" in told["forged"][0]
+    assert said == f"Error: {told['forged'][0]}\n"
 
 
 def test_a_saved_checkpoint_of_a_key_that_is_not_known_proves_nothing_and_says_so(history: Path) -> None:
