@@ -18,11 +18,12 @@ from es.replication.messages import CompareAndSwap, Member, Message, Register, u
 from es.replication.timing import Timing
 
 NodeWhy: TypeAlias = Literal[
-    "acknowledged another chain", "another cluster", "beacon overtaken", "beacon while stalled", "epoch not known yet",
+    "acknowledged a beacon of the future", "acknowledged another chain", "another cluster", "another register",
+    "beacon overtaken", "beacon while stalled", "disk replaced", "epoch not confirmed yet", "epoch not known yet",
     "fetched batches do not fit", "frame diverges", "frame known", "grant after the primary spoke",
     "grant not asked for", "malformed", "mismatch of a chain that is no longer ours", "not following",
-    "not for a data node", "not leading", "rolled back", "rolled back no longer",
-    "stale epoch", "stash full", "tail full",
+    "not for a data node", "not from the primary", "not leading", "outdated", "rolled back", "rolled back no longer",
+    "stale epoch", "stash full", "tail full", "too many members",
 ]  # fmt: skip
 NODE_WHYS: tuple[NodeWhy, ...] = get_args(NodeWhy)
 """Every reason for which a data node drops a message."""
@@ -36,6 +37,7 @@ class DataNode:
 
     `register` is the newest configuration this node knows, `promised` the highest epoch it will follow
     (never below the register's). `commit_seq` never falls; what is folded beyond it is speculative.
+    `witness_said_us` is when, by its own clock, the witness said the newest that this life has heard of it.
     """
 
     def __init__(self, log: EventLog, machines: Sequence[Machine], timing: Timing, now: Instant) -> None:
@@ -54,6 +56,7 @@ class DataNode:
         known = max(self.chain.head.epoch, self.register.epoch if self.register else 0)
         self.promised = max(known, int.from_bytes(promised, "big") if promised is not None else 0)
         self.last_ts_us = self.chain.head.ts_us
+        self.witness_said_us: int | None = None
         self.out: list[Effect] = []
         self.ignored: Counter[str] = Counter()
         self._serial = 0
@@ -68,7 +71,9 @@ class DataNode:
 
     def swap(self, primary: Member, in_sync: tuple[Member, ...]) -> None:
         """Ask the witness to replace the register we know."""
-        self.tell_witness(CompareAndSwap(self.cluster_id, self.epoch, self.me, primary, in_sync, self.life))
+        assert self.witness_said_us is not None, "who asks for a swap has heard what it replaces"
+        said_us = self.witness_said_us
+        self.tell_witness(CompareAndSwap(self.cluster_id, self.epoch, self.me, primary, in_sync, self.life, said_us))
 
     def tell(self, node: str, message: Message) -> None:
         """Send to a node's back channel."""

@@ -7,9 +7,10 @@ from es.codec import Batch, decode_batch
 from es.errors import RemoteProtocolError
 from es.limits import STASH_FRAMES_MAX, TAIL_BATCHES_MAX
 from es.log.base import EMPTY, Head
+from es.log.chain import broken_link, head_of
 from es.replication.data_node import DataNode
 from es.replication.effects import Halt
-from es.replication.messages import Ack, Batches, Beacon, BeaconAck, Fetch, Frame, Mismatch
+from es.replication.messages import NUMBER_END, Ack, Batches, Beacon, BeaconAck, Fetch, Frame, Mismatch
 
 FOLLOWED_BATCHES_MAX = 2 * TAIL_BATCHES_MAX
 """Batches that are not yet both durable and known to be committed here; the primary has half as many under way."""
@@ -46,7 +47,7 @@ class Following:
     def on_frame(self, frame: Frame, now_us: int) -> None:
         """R2: store what continues the chain, keep what came early, ignore what is known."""
         node = self.node
-        batch = decode_batch(frame.batch)
+        batch = self._decoded(frame.batch)
         head = node.chain.head
         if batch.first_seq > head.seq + 1:
             self._keep(batch, now_us)
@@ -54,6 +55,7 @@ class Following:
             if len(node.chain.recent) >= FOLLOWED_BATCHES_MAX:
                 node.ignore("tail full")
                 return
+            _check_chain(head, [batch])
             self._extend([batch], now_us)
         elif node.chain.hash_at(batch.last_seq) == batch.hash:
             node.ignore("frame known")
@@ -62,6 +64,13 @@ class Following:
             self._gap_us = now_us if self._gap_us is None else self._gap_us
         self._primary_commit = max(self._primary_commit, frame.commit_seq)
         self._commit(now_us)
+
+    def _decoded(self, data: bytes) -> Batch:
+        """A batch of the primary, who makes none of an epoch to come: it would outlive every primary after him."""
+        batch = decode_batch(data)
+        if batch.epoch > self.node.epoch or batch.ts_us >= NUMBER_END:
+            raise RemoteProtocolError("a batch of an epoch to come, or of no time")
+        return batch
 
     def _keep(self, batch: Batch, now_us: int) -> None:
         """A frame from beyond a gap: wait for repair, within bounds."""
@@ -78,7 +87,7 @@ class Following:
         for batch in batches:
             node.chain.append(batch)
         while (stashed := self._stash.pop(node.chain.head.seq + 1, None)) is not None:
-            if stashed.prev_hash != node.chain.head.hash:
+            if broken_link(node.chain.head, stashed) is not None:
                 break
             node.chain.append(stashed)
             batches.append(stashed)
@@ -161,7 +170,7 @@ class Following:
         if node.chain.hash_at(answer.after_seq) != answer.hash:
             node.ignore("fetched batches do not fit")
             return
-        batches = [decode_batch(data) for data in answer.batches]
+        batches = [self._decoded(data) for data in answer.batches]
         at = (answer.after_seq, answer.hash)
         for batch in batches:
             if (batch.first_seq - 1, batch.prev_hash) != at:
@@ -185,6 +194,7 @@ class Following:
         node = self.node
         cut = fresh[0].first_seq - 1
         assert node.chain.hash_at(cut) == fresh[0].prev_hash, "what precedes a fresh batch is in our chain"
+        _check_chain(node.chain.end_at_or_below(cut), fresh)
         if cut == node.chain.head.seq:
             self._extend(fresh, now_us)
             return
@@ -237,3 +247,11 @@ class Following:
     def silent_us(self, now_us: int) -> int:
         """For how long no beacon of this epoch has come."""
         return now_us - self.heard_us
+
+
+def _check_chain(head: Head, batches: list[Batch]) -> None:
+    """That these batches may follow `head`. Raises RemoteProtocolError before anything is changed."""
+    for batch in batches:
+        if (broken := broken_link(head, batch)) is not None:
+            raise RemoteProtocolError(broken)
+        head = head_of(batch)

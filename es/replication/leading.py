@@ -18,6 +18,7 @@ from es.limits import (
     DUE_EVENTS_PER_BATCH_MAX,
     ENTRY_BYTES_MAX,
     JOIN_WINDOW_BATCHES,
+    MEMBERS_MAX,
     PIPELINED_BATCHES,
     TAIL_BATCHES_MAX,
     WAITERS_MAX,
@@ -43,6 +44,9 @@ from es.replication.messages import (
     RolledBack,
     members,
 )
+
+MEMBERS_HEARD_MAX = 4 * MEMBERS_MAX
+"""Members that are listened to in one epoch: all data nodes, and their disks replaced several times."""
 
 BATCH_ROOM_BYTES = 2 * ENTRY_BYTES_MAX
 """A batch with less room than this takes no further request: one request's events must fit."""
@@ -86,6 +90,7 @@ class Leading:
         self.reads: deque[Read] = deque()
         self.peers: dict[Member, Peer] = {}
         self._once_durable: dict[Member, int] = {}
+        self._replaced: set[Member] = set()
         self.pending: Member | None = None
         self.opened = False
         self._answers: list[Answer] = []
@@ -216,11 +221,19 @@ class Leading:
         return required
 
     def _acked(self) -> dict[Member, int]:
-        return {member: peer.durable_seq for member, peer in self.peers.items()}
+        """What each member holds; who was replaced holds nothing, whatever it said before."""
+        return {member: peer.durable_seq for member, peer in self.peers.items() if member not in self._replaced}
 
     def copies_of(self, seq: int) -> int:
         """How many nodes are known to hold `seq` durably."""
-        return copies(self.node.me, seq, self.required, self._acked())
+        return copies(self.node.me, seq, self._heard_beside_required(), self._acked())
+
+    def _heard_beside_required(self) -> set[Member]:
+        """The required members, and every other one that was heard of their nodes: which of them is the node's present
+        disk nobody can tell, so that its copy counts once all of them have acknowledged."""
+        required = self.required
+        nodes = {member.node for member in required}
+        return required | {member for member in self.peers if member.node in nodes}
 
     def _advance(self, now: Instant) -> None:
         """R1. Answers leave only here and in `_release_reads`."""
@@ -235,7 +248,7 @@ class Leading:
                 flight = self.flights.popleft()
                 if flight.answers:
                     self._waiting -= len(flight.answers)
-                    held_by = copies(node.me, flight.batch.last_seq, self.required, acked)
+                    held_by = self.copies_of(flight.batch.last_seq)
                     node.out.append(Answers(flight.batch, held_by, flight.answers, flight.sealed_us))
             node.chain.release(point)
             if not self.opened and point >= self._opening_seq:
@@ -264,23 +277,48 @@ class Leading:
 
     # -- what members say
 
+    def _hear(self, member: Member) -> Peer | None:
+        """What was heard of a member in this epoch; None if it does not count. A node that speaks as another member
+        than in_sync counts has had its disk replaced: an older disk than that could not know of this epoch. Nothing
+        counts any more that the replaced one has said or says: it is still under way, the disk is gone (R1)."""
+        node = self.node
+        assert node.register is not None
+        peer = self.peers.get(member)
+        if peer is None:
+            if len(self.peers) >= MEMBERS_HEARD_MAX:
+                node.ignore("too many members")
+                return None
+            peer = self.peers[member] = Peer()
+            self._replaced |= {
+                one for one in node.register.in_sync if one.node == member.node and one not in (member, node.me)
+            }
+        if member in self._replaced:
+            node.ignore("disk replaced")
+            return None
+        return peer
+
     def on_ack(self, ack: Ack, now: Instant) -> None:
         """R2: count it only if our own chain has that hash there."""
-        if self._count(ack.member, ack.durable_seq, ack.hash):
+        peer = self._hear(ack.member)
+        if peer is not None and self._count(ack.member, peer, ack.durable_seq, ack.hash):
             self._consider_pending(ack.member, now.boot_us)
             self._advance(now)
 
     def on_beacon_ack(self, ack: BeaconAck, now: Instant) -> None:
-        """The lease goes on from when the beacon was sent (R7)."""
-        self._count(ack.member, ack.durable_seq, ack.hash)
-        peer = self.peers[ack.member]
+        """The lease goes on from when the beacon was sent, which must have been (R7)."""
+        if ack.sent_us > now.boot_us:
+            self.node.ignore("acknowledged a beacon of the future")
+            return
+        peer = self._hear(ack.member)
+        if peer is None:
+            return
+        self._count(ack.member, peer, ack.durable_seq, ack.hash)
         peer.beacon_us = max(peer.beacon_us, ack.sent_us)
         peer.applied_seq = max(peer.applied_seq, ack.applied_seq)
         self._consider_pending(ack.member, now.boot_us)
         self._advance(now)
 
-    def _count(self, member: Member, durable_seq: int, hash_: bytes) -> bool:
-        peer = self.peers.setdefault(member, Peer())
+    def _count(self, member: Member, peer: Peer, durable_seq: int, hash_: bytes) -> bool:
         if durable_seq <= peer.durable_seq:
             return False
         if self.node.chain.hash_at(durable_seq) != hash_:
@@ -294,6 +332,8 @@ class Leading:
         """R8: answer what follows, or where our chains may still be equal. R2: whoever asks for what this role
         counted as durable there has either asked long ago, which it knows itself, or its disk has forgotten."""
         node = self.node
+        if self._hear(fetch.member) is None:
+            return
         once_durable = self._once_durable.get(fetch.member, 0)
         if fetch.after_seq < once_durable:
             node.ignore("rolled back")
@@ -325,12 +365,13 @@ class Leading:
         self._joined_at_seq = node.chain.head.seq
 
     def _change_in_sync(self, now_us: int) -> None:
-        """R3 and R4. A request is repeated until a higher epoch is learnt; pending ends only then."""
+        """R3 and R4. Who was replaced is not waited for. A request is repeated until a higher epoch is learnt; pending
+        ends only then."""
         node = self.node
         assert node.register is not None
         if now_us - self._cas_us < 2 * node.timing.beacon_us:
             return
-        late = {member for member in self.required if member != node.me and self._late(member, now_us)}
+        late = {one for one in self.required if one != node.me and (one in self._replaced or self._late(one, now_us))}
         if late:
             target = set(node.register.in_sync) - late
         elif self.pending is not None and self._caught_up(self.pending):
@@ -369,6 +410,7 @@ class Leading:
         node = self.node
         assert node.register is not None and self.open_batch is None
         self.peers = {}
+        self._replaced = set()
         self.pending = None
         self._judged_from_us = now.boot_us
         self._owe(max(away_us, self._stalled_for(now.boot_us)), now)

@@ -21,6 +21,10 @@ from es.unpacking import unpack_whole
 LIFE_CHARS_MAX = 2 * NAME_CHARS_MAX
 """A node's name and when this life of it began, by both clocks."""
 
+NUMBER_END = 1 << 53
+"""No epoch, sequence number or time reaches it: that of log time is in the year 2255. What would is refused, lest there
+be nothing left to count on to."""
+
 
 class Member(NamedTuple):
     """A data node as the register names it. A wiped disk is a new incarnation: another member."""
@@ -142,9 +146,10 @@ class Checkpointed(NamedTuple):
 
 
 class Outdated(NamedTuple):
-    """Any → a sender of an older epoch: this is the configuration now."""
+    """Any → a sender of an older epoch: I know of `epoch`. A hint, which moves nobody but to ask the witness."""
 
-    register: Register
+    cluster_id: str
+    epoch: int
 
 
 class Heartbeat(NamedTuple):
@@ -172,7 +177,8 @@ class Granted(NamedTuple):
 
 
 class CompareAndSwap(NamedTuple):
-    """Data node → W: if the register is still at `epoch`, replace it."""
+    """Data node → W: if the register is still at `epoch`, replace it. `said_us` is that of the newest Registered that
+    this life of the node has heard: a swap that waited too long counts no more."""
 
     cluster_id: str
     epoch: int
@@ -180,12 +186,14 @@ class CompareAndSwap(NamedTuple):
     primary: Member
     in_sync: tuple[Member, ...]
     author: str
+    said_us: int
 
 
 class Registered(NamedTuple):
-    """W → data node: the register as it is now (the answer to everything)."""
+    """W → data node: the register as it is at `said_us` of W's boot clock (the answer to everything)."""
 
     register: Register
+    said_us: int
 
 
 Message: TypeAlias = (
@@ -219,9 +227,9 @@ def _life(value: Any) -> str:
 
 
 def _number(value: Any) -> int:
-    if type(value) is int and 0 <= value < 1 << 63:
+    if type(value) is int and 0 <= value < NUMBER_END:
         return value
-    raise ValueError("a non-negative integer is expected")
+    raise ValueError("a number is expected, neither negative nor beyond every other")
 
 
 def _hash(value: Any) -> bytes:
@@ -284,12 +292,12 @@ _SCHEMA: dict[str, tuple[type[Any], tuple[_Check, ...]]] = {
     "mismatch": (Mismatch, (_name, _number, _hash, _number, _hash)),
     "rolled-back": (RolledBack, (_name, _number, _member, _number)),
     "checkpointed": (Checkpointed, (_name, _checkpoint)),
-    "outdated": (Outdated, (_register,)),
+    "outdated": (Outdated, (_name, _number)),
     "heartbeat": (Heartbeat, (_name, _number, _member)),
     "prevote": (Prevote, (_name, _number, _member)),
     "granted": (Granted, (_name, _number, _member)),
-    "compare-and-swap": (CompareAndSwap, (_name, _number, _member, _member, _members, _life)),
-    "registered": (Registered, (_register,)),
+    "compare-and-swap": (CompareAndSwap, (_name, _number, _member, _member, _members, _life, _number)),
+    "registered": (Registered, (_register, _number)),
 }
 _KIND = {message: kind for kind, (message, _) in _SCHEMA.items()}
 

@@ -2,7 +2,7 @@
 
     replica = Replica(log, machines, timing, now)
     refusal = replica.submit(waiter, application, command, now)     requests, any number
-    effects = replica.step(message, now)                            a message of a peer or the witness
+    effects = replica.step(message, sender, now)                    a message of a peer or the witness
     effects = replica.persisted(serial, now)                        a write is durable
     effects = replica.tick(now)                                     at the latest at `deadline()`
     effects = replica.flush(now)                                    after the requests of one turn
@@ -65,6 +65,8 @@ class Replica:
         self.following: Following | None = Following(self.node, now.boot_us)
         self.started_us = now.boot_us
         self._next_heartbeat_us = now.boot_us
+        self._unanswered = 0
+        self._hinted = False
         self._asked_us = -(1 << 62)
         self._claimed_us = -(1 << 62)
         self._promise_serial = 0
@@ -158,12 +160,12 @@ class Replica:
             self._halt_at(error)
         return self._effects()
 
-    def step(self, message: Message, now: Instant) -> list[Effect]:
-        """Take a message of a peer or of the witness. Whatever does not fit is ignored by name."""
+    def step(self, message: Message, sender: str, now: Instant) -> list[Effect]:
+        """Take a message of the node `sender`, or of WITNESS. Whatever does not fit is ignored by name."""
         if self.role is Role.HALTED:
             return []
         try:
-            self._dispatch(message, now)
+            self._dispatch(message, sender, now)
         except RemoteProtocolError:
             self.node.ignore("malformed")
         except UnknownEvent as error:
@@ -177,8 +179,9 @@ class Replica:
         now_us = now.boot_us
         if now_us >= self._next_heartbeat_us:
             self._next_heartbeat_us = now_us + self.node.timing.beacon_us
-            if self.speaks(now):
-                self.node.tell_witness(Heartbeat(self.node.cluster_id, self.node.epoch, self.node.me))
+            self._hinted = False
+            self._unanswered += 1
+            self._beat(now)
         try:
             if self._opening:
                 self._open(now)
@@ -194,25 +197,29 @@ class Replica:
 
     # -- messages
 
-    def _dispatch(self, message: Message, now: Instant) -> None:
+    def _dispatch(self, message: Message, sender: str, now: Instant) -> None:
         match message:
-            case Registered(register) | Outdated(register):
+            case Registered(register):
                 if self._ours(register.cluster_id):
-                    self._learn(register, now)
+                    self._on_registered(message, now)
+            case Outdated(cluster_id, epoch):
+                if self._ours(cluster_id):
+                    self.node.ignore("outdated")
+                    self._hint(epoch, now)
             case Beacon(register):
                 if self._ours(register.cluster_id):
-                    self._on_beacon(message, now)
+                    self._on_beacon(message, sender, now)
             case Frame(cluster_id, epoch):
-                if self._ours(cluster_id) and (following := self._follows(epoch)):
+                if self._ours(cluster_id) and (following := self._follows(epoch, sender)):
                     following.on_frame(message, now.boot_us)
             case Batches(cluster_id, epoch):
-                if self._ours(cluster_id) and (following := self._follows(epoch)):
+                if self._ours(cluster_id) and (following := self._follows(epoch, sender)):
                     following.on_batches(message, now.boot_us)
             case Mismatch(cluster_id, epoch):
-                if self._ours(cluster_id) and (following := self._follows(epoch)):
+                if self._ours(cluster_id) and (following := self._follows(epoch, sender)):
                     following.on_mismatch(message, now.boot_us)
             case RolledBack(cluster_id, epoch):
-                if self._ours(cluster_id) and self._follows(epoch):
+                if self._ours(cluster_id) and self._follows(epoch, sender):
                     self._on_rolled_back(message)
             case Ack(cluster_id, epoch) | BeaconAck(cluster_id, epoch) | Fetch(cluster_id, epoch):
                 if self._ours(cluster_id) and (leading := self._leads(epoch)):
@@ -229,14 +236,17 @@ class Replica:
             return False
         return True
 
-    def _follows(self, epoch: int) -> Following | None:
-        """R2: nothing of an epoch below `promised` counts, answers to FETCH included."""
+    def _follows(self, epoch: int, sender: str) -> Following | None:
+        """R2: nothing of an epoch below `promised` counts, answers to FETCH included, and only its primary says what
+        is in an epoch."""
         if epoch < self.node.promised:
             self.node.ignore("stale epoch")
         elif epoch > self.node.epoch:
             self.node.ignore("epoch not known yet")
         elif self.following is None or self.following.primary is None:
             self.node.ignore("not following")
+        elif sender != self.following.primary:
+            self.node.ignore("not from the primary")
         else:
             return self.following
         return None
@@ -261,17 +271,39 @@ class Replica:
                 leading.on_fetch(message)
         self._serve()
 
-    def _on_beacon(self, beacon: Beacon, now: Instant) -> None:
-        register = beacon.register
-        if register.epoch < self.node.promised:
-            self.node.ignore("stale epoch")
-            if register.epoch < self.node.epoch and self.node.register is not None:
-                self.node.tell(register.primary.node, Outdated(self.node.register))
+    def _on_beacon(self, beacon: Beacon, sender: str, now: Instant) -> None:
+        node, register = self.node, beacon.register
+        if sender != register.primary.node:
+            node.ignore("not from the primary")
+            return
+        if register.epoch < node.promised:
+            node.ignore("stale epoch")
+            if register.epoch < node.epoch:
+                node.tell(sender, Outdated(node.cluster_id, node.epoch))
+            return
+        if register.epoch > node.epoch and not self._believes(sender, now):
+            node.ignore("epoch not confirmed yet")
+            self._hint(register.epoch, now)
             return
         self._learn(register, now)
-        following = self._follows(register.epoch)
+        if register != node.register:
+            node.ignore("another register")
+            return
+        following = self._follows(register.epoch, sender)
         if following is not None:
             following.on_beacon(beacon, now.boot_us)
+
+    def _believes(self, sender: str, now: Instant) -> bool:
+        """R15: whether a node may name itself primary of a newer epoch with no word of the witness, who has left
+        heartbeats unanswered for `grace` (which does not pass while this process is frozen). Then a follower goes on
+        with its primary, or follows anybody once that is silent, too. Whom the register names as primary waits for the
+        witness: without it nobody counts it in anyway."""
+        node, following = self.node, self.following
+        if following is None or (node.register is not None and following.primary is None):
+            return False
+        grace_us = node.timing.grace_us
+        is_led = sender == following.primary or following.silent_us(now.boot_us) >= grace_us
+        return is_led and self._unanswered * node.timing.beacon_us > grace_us
 
     def _on_rolled_back(self, told: RolledBack) -> None:
         """R2: as a member of in_sync it could be made primary without what it was counted for."""
@@ -281,6 +313,26 @@ class Replica:
             self.node.ignore("rolled back no longer")
 
     # -- who leads
+
+    def _beat(self, now: Instant) -> None:
+        """Tell the witness that this node lives; it answers with the register."""
+        if self.speaks(now):
+            self.node.tell_witness(Heartbeat(self.node.cluster_id, self.node.epoch, self.node.me))
+
+    def _hint(self, epoch: int, now: Instant) -> None:
+        """R15: a peer says that there is a newer epoch. Ask the witness at once, but once a heartbeat at most."""
+        if epoch > self.node.epoch and not self._hinted:
+            self._hinted = True
+            self._beat(now)
+
+    def _on_registered(self, registered: Registered, now: Instant) -> None:
+        node = self.node
+        is_first = node.witness_said_us is None
+        self._unanswered = 0
+        node.witness_said_us = registered.said_us
+        self._learn(registered.register, now)
+        if is_first:
+            self._seek(now)
 
     def _learn(self, register: Register, now: Instant) -> None:
         """Adopt a newer configuration, and the role that follows from it."""
@@ -309,6 +361,8 @@ class Replica:
         register = node.register
         if following is None or register is None or node.me not in register.in_sync or not self.speaks(now):
             return
+        if node.witness_said_us is None:
+            return
         if self.role is Role.CLAIMING:
             self._send_claim(now_us)
         elif self.role is Role.FOLLOWING and register.primary == node.me:
@@ -324,7 +378,7 @@ class Replica:
 
     def _on_granted(self, granted: Granted, now: Instant) -> None:
         node, following = self.node, self.following
-        fits = granted.member == node.me and granted.epoch == node.epoch
+        fits = granted.member == node.me and granted.epoch == node.epoch and node.witness_said_us is not None
         if self.role is not Role.FOLLOWING or following is None or not fits:
             node.ignore("grant not asked for")
             return

@@ -1,6 +1,6 @@
 """The witness: keeper of the register, judge of silence. It stores nothing else and decides nothing else.
 
-    keeper = Witness(stored_register, timing, now_us)
+    keeper = Witness(stored_register, timing, now_us, names)
     for effect in keeper.step(message, now_us): ...
 
 The shell's duty: a `Save` is durable before the effects after it are carried out.
@@ -9,6 +9,7 @@ The shell's duty: a `Save` is durable before the effects after it are carried ou
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
@@ -27,9 +28,10 @@ from es.replication.timing import Timing
 WitnessWhy: TypeAlias = Literal[
     "another cluster", "empty witness", "not for a witness",
     "prevote for another epoch", "prevote of a node not in sync", "prevote of the primary",
-    "prevote while the primary lives", "prevote just after the start",
-    "swap of another epoch", "swap of a node not in sync", "swap without its primary in sync",
-    "swap without its author",
+    "prevote while the primary lives",
+    "swap of another epoch", "swap of a node not in sync", "swap for another primary",
+    "swap without its primary in sync", "swap that counts in a stranger", "swap while the primary lives",
+    "swap that waited",
 ]  # fmt: skip
 WITNESS_WHYS: tuple[WitnessWhy, ...] = get_args(WitnessWhy)
 """Every reason for which the witness refuses or drops a message."""
@@ -54,10 +56,11 @@ WitnessEffect: TypeAlias = Save | Reply
 
 
 class Witness:
-    """`register` is None in an empty witness, which grants nothing (R10)."""
+    """`register` is None in an empty witness, which grants nothing (R10). `names` are the cluster's data nodes."""
 
-    def __init__(self, register: Register | None, timing: Timing, now_us: int) -> None:
+    def __init__(self, register: Register | None, timing: Timing, now_us: int, names: Collection[str]) -> None:
         self.register = register
+        self.names = frozenset(names)
         self.timing = timing
         self.started_us = now_us
         self.heard_us: dict[Member, int] = {}
@@ -78,9 +81,9 @@ class Witness:
         if isinstance(message, Prevote):
             effects += self._prevote(message, register, now_us)
         elif isinstance(message, CompareAndSwap):
-            effects += self._compare_and_swap(message, register)
+            effects += self._compare_and_swap(message, register, now_us)
         assert self.register is not None
-        return [*effects, Reply(message.member.node, Registered(self.register))]
+        return [*effects, Reply(message.member.node, Registered(self.register, now_us))]
 
     def _hear(self, member: Member, now_us: int) -> None:
         """Remember only who the register names: strangers cannot fill the table."""
@@ -92,26 +95,35 @@ class Witness:
 
     def _prevote(self, prevote: Prevote, register: Register, now_us: int) -> list[WitnessEffect]:
         """R5: yes if the asker is in sync and the primary has been silent here for `grace`, too."""
-        silent_us = now_us - self.heard_us.get(register.primary, self.started_us)
         refusal: WitnessWhy | None = (
             "prevote for another epoch" if prevote.epoch != register.epoch
             else "prevote of a node not in sync" if prevote.member not in register.in_sync
             else "prevote of the primary" if prevote.member == register.primary
-            else "prevote while the primary lives" if silent_us < self.timing.grace_us
-            else "prevote just after the start" if now_us - self.started_us < self.timing.grace_us
+            else "prevote while the primary lives" if self._lives(register.primary, now_us)
             else None
         )  # fmt: skip
         if refusal is not None:
             return self._ignore(refusal)
         return [Reply(prevote.member.node, Granted(register.cluster_id, register.epoch, prevote.member))]
 
-    def _compare_and_swap(self, swap: CompareAndSwap, register: Register) -> list[WitnessEffect]:
-        """Epoch by epoch. Only a member in sync may change the register, and never to one without itself."""
+    def _lives(self, primary: Member, now_us: int) -> bool:
+        """Whether it may be alive: who has just started cannot tell how long another has been silent."""
+        heard_us = max(self.started_us, self.heard_us.get(primary, self.started_us))
+        return now_us - heard_us < self.timing.grace_us
+
+    def _compare_and_swap(self, swap: CompareAndSwap, register: Register, now_us: int) -> list[WitnessEffect]:
+        """Epoch by epoch. Only a member in sync may change the register, to one with itself as primary, and only what
+        it says after it has heard this witness, within `grace`: a swap that waited longer may be that of a node which
+        has since gone, with its disk (R16). A backup takes over from whom this witness does not hear either (R5)."""
+        is_takeover = swap.member != register.primary
         refusal: WitnessWhy | None = (
             "swap of another epoch" if swap.epoch != register.epoch
             else "swap of a node not in sync" if swap.member not in register.in_sync
+            else "swap for another primary" if swap.primary != swap.member
             else "swap without its primary in sync" if swap.primary not in swap.in_sync
-            else "swap without its author" if swap.member not in swap.in_sync
+            else "swap that counts in a stranger" if not {one.node for one in swap.in_sync} <= self.names
+            else "swap that waited" if not 0 <= now_us - swap.said_us < self.timing.grace_us
+            else "swap while the primary lives" if is_takeover and self._lives(register.primary, now_us)
             else None
         )  # fmt: skip
         if refusal is not None:

@@ -9,7 +9,7 @@ from es.replication.data_node import DataNode
 from es.replication.fold import Fold
 from es.replication.following import Following
 from es.replication.instant import Instant
-from es.replication.leading import Leading
+from es.replication.leading import Leading, Peer
 from es.replication.messages import Ack, Beacon, Fetch, Member, Mismatch
 from es.replication.replica import Replica
 from es.testing.mutants import Mutant
@@ -21,13 +21,17 @@ _extend = Following._extend
 _on_fetch = Leading.on_fetch
 
 
-def _follow_any_epoch(self: Replica, epoch: int) -> Following | None:  # noqa: ARG001 - it takes a method's place
+def _follow_any_epoch(
+    self: Replica,
+    epoch: int,  # noqa: ARG001 - it takes a method's place
+    sender: str,  # noqa: ARG001 - likewise
+) -> Following | None:
     return self.following if self.following is not None and self.following.primary is not None else None
 
 
-def _hear_any_beacon(self: Replica, beacon: Beacon, now: Instant) -> None:
+def _hear_any_beacon(self: Replica, beacon: Beacon, sender: str, now: Instant) -> None:
     self._learn(beacon.register, now)
-    if (following := self._follows(beacon.register.epoch)) is not None:
+    if (following := self._follows(beacon.register.epoch, sender)) is not None:
         following.on_beacon(beacon, now.boot_us)
 
 
@@ -40,8 +44,8 @@ def _match_by_number(self: Following, beacon: Beacon, now_us: int) -> None:
     _on_beacon(self, beacon._replace(head_hash=head.hash) if beacon.head_seq == head.seq else beacon, now_us)
 
 
-def _count_by_number(self: Leading, member: Member, durable_seq: int, hash_: bytes) -> bool:
-    return _count(self, member, durable_seq, self.node.chain.hash_at(durable_seq) or hash_)
+def _count_by_number(self: Leading, member: Member, peer: Peer, durable_seq: int, hash_: bytes) -> bool:
+    return _count(self, member, peer, durable_seq, self.node.chain.hash_at(durable_seq) or hash_)
 
 
 def _take_late_mismatch(self: Following, answer: Mismatch, now_us: int) -> None:

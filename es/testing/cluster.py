@@ -25,7 +25,18 @@ from es.replication.effects import (
     Tell,
 )
 from es.replication.instant import Instant
-from es.replication.messages import Batches, Member, Message, Register, members, pack, unpack
+from es.replication.messages import (
+    Ack,
+    Batches,
+    BeaconAck,
+    Fetch,
+    Member,
+    Message,
+    Register,
+    members,
+    pack,
+    unpack,
+)
 from es.replication.replica import Replica
 from es.replication.timing import Timing
 from es.replication.transitions import Role
@@ -77,7 +88,7 @@ class Saving(NamedTuple):
 class SimulatedNode:
     """One data node: a process around a replica, and a disk that outlives it."""
 
-    __slots__ = ("disk", "flush_planned", "lives", "name", "paused_until_us", "promised", "replica")
+    __slots__ = ("disk", "flush_planned", "heard", "lives", "name", "paused_until_us", "promised", "replica")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -87,6 +98,8 @@ class SimulatedNode:
         self.paused_until_us = 0
         self.flush_planned = False
         self.promised = -1
+        self.heard: set[Member] = set()
+        """Who has told this life of it, as its follower, that he is there."""
 
     @property
     def log(self) -> StoredLog:
@@ -144,7 +157,7 @@ class Cluster:
         self._saving: Saving | None = None
         self._dies_saving_us: int | None = None
         self._witness_draw = random.Random(f"witness {seed}")
-        self.witness: Witness | None = Witness(self.register, timing, self.clock(WITNESS).boot_us)
+        self.witness: Witness | None = Witness(self.register, timing, self.clock(WITNESS).boot_us, self.nodes)
         for node in self.nodes.values():
             self._boot(node)
         load.start(self)
@@ -248,12 +261,14 @@ class Cluster:
     def _receive(self, _: str, waiter: Any, answer: Any, node: str, seq: int | None) -> None:
         self.load.receive(waiter, answer, node, seq)
 
-    def _deliver(self, name: str, message: Message) -> None:
+    def _deliver(self, name: str, message: Message, sender: str) -> None:
         node = self.nodes[name]
         if node.replica is None or node.paused_until_us > self.now_us:
-            self._postpone(node, self._deliver, name, message)
+            self._postpone(node, self._deliver, name, message, sender)
             return
-        self._carry_out(node, node.replica.step(self._over_the_wire(message), self.clock(node.name)))
+        if isinstance(message, Ack | BeaconAck | Fetch) and message.epoch == node.replica.node.epoch:
+            node.heard.add(message.member)
+        self._carry_out(node, node.replica.step(self._over_the_wire(message), sender, self.clock(node.name)))
 
     def _over_the_wire(self, message: Message) -> Message:
         """What a message is on the other side: the same, in every `PACKED_EVERY`-th schedule by its very bytes."""
@@ -287,7 +302,7 @@ class Cluster:
                 if self._dies_saving_us is not None:
                     self.after(self._witness_draw.randint(0, delay_us), self._crash_saving, saving)
                 return
-            self.send(WITNESS, effect.node, self._deliver, effect.message)
+            self.send(WITNESS, effect.node, self._deliver, effect.message, WITNESS)
 
     def _saved(self, saving: Saving, effects: Sequence[WitnessEffect]) -> None:
         """The register is durable; now what follows may be said."""
@@ -314,6 +329,7 @@ class Cluster:
         node.promised = -1
         node.disk.free_us = self.now_us
         node.replica = Replica(node.log, self.machines(), self.timing, self.clock(node.name))
+        node.heard = set()
         self._wake(node, node.lives)
 
     def _wake(self, node: SimulatedNode, life: int) -> None:
@@ -387,15 +403,18 @@ class Cluster:
         frame = publish.frame
         batch = next(one for one in reversed(node.replica.node.chain.recent) if one.data is frame.batch)
         self.checker.on_batch(batch, self.now_us)
-        self.send(node.name, PEER[node.name], self._deliver, frame)
+        self.send(node.name, PEER[node.name], self._deliver, frame, node.name)
 
     def _emit(self, node: SimulatedNode, emit: Emit) -> None:
-        self.send(node.name, PEER[node.name], self._deliver, emit.beacon)
+        self.send(node.name, PEER[node.name], self._deliver, emit.beacon, node.name)
 
     def _tell(self, node: SimulatedNode, tell: Tell) -> None:
         if type(tell.message) is Batches:
             self.checker.on_repair(tell.node, tell.message.after_seq)
-        self.send(node.name, tell.node, self._ask_witness if tell.node == WITNESS else self._deliver, tell.message)
+        if tell.node == WITNESS:
+            self.send(node.name, WITNESS, self._ask_witness, tell.message)
+        else:
+            self.send(node.name, tell.node, self._deliver, tell.message, node.name)
 
     def _committed(self, node: SimulatedNode, committed: Committed) -> None:
         self.checker.on_committed(node.name, committed.batches)
@@ -428,7 +447,7 @@ class Cluster:
         spoken_for = effect.batch or replica.node.chain.batch_at(replica.node.commit_seq)
         if spoken_for is not None:
             needed = len(register.in_sync) if effect.batch is not None else 1
-            holders = sum(one.disk.held(spoken_for) for one in self.nodes.values())
+            holders = sum(one.disk.held(spoken_for, one.member not in node.heard) for one in self.nodes.values())
             self.checker.on_copies(node.name, effect.copies, needed, holders)
         for _, _, seq in effect.answers:
             hash_: bytes | None = None
@@ -555,7 +574,7 @@ class Cluster:
         """Start the witness again on its register."""
         if self.witness is None:
             self._clock_of(WITNESS).reboot(self.now_us)
-            self.witness = Witness(self.register, self.timing, self.clock(WITNESS).boot_us)
+            self.witness = Witness(self.register, self.timing, self.clock(WITNESS).boot_us, self.nodes)
             self.note("w restarted")
 
     def jump_clock(self, by_us: int, name: str | None = None) -> None:

@@ -9,8 +9,9 @@ DIRECTED: dict[str, str] = {
 > run 1000
 > cut a w
 > hold Beacon a -> b
+> run 400
 > hold Registered w -> b
-> run 700
+> run 300
 > release Beacon
 > run 60
 > cut b -> a
@@ -35,7 +36,7 @@ DIRECTED: dict[str, str] = {
     "acknowledgement of any epoch": """
 # What a backup acknowledged in an epoch that is over says nothing about this one: it has been cut back since (R1, R2).
 > run 1000
-> hold BeaconAck b -> a
+> hold Ack b -> a
 > stall a 30
 > credit u 1 at a
 > run 5
@@ -55,7 +56,7 @@ DIRECTED: dict[str, str] = {
 > run 20
 > credit q 1 at a
 > run 20
-> release BeaconAck
+> release Ack
 > run 1000
 """,
     "no epoch fence": """
@@ -260,6 +261,59 @@ DIRECTED: dict[str, str] = {
 > run 20
 > total at a
 > run 2000
+""",
+    "late acknowledgement of a replaced disk": """
+# What a disk acknowledged arrives after the disk that replaced it was heard: it is no copy any more (R1).
+> run 1000
+> hold Ack b -> a
+> hold BeaconAck b -> a
+> credit x 5 at a
+> run 20
+> hold Batches a -> b
+> crash b keep 9
+> wipe b
+> restart b
+> run 30
+> release Ack
+> run 20
+""",
+    "hint believed": """
+# Who holds a server's key says that a far epoch has begun. The witness knows better (R15).
+> run 1000
+> forge Outdated b -> a 1000000
+> run 20
+> credit x 5 at a
+> await a 0
+> run 100
+> crash a
+> await b 1000
+""",
+    "unconfirmed beacon believed": """
+# Likewise, that he leads it (R15).
+> run 1000
+> forge Beacon b -> a 1000000
+> run 20
+> credit x 5 at a
+> await a 0
+> run 100
+> crash b
+> run 1000
+> await a 0
+""",
+    "swap that waited": """
+# A primary's swap waits at a witness that stands still. Its node is rebuilt: the disk that is gone must not be all that
+# is counted in when the witness goes on (R16).
+> run 1000
+> crash b
+> run 350
+> pause w 2000
+> run 400
+> damage a
+> crash a
+> restart b
+> restart a
+> rebuild a
+> await b 3000
 """,
     "speaks while stalled": """
 # A primary whose disk hangs falls silent, and its backup takes over. Otherwise nobody serves; nothing is unsafe (R9).

@@ -98,11 +98,11 @@ class SimulatedDisk:
         """Whether it has lost anything that it had called durable."""
         return self.forgotten is not None
 
-    def held(self, batch: Batch) -> bool:
-        """Whether it calls this very batch durable, or did before it forgot or was replaced, however often: its node
-        said so, and that may be under way, or wait for the primary's own disk, for longer than it takes to find the
-        loss and to begin anew."""
-        return any(log.holds(batch) for log in (*self._called_durable(), *self.replaced))
+    def held(self, batch: Batch, or_before: bool) -> bool:
+        """Whether it calls this very batch durable, or did before it forgot. With `or_before` also before it was
+        replaced, however often: its node said so, and that may be under way, or wait for the primary's own disk, for
+        longer than it takes to begin anew."""
+        return any(log.holds(batch) for log in (*self._called_durable(), *(self.replaced if or_before else ())))
 
     def _called_durable(self) -> tuple[StoredLog, ...]:
         return (self.log,) if self.forgotten is None else (self.log, self.forgotten)

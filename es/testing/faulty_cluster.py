@@ -115,8 +115,8 @@ class FaultyCluster(Cluster):
             return
         self._drain(REQUESTS, name, super().run_at, name, call, *arguments)
 
-    def _deliver(self, name: str, message: Message) -> None:
-        self._drain(_SOURCE_OF.get(type(message), REPAIR), name, super()._deliver, name, message)
+    def _deliver(self, name: str, message: Message, sender: str) -> None:
+        self._drain(_SOURCE_OF.get(type(message), REPAIR), name, super()._deliver, name, message, sender)
 
     def _persisted(self, node: SimulatedNode, life: int, serial: int) -> None:
         self._drain(WRITER, node.name, super()._persisted, node, life, serial)
@@ -176,16 +176,17 @@ class FaultyCluster(Cluster):
         super().restart_witness()
 
     def swap_under_way(self, name: str) -> bool:
-        """Whether the register may yet change at the request of a node: one is being saved, or has still to be heard. A
-        witness that stands still has it for as long as that, whatever has become of the node."""
-        if self._saving is not None and self._saving.register.primary.node == name:
-            return True
-        return any(
+        """Whether a swap of a node is being saved, or has still to be heard, taken or refused."""
+        return self.saves_swap_of(name) or any(
             call == self._ask_witness
             and isinstance(message := arguments[1], CompareAndSwap)
             and message.member.node == name
             for _, _, call, arguments in self._events
         )
+
+    def saves_swap_of(self, name: str) -> bool:
+        """Whether the witness has taken a swap of a node that is not durable yet."""
+        return self._saving is not None and self._saving.register.primary.node == name
 
     # -- a node stays down
 

@@ -331,10 +331,11 @@ class FaultInjector:
         return rebuilt_us
 
     def _rot_and_start(self, name: str) -> None:
-        """Not while a swap of its own is under way, which may leave it the only one that is counted in."""
+        """Not while the witness saves a swap of its own, which may leave it the only one that is counted in. What still
+        waits there, at a witness that stands still, has waited too long (R16)."""
         cluster = self.cluster
         is_down = cluster.nodes[name].replica is None
-        if is_down and self._is_safe_without(name) and not cluster.swap_under_way(name):
+        if is_down and self._is_safe_without(name) and not cluster.saves_swap_of(name):
             cluster.damage(name)
         cluster.restart(name)
 

@@ -15,7 +15,7 @@ from es.replication import leading as leading_module
 from es.replication.data_node import DataNode
 from es.replication.effects import Answers, RoleChanged
 from es.replication.instant import Instant
-from es.replication.leading import Leading, Read
+from es.replication.leading import Leading, Peer, Read
 from es.replication.messages import (
     CompareAndSwap,
     Granted,
@@ -101,12 +101,28 @@ def _prevote_for_anyone(self: Witness, prevote: Prevote, register: Register, now
     return _prevote(self, prevote, register._replace(in_sync=(*register.in_sync, prevote.member)), now_us)
 
 
-def _swap_for_anyone(self: Witness, swap: CompareAndSwap, register: Register) -> list[WitnessEffect]:
-    return _compare_and_swap(self, swap, register._replace(in_sync=(*register.in_sync, swap.member)))
+def _swap_for_anyone(self: Witness, swap: CompareAndSwap, register: Register, now_us: int) -> list[WitnessEffect]:
+    return _compare_and_swap(self, swap, register._replace(in_sync=(*register.in_sync, swap.member)), now_us)
 
 
-def _swap_without_compare(self: Witness, swap: CompareAndSwap, register: Register) -> list[WitnessEffect]:
-    return _compare_and_swap(self, swap._replace(epoch=register.epoch), register._replace(in_sync=swap.in_sync))
+def _swap_without_compare(self: Witness, swap: CompareAndSwap, register: Register, now_us: int) -> list[WitnessEffect]:
+    any_epoch = swap._replace(epoch=register.epoch, said_us=now_us)
+    return _compare_and_swap(self, any_epoch, register._replace(primary=swap.member, in_sync=swap.in_sync), now_us)
+
+
+def _swap_whenever_it_comes(
+    self: Witness, swap: CompareAndSwap, register: Register, now_us: int
+) -> list[WitnessEffect]:
+    return _compare_and_swap(self, swap._replace(said_us=now_us), register, now_us)
+
+
+def _believe_hint(self: Replica, epoch: int, now: Instant) -> None:
+    if self.node.register is not None:
+        self._learn(self.node.register._replace(epoch=epoch), now)
+
+
+def _believe_anybody(self: Replica, sender: str, now: Instant) -> bool:  # noqa: ARG001 - it takes a method's place
+    return True
 
 
 def _claim_before_promise(self: Replica, granted: Granted, now: Instant) -> None:
@@ -186,6 +202,14 @@ def _go_alone(self: Leading, now_us: int) -> None:
         _change_in_sync(self, now_us)
         return
     self.on_register(_own_register(self.node, [self.node.me]), Instant(now_us, now_us + self.clock.wall_offset_us))
+
+
+def _required(self: Leading) -> set[Member]:
+    return self.required
+
+
+def _hear_replaced(self: Leading, member: Member) -> Peer:
+    return self.peers.setdefault(member, Peer())
 
 
 def _pend_at_once(self: Leading, member: Member, now_us: int) -> None:  # noqa: ARG001 - it takes a method's place
@@ -298,6 +322,22 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "read without a lease": Mutant(
         "R7", "a primary that was cut off still answers reads", ((Leading, "may_read", _read_without_lease),)
+    ),
+    "late acknowledgement of a replaced disk": Mutant(
+        "R1", "what a disk acknowledged that has been replaced since counts as a copy",
+        ((Leading, "_hear", _hear_replaced), (Leading, "_heard_beside_required", _required)),
+    ),
+    "hint believed": Mutant(
+        "R15", "a node that is told of a newer epoch follows it without asking the witness",
+        ((Replica, "_hint", _believe_hint),),
+    ),
+    "unconfirmed beacon believed": Mutant(
+        "R15", "whoever says that he leads a newer epoch is followed though the witness answers otherwise",
+        ((Replica, "_believes", _believe_anybody),),
+    ),
+    "swap that waited": Mutant(
+        "R16", "the witness takes a swap of a node that may long be gone",
+        ((Witness, "_compare_and_swap", _swap_whenever_it_comes),),
     ),
     "no start barrier": Mutant(
         "R5", "reads are answered before the epoch's first batch has committed",

@@ -6,13 +6,14 @@
     > crash a               `keep N` at the end: so many writes under way had reached the disk, otherwise none
     > restart a             also `w`, the witness
     > wipe a                an empty disk, while the process is down
-    > pause a 800           SIGSTOP for 800 ms
+    > pause a 800           SIGSTOP for 800 ms; also `w`
     > freeze a 800 requests  SIGSTOP within a turn: after its loop read the clock, before it drained these sources
     > stall a 800           the next write takes 800 ms
     > fail a                the next write fails; `fail a 800`: so does every other one for 800 ms
     > damage a              a bit flips on the disk; `rebuild a` begins anew from the peer, once the node refuses it
     > cut a b               both ways; `cut a -> b` one way; `mend` ends every cut
     > hold Frame a -> b     keep messages of one kind back; `release Frame` lets them go, `drop Frame` loses them
+    > forge Outdated b -> a 99  what b never said: that epoch 99 has begun; likewise `forge Beacon`: that b leads it
     > jump 3600000          the wall clock jumps by an hour
     > log a Credited        the events of that type on a node's disk
     > why a                 what a node that does not serve says about it
@@ -28,11 +29,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from es.codec import GENESIS_HASH
 from es.machine import Machine
 from es.replication.effects import WITNESS, Answers, Refusal
-from es.replication.messages import CompareAndSwap, Prevote
+from es.replication.messages import Beacon, CompareAndSwap, Message, Outdated, Prevote, Register, members
 from es.replication.timing import Timing
-from es.testing.cluster import Cluster, SimulatedNode
+from es.testing.cluster import CLUSTER_ID, Cluster, SimulatedNode
 from es.testing.faults import CALM
 from es.testing.faulty_cluster import SOURCES, FaultyCluster
 from es.testing.ledger import Credit, Credited, Ledger, Total
@@ -190,6 +192,16 @@ class ScriptedCluster(FaultyCluster):
                 self.refusals.add(refusal)
                 self.note(refusal)
 
+    def forge(self, kind: str, sender: str, receiver: str, epoch: int) -> None:
+        """A message that its sender's key was used for, and that no sound node sends."""
+        member = self.nodes[sender].member
+        register = Register(CLUSTER_ID, epoch, member, members(member), 1)
+        forged: dict[str, Message] = {
+            "Outdated": Outdated(CLUSTER_ID, epoch),
+            "Beacon": Beacon(register, 0, GENESIS_HASH, 0, 0, self.now_us),
+        }
+        self._deliver(receiver, forged[kind], sender)
+
     def show_log(self, name: str, type_: str) -> None:
         """Note the events of one type on a node's disk."""
         found = [
@@ -272,6 +284,8 @@ def _obey(cluster: ScriptedCluster, words: list[str]) -> None:
             cluster.restart(node)
         case ["wipe", node]:
             cluster.wipe(node)
+        case ["pause", "w", ms]:
+            cluster.pause_witness(int(ms) * 1_000)
         case ["pause", node, ms]:
             cluster.pause(node, int(ms) * 1_000)
         case ["freeze", node, ms, *ready] if ready and {*ready} <= {*SOURCES}:
@@ -304,6 +318,8 @@ def _obey(cluster: ScriptedCluster, words: list[str]) -> None:
             cluster.release(kind)
         case ["drop", kind]:
             cluster.kept_of(kind)
+        case ["forge", "Outdated" | "Beacon" as kind, sender, "->", receiver, epoch]:
+            cluster.forge(kind, sender, receiver, int(epoch))
         case ["jump", ms]:
             cluster.jump_clock(int(ms) * 1_000)
         case _:

@@ -25,6 +25,7 @@ from es.replication.messages import (
     Mismatch,
     RolledBack,
     pack,
+    sender_of,
     unpack,
 )
 from nodes import sockets
@@ -45,7 +46,8 @@ LINK_WHYS: Final = ("malformed", "link full", "peer gone", "bad frames", "not it
 
 
 class Links:
-    """All sockets between servers and to the witness. `deliver(message, now)` takes what arrives."""
+    """All sockets between servers and to the witness. `deliver(message, sender, now)` takes what arrives; the sender is
+    a server's name, WITNESS, or empty where nobody is asked who he is and the message does not say."""
 
     def __init__(
         self,
@@ -54,7 +56,7 @@ class Links:
         loop: Loop,
         context: Context,
         authenticator: Authenticator,
-        deliver: Callable[[Message, Instant], None],
+        deliver: Callable[[Message, str, Instant], None],
     ) -> None:
         self._config = config
         self._own = own
@@ -150,6 +152,7 @@ class Links:
     # sent, whenever this process was frozen, or its primary's lease would outlast our patience (R5, R7).
 
     def _on_ready(self, source: Socket, door: str, peer: Principal, _: Instant) -> None:
+        sender = WITNESS if peer == principals.WITNESS else peer.name
         messages = drain(source)
         now = self._loop.clock()
         for frames in messages:
@@ -157,7 +160,7 @@ class Links:
             if message is None:
                 continue
             if roles.may_say_back(door, peer, message):
-                self._deliver(message, now)
+                self._deliver(message, sender, now)
             else:
                 self.ignored["not its own"] += 1
 
@@ -172,7 +175,8 @@ class Links:
                 self._repair.refuse(route, IDENTITY, type(message).__name__)
                 continue
             self._remember(route, message)
-            self._deliver(message, now)
+            sender = session.peer.principal.name if session.peer is not None else sender_of(message) or ""
+            self._deliver(message, sender, now)
 
     def _remember(self, route: bytes, message: Message) -> None:
         """Where a follower is to be answered: over the connection it spoke on last."""

@@ -174,11 +174,11 @@ class ServerShell:
         if self._authenticator.tick(now):  # what was under way on the sockets is repaired or asked again
             reopen(self._loop, self._close_sockets, self._open_sockets)
 
-    def _on_message(self, message: Message, now: Instant) -> None:
+    def _on_message(self, message: Message, sender: str, now: Instant) -> None:
         if isinstance(message, Checkpointed):
             self._send(self._checkpoints.on_message(message, now))
             return
-        self._carry_out(self.replica.step(message, now), now)
+        self._carry_out(self.replica.step(message, sender, now), now)
 
     def _on_written(self, now: Instant) -> None:
         self._carry_out(self.replica.persisted(self._writer.finished(), now), now)

@@ -51,7 +51,8 @@ class WitnessShell(Collector):
         if register.cluster_id != config.cluster_id:
             raise WrongCluster(f"{self._path} belongs to cluster {register.cluster_id!r}, not to {config.cluster_id!r}")
         register_file.save(self._path, stored)  # a crash may have left it visible and not durable
-        self.core = Witness(register, protocol_timing(config.timing), read_clock().boot_us)
+        names = [server.name for server in config.servers]
+        self.core = Witness(register, protocol_timing(config.timing), read_clock().boot_us, names)
         self.checkpoints = WitnessCheckpoints(config, lambda: self._epoch)
         self.undelivered = 0
         self._loop = loop
@@ -88,9 +89,10 @@ class WitnessShell(Collector):
         router = sockets.witness_router(self._context, self._config.witness.endpoint, self._authenticator.security)
         self._door = Door(roles.WITNESS, router, self._authenticator, self._loop, self._context, self._on_ready)
 
-    def _on_ready(self, now: Instant) -> None:
+    def _on_ready(self, _: Instant) -> None:
         assert self._door is not None
         for route, session, frames in self._door.messages():
+            now = self._loop.clock()  # after it was received: what waited while this process was frozen is old (R16)
             try:
                 message = unpack(frames[0]) if len(frames) == 1 else None
             except RemoteProtocolError:

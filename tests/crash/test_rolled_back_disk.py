@@ -19,7 +19,7 @@ from es.replication.replica import Replica
 from es.replication.timing import Timing
 from es.testing.ledger import Credit, Ledger
 from ops.prove.damage import META_PAGES, PAGE_BYTES
-from tests.unit.replication.driver import CLUSTER, B, Driver
+from tests.unit.replication.driver import CLUSTER, A, B, Driver
 
 
 @pytest.fixture
@@ -70,5 +70,5 @@ def test_without_that_number_the_primary_that_counted_on_it_stops_it(primary: Dr
         assert isinstance(fetch, Fetch) and fetch.after_seq == batches[-2].last_seq
         primary.give(fetch)
         [stop] = primary.told(RolledBack, B.node)
-        halts = [effect for effect in backup.step(stop, primary.now) if isinstance(effect, Halt)]
+        halts = [effect for effect in backup.step(stop, A.node, primary.now) if isinstance(effect, Halt)]
         assert [halt.code for halt in halts] == ["ROLLED_BACK"]

@@ -69,8 +69,8 @@ PROMISES: dict[str, tuple[str, ...]] = {
     ),
     "primary_frozen": (
         r"^a paused", B_LEADS, r"^client y: b says the total is 2", r"^> release Frame",
-        r"^client total: b says the total is 2", r"^a leading -> following",
-        r"^client stale: a says NOT_ACTIVE, ask b", r"^client x: b says the total is 7",
+        r"^client total: b says the total is 2", r"^a leading -> following(?![\s\S]*^client stale: a says the total)",
+        r"^client x: b says the total is 7", r"^client total: a says NOT_ACTIVE, ask b",
     ),
     "primary_disk_hangs": (
         r"^a's disk hangs", SILENCE, B_LEADS, r"^client x: b says the total is 6",

@@ -17,6 +17,7 @@ from es.testing.faulty_cluster import READ_EVERY_US, REQUESTS, SOURCES, FaultyCl
 from es.testing.ledger import Credit, Ledger, Total
 
 FROZEN_US = 200_000
+LOOK_EVERY_US = 100
 Ages = list[tuple[str, bool]]
 
 
@@ -142,16 +143,36 @@ def test_what_is_sent_to_a_paused_witness_waits(cluster: FaultyCluster, monkeypa
 
 def test_a_swap_is_under_way_until_the_witness_has_saved_it(cluster: FaultyCluster) -> None:
     epoch = cluster.register.epoch
+    cluster.crash("b")
+    cluster.run_for(Timing().shrink_us - FROZEN_US // 2)
     cluster.pause_witness(FROZEN_US)
     assert not cluster.swap_under_way("a")
-    cluster.crash("a")
-    cluster.restart("a")
-    cluster.run_for(1_000)
+    cluster.run_for(FROZEN_US - 10_000)
     cluster.crash("a")
     assert (cluster.swap_under_way("a"), cluster.swap_under_way("b")) == (True, False)
-    cluster.run_until(lambda: not cluster.swap_under_way("a"), 2 * FROZEN_US, "the witness has saved it")
-    assert cluster.register.epoch > epoch
+    assert not cluster.saves_swap_of("a"), "it has not heard it yet"
+    for _ in range(FROZEN_US // LOOK_EVERY_US):
+        if cluster.saves_swap_of("a"):
+            break
+        cluster.run_for(LOOK_EVERY_US)
+    assert cluster.saves_swap_of("a") and cluster.swap_under_way("a")
+    cluster.run_until(lambda: not cluster.swap_under_way("a"), FROZEN_US, "the witness has saved it")
+    assert cluster.register.epoch == epoch + 1
     assert cluster.register.in_sync == (cluster.nodes["a"].member,)
+
+
+def test_a_swap_that_waits_too_long_at_a_paused_witness_is_none(cluster: FaultyCluster) -> None:
+    register, frozen_us = cluster.register, 3 * Timing().grace_us
+    cluster.crash("b")
+    cluster.run_for(Timing().shrink_us - FROZEN_US)
+    cluster.pause_witness(frozen_us)
+    cluster.run_for(2 * FROZEN_US)
+    cluster.crash("a")
+    assert cluster.swap_under_way("a")
+    cluster.run_until(lambda: not cluster.swap_under_way("a"), frozen_us, "the witness has heard it")
+    assert cluster.register == register
+    assert cluster.witness is not None
+    assert cluster.witness.ignored["swap that waited"] > 0
 
 
 def test_a_new_disk_is_not_in_sync_while_the_one_before_it_is_counted_in(cluster: FaultyCluster) -> None:

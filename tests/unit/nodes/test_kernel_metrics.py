@@ -48,7 +48,8 @@ def test_every_label_value_is_there_from_the_start(servers: SimulatedServers, tm
     assert {shown.value("rsm_failovers_total", kind=kind) for kind in ("failover", "switchover")} == {0}
     for phase in ("detect", "promote", "first_reply"):
         assert shown.value("rsm_failover_seconds_count", phase=phase) == 0
-    assert shown.value("rsm_stale_epoch_total") == shown.value("rsm_digest_mismatch_total") == 0
+    assert shown.value("rsm_stale_epoch_total") == servers.replica("a").node.ignored["stale epoch"]
+    assert shown.value("rsm_digest_mismatch_total") == 0
     for name in ("rsm_fsync_seconds", "rsm_commit_seconds", "rsm_batch_events"):
         assert shown.value(f"{name}_count") == 0
 

@@ -32,7 +32,7 @@ class Heard:
     def __init__(self) -> None:
         self.at: list[tuple[Message, int]] = []
 
-    def __call__(self, message: Message, now: Instant) -> None:
+    def __call__(self, message: Message, sender: str, now: Instant) -> None:
         self.at.append((message, now.boot_us))
 
 

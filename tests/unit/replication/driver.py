@@ -17,11 +17,13 @@ from es.replication.messages import (
     Beacon,
     BeaconAck,
     CompareAndSwap,
+    Granted,
     Member,
     Message,
     Register,
     Registered,
     members,
+    sender_of,
 )
 from es.replication.replica import Replica
 from es.replication.timing import Timing
@@ -64,8 +66,13 @@ class Driver:
         self.effects += effects
         self.writes += [effect for effect in effects if isinstance(effect, Persist)]
 
-    def give(self, message: Message) -> None:
-        self.take(self.replica.step(message, self.now))
+    def give(self, message: Message, sender: str | None = None) -> None:
+        """From whom it says it comes; the witness says what only it does, and everything else comes from the other
+        node."""
+        if sender is None:
+            other = B.node if self.me.node == A.node else A.node
+            sender = WITNESS if isinstance(message, Registered | Granted) else sender_of(message) or other
+        self.take(self.replica.step(message, sender, self.now))
 
     def tick(self, after_ms: float = 0) -> None:
         """Time passes in which the process does not run, then it does."""
@@ -133,11 +140,11 @@ class Driver:
         """The witness takes the swap asked for last and says so."""
         swap = self.asked_witness()
         assert swap is not None, "it has asked for no swap"
-        self.give(Registered(register(swap.epoch + 1, swap.primary, *swap.in_sync, author=swap.author)))
+        self.give(Registered(register(swap.epoch + 1, swap.primary, *swap.in_sync, author=swap.author), 0))
 
     def become_primary(self) -> None:
         """Named by the register, it claims and opens epoch 2 alone (R6)."""
-        self.give(Registered(register(1, self.me, A, B)))
+        self.give(Registered(register(1, self.me, A, B), 0))
         self.fsync()
         self.tick()
         self.grant_swap()
@@ -172,7 +179,7 @@ class Driver:
     def follow(self, epoch: int = 3) -> None:
         """It follows the other node, both in sync."""
         other = B if self.me == A else A
-        self.give(Registered(register(epoch, other, A, B)))
+        self.give(Registered(register(epoch, other, A, B), 0))
         self.fsync()
         self.clear()
 

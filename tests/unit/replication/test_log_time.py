@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from es.replication.events import APPLICATION, ClockAnomaly, EpochStarted, OutageExtended, read
 from es.replication.instant import Instant
 from es.replication.log_clock import CLOCK_JUMP_US, LogClock
-from es.replication.messages import Granted
+from es.replication.messages import Granted, Registered
 from es.replication.timing import SLOW, Timing
 from es.testing.ledger import Credit, Ledger
-from tests.unit.replication.driver import CLUSTER, TIMING, A, B, Driver
+from tests.unit.replication.driver import CLUSTER, TIMING, A, B, Driver, register
 
 
 class Deadlines(Ledger):
@@ -121,6 +121,7 @@ def test_r13_a_short_outage_counts_as_a_retrys_time() -> None:
     driver = Driver()
     driver.become_primary()
     again = Driver(A, driver.log, now_us=driver.now_us + 10)
+    again.give(Registered(register(2, A, A), 0))
     again.tick()
     again.grant_swap()
     again.fsync()

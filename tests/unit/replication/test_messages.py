@@ -22,6 +22,7 @@ from es.replication.instant import Instant
 from es.replication.messages import (
     LIFE_CHARS_MAX,
     NAME_CHARS_MAX,
+    NUMBER_END,
     Ack,
     Batches,
     Beacon,
@@ -48,7 +49,7 @@ from es.replication.messages import (
 from es.replication.timing import Timing
 
 NAMES = st.text(min_size=1, max_size=NAME_CHARS_MAX)
-NUMBERS = st.integers(0, (1 << 63) - 1)
+NUMBERS = st.integers(0, NUMBER_END - 1)
 HASHES = st.binary(min_size=32, max_size=32)
 MEMBERS = st.builds(Member, NAMES, NAMES)
 SETS = st.lists(MEMBERS, max_size=MEMBERS_MAX).map(lambda some: members(*some))
@@ -72,12 +73,12 @@ MESSAGES: st.SearchStrategy[Message] = st.one_of(
     st.builds(Mismatch, NAMES, NUMBERS, HASHES, NUMBERS, HASHES),
     st.builds(RolledBack, NAMES, NUMBERS, MEMBERS, NUMBERS),
     st.builds(Checkpointed, NAMES, st.binary(max_size=CHECKPOINT_BYTES_MAX)),
-    st.builds(Outdated, REGISTERS),
+    st.builds(Outdated, NAMES, NUMBERS),
     st.builds(Heartbeat, NAMES, NUMBERS, MEMBERS),
     st.builds(Prevote, NAMES, NUMBERS, MEMBERS),
     st.builds(Granted, NAMES, NUMBERS, MEMBERS),
-    st.builds(CompareAndSwap, NAMES, NUMBERS, MEMBERS, MEMBERS, SETS, st.text(max_size=LIFE_CHARS_MAX)),
-    st.builds(Registered, REGISTERS),
+    st.builds(CompareAndSwap, NAMES, NUMBERS, MEMBERS, MEMBERS, SETS, st.text(max_size=LIFE_CHARS_MAX), NUMBERS),
+    st.builds(Registered, REGISTERS, NUMBERS),
 )
 JUNK = st.recursive(
     st.none()
@@ -140,16 +141,16 @@ def test_well_formed_junk_is_refused_or_is_a_message(kind: str, fields: list[obj
         Ack("c" * (NAME_CHARS_MAX + 1), 1, A, 1, HASH),
         Ack("c", -1, A, 1, HASH),
         Ack("c", True, A, 1, HASH),
-        Ack("c", 1 << 63, A, 1, HASH),
+        Ack("c", NUMBER_END, A, 1, HASH),
         Ack("c", 1, Member("a", ""), 1, HASH),
         Ack("c", 1, A, 1, bytes(31)),
         Frame("c", 1, 1, "not bytes"),  # type: ignore[arg-type]
         Batches("c", 1, 1, 1, HASH, 1, (b"",) * (FETCH_BATCHES_MAX + 1)),
         Checkpointed("c", bytes(CHECKPOINT_BYTES_MAX + 1)),
-        Registered(REGISTER._replace(in_sync=(A, A))),
-        Registered(REGISTER._replace(in_sync=(Member("b", "b1"), A))),
-        Registered(REGISTER._replace(in_sync=tuple(Member(f"n{n}", "1") for n in range(MEMBERS_MAX + 1)))),
-        Registered(REGISTER._replace(author="x" * (LIFE_CHARS_MAX + 1))),
+        Registered(REGISTER._replace(in_sync=(A, A)), 0),
+        Registered(REGISTER._replace(in_sync=(Member("b", "b1"), A)), 0),
+        Registered(REGISTER._replace(in_sync=tuple(Member(f"n{n}", "1") for n in range(MEMBERS_MAX + 1))), 0),
+        Registered(REGISTER._replace(author="x" * (LIFE_CHARS_MAX + 1)), 0),
     ],
     ids=str,
 )
@@ -181,9 +182,10 @@ def test_what_is_too_deep_to_be_printed_is_refused(read: Callable[[bytes], objec
 
 
 def test_a_node_of_the_longest_name_can_ask_for_any_register_at_any_time() -> None:
-    latest = (1 << 63) - 1
+    latest = NUMBER_END - 1
     log = MemoryLog(Identity("c", "n" * NAME_CHARS_MAX, "i" * NAME_CHARS_MAX))
     node = DataNode(log, [], Timing(), Instant(latest, latest))
+    node.witness_said_us = NUMBER_END - 1
     node.swap(node.me, (node.me,))
     [tell] = node.out
     assert isinstance(tell, Tell)

@@ -106,7 +106,7 @@ def test_each_role_is_reached(role: Role) -> None:
 @pytest.mark.parametrize("role", BY_ROLE)
 def test_another_epoch_makes_a_follower(role: Role) -> None:
     driver = BY_ROLE[role]()
-    driver.give(Registered(register(9, A, A, B)))
+    driver.give(Registered(register(9, A, A, B), 0))
     assert driver.replica.role is Role.FOLLOWING
     assert driver.replica.leading is None
     assert driver.epoch == 9
@@ -115,7 +115,7 @@ def test_another_epoch_makes_a_follower(role: Role) -> None:
 @pytest.mark.parametrize("role", BY_ROLE)
 def test_an_older_epoch_changes_nothing(role: Role) -> None:
     driver = BY_ROLE[role]()
-    driver.give(Registered(register(2, A, A, B)))
+    driver.give(Registered(register(2, A, A, B), 0))
     assert driver.replica.role is role
 
 

@@ -154,7 +154,7 @@ def test_r2_a_backup_acknowledges_only_what_is_durable(backup: Driver) -> None:
 @pytest.mark.parametrize("promised_by", ["register", "promise"])
 def test_r2_nothing_of_an_older_epoch_counts(backup: Driver, promised_by: str) -> None:
     if promised_by == "register":
-        backup.give(Registered(register(5, A, A, B)))
+        backup.give(Registered(register(5, A, A, B), 0))
         backup.fsync()
     else:
         backup.tick(GRACE_MS)
@@ -170,10 +170,10 @@ def test_r2_nothing_of_an_older_epoch_counts(backup: Driver, promised_by: str) -
 
 
 def test_r2_an_outdated_primary_is_told(backup: Driver) -> None:
-    backup.give(Registered(register(5, B, B)))
+    backup.give(Registered(register(5, B, B), 0))
     backup.clear()
     backup.give(beacon(backup, epoch=3))
-    assert [outdated.register.epoch for outdated in backup.told(Outdated, "a")] == [5]
+    assert backup.told(Outdated, "a") == [Outdated(CLUSTER, 5)]
 
 
 def test_r2_a_disk_that_forgot_must_stop(pair: Driver) -> None:
@@ -281,7 +281,7 @@ def test_r4_a_member_below_the_commit_point_is_not_counted_in(alone: Driver) -> 
     alone.ask("not kept waiting", Credit("y", 1))
     alone.fsync()
     assert credited(alone) == {"not kept waiting": Credited("y", 6)}
-    alone.ack_beacon(sent_us=alone.now_us + 1)
+    alone.ack_beacon()
     alone.tick(1)
     assert alone.asked_witness() is not None
 
@@ -371,7 +371,7 @@ def test_r5_a_grant_after_the_primary_spoke_is_ignored(backup: Driver) -> None:
 
 def test_r5_who_is_not_in_sync_does_not_ask() -> None:
     outside = Driver(B)
-    outside.give(Registered(register(3, A, A)))
+    outside.give(Registered(register(3, A, A), 0))
     outside.fsync()
     outside.tick(3 * GRACE_MS)
     assert outside.told(Prevote) == []
@@ -381,6 +381,7 @@ def test_r5_grace_begins_with_the_own_start() -> None:
     first = Driver(B)
     first.follow()
     again = Driver(B, first.log, now_us=first.now_us + 10 * TIMING.grace_us)
+    again.give(Registered(register(3, A, A, B), 0))
     again.tick(GRACE_MS - 1)
     assert again.told(Prevote) == []
     again.tick(1)
@@ -423,6 +424,8 @@ def test_r6_a_restarted_primary_claims_a_new_epoch(pair: Driver) -> None:
     assert again.epoch == 3
     assert refused(again.ask("w", Credit("x", 5))) == "NOT_ACTIVE"
     again.tick()
+    assert again.asked_witness() is None, "it has not heard the witness yet in this life (R16)"
+    again.give(Registered(register(3, A, A, B), 0))
     swap = again.asked_witness()
     assert swap is not None
     assert (swap.epoch, swap.in_sync) == (3, (A,))
@@ -434,8 +437,9 @@ def test_r6_a_restarted_primary_claims_a_new_epoch(pair: Driver) -> None:
 def test_r6_a_swap_of_an_earlier_life_is_not_this_ones(pair: Driver) -> None:
     earlier = pair.replica.node.life
     again = Driver(A, pair.log, now_us=pair.now_us + 1_000)
-    again.tick()
-    again.give(Registered(register(4, A, A, author=earlier)))
+    again.give(Registered(register(3, A, A, B), 0))
+    assert again.asked_witness() is not None
+    again.give(Registered(register(4, A, A, author=earlier), 0))
     assert again.replica.role is Role.FOLLOWING
     again.fsync()
     again.clear()
@@ -447,7 +451,7 @@ def test_r6_a_swap_of_an_earlier_life_is_not_this_ones(pair: Driver) -> None:
 
 def test_r6_a_wiped_disk_is_another_member() -> None:
     wiped = Driver(Member("a", "a2"), MemoryLog(Identity(CLUSTER, "a", "a2")))
-    wiped.give(Registered(register(3, A, A, B)))
+    wiped.give(Registered(register(3, A, A, B), 0))
     wiped.fsync()
     wiped.tick(3 * GRACE_MS)
     assert wiped.asked_witness() is None
@@ -467,10 +471,10 @@ def test_r6b_those_who_wait_survive_the_own_epochs(pair: Driver) -> None:
 def test_r6b_those_who_wait_are_dropped_when_another_has_led(pair: Driver) -> None:
     pair.ask("w", Credit("x", 5))
     pair.fsync()
-    pair.give(Registered(register(4, B, A, B)))
+    pair.give(Registered(register(4, B, A, B), 0))
     pair.fsync()
     assert pair.replica.role is Role.FOLLOWING
-    pair.give(Registered(register(5, A, A)))
+    pair.give(Registered(register(5, A, A), 0))
     pair.fsync()
     pair.tick()
     pair.grant_swap()
@@ -520,7 +524,7 @@ def test_r8_a_divergent_suffix_is_cut_and_replaced_in_one_write(backup: Driver) 
     builder = BatchBuilder(5, 2, common.hash, lost.ts_us + 1)
     builder.add("es", record(EpochStarted("a", ("a", "b"), "start", 0, 0)))
     theirs = builder.seal()
-    backup.give(Registered(register(5, A, A, B)))
+    backup.give(Registered(register(5, A, A, B), 0))
     backup.fsync()
     [fetch] = backup.told(Fetch, "a")[-1:]
     assert (fetch.after_seq, fetch.hash) == (2, lost.hash)
@@ -552,7 +556,7 @@ def test_r8_a_primary_that_differs_below_the_commit_point_stops_the_backup(backu
     assert backup.replica.node.commit_seq == 1
     builder = BatchBuilder(4, 1, bytes(32), mine.ts_us)
     builder.add("es", record(EpochStarted("a", ("a",), "start", 0, 0)))
-    backup.give(Registered(register(4, A, A, B)))
+    backup.give(Registered(register(4, A, A, B), 0))
     backup.give(Batches(CLUSTER, 4, 1, 0, bytes(32), 1, (builder.seal().data,)))
     assert [effect.code for effect in backup.effects if isinstance(effect, Halt)] == ["HISTORY_DIVERGED"]
     assert backup.replica.role is Role.HALTED

@@ -6,6 +6,7 @@ import pytest
 
 from es.log.base import Identity
 from es.log.memory import MemoryLog
+from es.replication.effects import WITNESS
 from es.replication.instant import Instant
 from es.replication.messages import Beacon, Member, Register, Registered, members
 from es.replication.replica import Replica
@@ -19,7 +20,7 @@ LATER = Instant(10_000_000, 10_000_000)
 def replica(register: Register | None) -> Replica:
     made = Replica(MemoryLog(Identity("c", "b", "b1")), [Ledger()], Timing(), Instant(0, 0))
     if register is not None:
-        made.step(Registered(register), Instant(0, 0))
+        made.step(Registered(register, 0), WITNESS, Instant(0, 0))
     return made
 
 
@@ -44,6 +45,6 @@ def test_without_a_register_it_waits_for_the_witness() -> None:
 def test_who_hears_a_primary_waits_for_nothing() -> None:
     register = Register("c", 5, A, members(A, B), 1)
     backup = replica(register)
-    backup.step(Beacon(register, 0, bytes(32), 0, 1, 1), LATER)
+    backup.step(Beacon(register, 0, bytes(32), 0, 1, 1), "a", LATER)
     assert backup.waits_for(LATER) is None
     assert backup.waits_for(Instant(LATER.boot_us + Timing().grace_us, 0)) is not None

@@ -31,7 +31,7 @@ def forgetful(kept: int) -> SimulatedDisk:
 
 
 def held(disk: SimulatedDisk) -> list[bool]:
-    return [disk.held(one) for one in (FIRST, SECOND, THIRD)]
+    return [disk.held(one, True) for one in (FIRST, SECOND, THIRD)]
 
 
 def test_a_disk_that_lied_and_kept_everything_has_forgotten_nothing() -> None:
@@ -55,11 +55,11 @@ def test_what_was_forgotten_counts_on_when_the_disk_is_replaced() -> None:
 def test_a_disk_that_forgot_counts_for_nothing_that_it_never_called_durable() -> None:
     disk = forgetful(kept=1)
     other, fourth = batch(head_of(SECOND), "other"), batch(head_of(THIRD))
-    assert [disk.held(one) for one in (other, fourth)] == [False, False]
+    assert [disk.held(one, True) for one in (other, fourth)] == [False, False]
     disk.write(Write((other,)), now_us=2 * LIES_UNTIL_US)
-    assert disk.held(other)
+    assert disk.held(other, True)
     disk.replace()
-    assert [disk.held(one) for one in (THIRD, other, fourth)] == [True, True, False]
+    assert [disk.held(one, True) for one in (THIRD, other, fourth)] == [True, True, False]
 
 
 def test_a_disk_is_not_well_while_it_hangs_or_is_about_to_fail() -> None:
@@ -79,4 +79,4 @@ def test_what_every_incarnation_called_durable_counts_on_and_nothing_else_does()
     disk.replace()
     disk.replace()
     assert held(disk) == [True, True, True]
-    assert not disk.held(batch(head_of(THIRD)))
+    assert not disk.held(batch(head_of(THIRD)), True)
