@@ -18,7 +18,7 @@ from nodes.security import roles
 from nodes.security.curve import Curve, Open
 from nodes.security.keys import fingerprint_of
 from nodes.security.principals import Principal, principal
-from nodes.security.refusals import UNKNOWN_KEY, WRONG_ROLE, Refusals
+from nodes.security.refusals import NOT_CONFIGURED, UNKNOWN_KEY, WRONG_ROLE, Refusals
 from nodes.shell import Loop, drain, read_clock
 from nodes.sockets import Context, authentication_router
 
@@ -145,9 +145,17 @@ class Authenticator:
         key = fingerprint_of(credentials[0])
         assert isinstance(self.security, Curve)
         known = self.security.allow_list.principal_of(curve)
-        if known is not None and roles.admits(door, known, self.security.own):
+        reason = UNKNOWN_KEY if known is None else self._refusal_of(known, door)
+        if known is not None and reason is None:
             return VERSION, request_id, b"200", b"OK", str(Peer(known, key)).encode(), b""
-        reason = UNKNOWN_KEY if known is None else WRONG_ROLE
+        assert reason is not None
         shown = curve.decode() if known is None else str(Peer(known, key))
         self.refusals.add(door, reason, now.boot_us, address=address.decode(), key=shown)
         return VERSION, request_id, TRY_LATER, b"not allowed", b"", b""
+
+    def _refusal_of(self, peer: Principal, door: str) -> str | None:
+        """Why a peer whose key is allowed may not connect there; None if it may."""
+        assert isinstance(self.security, Curve)
+        if not roles.admits(door, peer, self.security.own):
+            return WRONG_ROLE
+        return None if roles.is_configured(peer, self.security.servers) else NOT_CONFIGURED

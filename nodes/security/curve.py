@@ -6,6 +6,7 @@ key of the one it wants to reach, so that nobody else can answer in its place.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
@@ -58,9 +59,11 @@ OPEN: Final = Open()
 class Curve:
     """The keys of one principal, and the list of those it knows. `refresh` follows changes of both."""
 
-    def __init__(self, directory: Path, own: Principal) -> None:
-        """`directory` is the configuration's `keys`. Raises KeysError with one sentence."""
+    def __init__(self, directory: Path, own: Principal, servers: Collection[str]) -> None:
+        """`directory` is the configuration's `keys`, `servers` are the servers that it names: no others are let in.
+        Raises KeysError with one sentence."""
         self.own = own
+        self.servers = frozenset(servers)
         self._directory = directory
         self._secret_seen = secret_state(directory, own)
         self._secret = load_secret(directory, own)
@@ -131,4 +134,6 @@ class Curve:
 
 def security_of(config: ClusterConfig, own: Principal) -> Curve | Open:
     """What the configuration asks for, with the keys of `own`. Raises KeysError."""
-    return Curve(config.keys, own) if config.security == CURVE else OPEN
+    if config.security != CURVE:
+        return OPEN
+    return Curve(config.keys, own, [server.name for server in config.servers])

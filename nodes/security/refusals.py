@@ -19,14 +19,16 @@ disk."""
 
 UNKNOWN_KEY: Final = "unknown_key"
 WRONG_ROLE: Final = "wrong_role"
+NOT_CONFIGURED: Final = "not_configured"
 REVOKED: Final = "revoked"
 IDENTITY: Final = "identity"
 HANDSHAKE: Final = "handshake"
 SILENT: Final = "silent"
 LEFT: Final = "left"
 
-REASONS: Final = (UNKNOWN_KEY, WRONG_ROLE, REVOKED, IDENTITY, HANDSHAKE, SILENT, LEFT)
-"""A key that nobody allowed; a kind of principal that has no business there; a session whose key is no longer allowed;
+REASONS: Final = (UNKNOWN_KEY, WRONG_ROLE, NOT_CONFIGURED, REVOKED, IDENTITY, HANDSHAKE, SILENT, LEFT)
+"""A key that nobody allowed; a kind of principal that has no business there; a server that the configuration does not
+name; a session whose key is no longer allowed;
 a message in another's name or outside its sender's role; no handshake with this door (NULL or PLAIN instead of CURVE, a
 key of another server, what somebody else once said, bytes that are no ZMTP); nothing within the time for a handshake;
 gone before the end of it."""

@@ -6,7 +6,7 @@ key that a connection was made with, never by what a message says of itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Final, TypeAlias
 
 from es.replication.messages import (
@@ -66,11 +66,17 @@ BACK: Final[Mapping[str, Verbs]] = {
 
 
 def admits(door: str, peer: Principal, own: Principal) -> bool:
-    """Whether `peer` may connect to that door of `own`: a faculty serves its own programs only, and no server
-    connects to itself."""
+    """Whether a peer like that may connect to that door of `own`: a faculty serves its own programs only, and no
+    server connects to itself."""
     if peer.kind not in MATRIX[door] or peer == own:
         return False
     return door != PROGRAMS or peer.name.partition("/")[0] == own.name
+
+
+def is_configured(peer: Principal, servers: Collection[str]) -> bool:
+    """Whether the configuration, which has servers of these names, knows of that peer. It names every server: an
+    allowed key makes no further one. Faculties may be others' own programs, and have nothing but their keys."""
+    return peer.kind != "server" or peer.name in servers
 
 
 def may_say(door: str, peer: Principal, message: Message) -> bool:

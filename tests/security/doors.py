@@ -62,8 +62,9 @@ def places(running: RunningCluster) -> Mapping[str, Place]:
     """Every kind of door, by name: those of the active server, the witness's, and that of faculty 1."""
     config = running.config
     active, faculty = config.server(running.active()["name"]), config.faculty(1)
+    (other,) = [server.name for server in config.servers if server != active]
     logs = log_directory(running.directory)
-    cluster_id, c = config.cluster_id, Member("c", "c")
+    cluster_id, replaced, peer = config.cluster_id, Member(other, "another disk"), f"server:{other}"
     asked = {"programa": "Extraña", "salones": 1, "laboratorios": 0, "transaction_id": new_id()}
 
     def of_server(door: str, admitted: str, *said: bytes) -> Place:
@@ -73,11 +74,11 @@ def places(running: RunningCluster) -> Mapping[str, Place]:
     found = (
         of_server(REQUESTS, "faculty:502", b"", dump(sol("extraño", 1, 0, faculty_id=502), MSGPACK)),
         of_server(HEARTBEATS, "auditor:local"),
-        of_server(BATCHES, "server:c"),
-        of_server(BEACONS, "server:c"),
-        of_server(REPAIR, "server:c", pack(Fetch(cluster_id, 1, c, 0, bytes(32)))),
-        Place(WITNESS, config.witness.endpoint, "witness", config.witness.http, logs / "witness.log", "server:c",
-              (pack(Heartbeat(cluster_id, 1, c)),)),
+        of_server(BATCHES, peer),
+        of_server(BEACONS, peer),
+        of_server(REPAIR, peer, pack(Fetch(cluster_id, 1, replaced, 0, bytes(32)))),
+        Place(WITNESS, config.witness.endpoint, "witness", config.witness.http, logs / "witness.log", peer,
+              (pack(Heartbeat(cluster_id, 1, replaced)),)),
         Place(PROGRAMS, faculty.endpoint, "faculty:1", faculty.http, logs / "faculty-1.log", "program:1/*",
               (b"", dump(asked, JSON))),
     )  # fmt: skip

@@ -31,7 +31,10 @@ from tests.process.verdict import Journal
 from tests.process.wire_client import JSON, MSGPACK, Clients, ack, dump, load, new_id, sol
 from tests.process.wire_client import Message as WireMessage
 from tests.security.doors import (
+    BATCHES,
+    BEACONS,
     DOORS,
+    HEARTBEATS,
     PROGRAMS,
     REPAIR,
     REQUESTS,
@@ -52,7 +55,10 @@ EVERYBODY = (
     "server:a", "server:b", "server:c", "witness", "faculty:1", "faculty:501", "program:1/1", "program:1/*",
     "program:2/*", "operator:ana", "auditor:local",
 )  # fmt: skip
-SERVERS = {"server:a", "server:b", "server:c"}
+SERVERS = {"server:a", "server:b"}
+STRANGE_SERVER = "server:c"
+"""Its key is allowed, and the configuration does not name it."""
+
 MAY_COME = {
     "requests": {"faculty:1", "faculty:501"},
     "heartbeats": {*SERVERS, "faculty:1", "faculty:501", "operator:ana", "auditor:local"},
@@ -64,6 +70,7 @@ MAY_COME = {
 }
 """Of a server's own doors only others: it is no peer of itself."""
 
+SERVERS_ONLY = (BATCHES, BEACONS, REPAIR, WITNESS)
 per_door = pytest.mark.parametrize("door", DOORS)
 
 
@@ -127,7 +134,8 @@ def test_cp11_a_key_opens_no_door_of_another_role(
     running: RunningCluster, visitors: Visitors, polite: Polite, at: dict[str, Place], door: str
 ) -> None:
     place = at[door]
-    wrong = [one for one in EVERYBODY if one not in MAY_COME[door] or one == place.owner]
+    strange = {STRANGE_SERVER} if door in SERVERS_ONLY or door == HEARTBEATS else set()
+    wrong = [one for one in EVERYBODY if one not in MAY_COME[door] | strange or one == place.owner]
     expected, before = place.refused()["wrong_role"] + len(wrong), handled(running)
     came = [visitors.come_as(one, place) for one in wrong]
     wait_for(lambda: place.refused()["wrong_role"] >= expected, f"{len(wrong)} refused at {door}")
@@ -135,6 +143,20 @@ def test_cp11_a_key_opens_no_door_of_another_role(
     polite.end()
     assert hears_nothing(visitors, place, came)
     assert place.refused()["wrong_role"] == expected
+
+
+@pytest.mark.parametrize("door", [HEARTBEATS, *SERVERS_ONLY])
+def test_cp11_a_server_that_the_configuration_does_not_name_comes_nowhere(
+    running: RunningCluster, visitors: Visitors, polite: Polite, at: dict[str, Place], door: str
+) -> None:
+    place, before = at[door], handled(running)
+    expected = place.refused()["not_configured"] + 1
+    came = visitors.come_as(STRANGE_SERVER, place)
+    wait_for(lambda: place.refused()["not_configured"] >= expected, f"{STRANGE_SERVER} refused at {door}")
+    assert handled(running) == before
+    polite.end()
+    assert hears_nothing(visitors, place, [came])
+    assert place.refused()["not_configured"] == expected
 
 
 @per_door
@@ -181,39 +203,45 @@ def test_cp11_a_refusal_is_logged_with_address_and_key(
 
 # --- in another's name
 
-REGISTER = Register("c", 9, Member("c", "c"), (Member("c", "c"),), 1)
-C, HASH = Member("c", "c"), bytes(32)
-NOT_A_SERVERS: list[Message] = [
-    Frame("c", 9, 9, b""), Beacon(REGISTER, 9, HASH, 9, 9, 9), Batches("c", 9, 9, 0, HASH, 9, ()),
-    Mismatch("c", 9, HASH, 9, HASH), RolledBack("c", 9, C, 9), Granted("c", 9, C), Registered(REGISTER),
-]  # fmt: skip
-"""What no server says at these doors, not even in its own name."""
+HASH = bytes(32)
 
 
-def forged(door: str, cluster_id: str, another: Member) -> list[Message]:
-    """In another's name, then of another role."""
-    if door == REPAIR:
-        return [
-            Ack(cluster_id, 9, another, 9, HASH), BeaconAck(cluster_id, 9, another, 9, 9, HASH, 9),
-            Fetch(cluster_id, 9, another, 0, HASH), *NOT_A_SERVERS, Heartbeat(cluster_id, 9, C),
-            Prevote(cluster_id, 9, C), CompareAndSwap(cluster_id, 9, C, C, (C,), ""),
-        ]  # fmt: skip
+def not_a_servers(cluster_id: str, own: Member) -> list[Message]:
+    """What no server says at these doors, not even in its own name."""
+    register = Register(cluster_id, 9, own, (own,), 1)
     return [
-        Heartbeat(cluster_id, 9, another), Prevote(cluster_id, 9, another),
-        CompareAndSwap(cluster_id, 9, another, another, (another,), ""), *NOT_A_SERVERS, Ack(cluster_id, 9, C, 9, HASH),
-        BeaconAck(cluster_id, 9, C, 9, 9, HASH, 9), Fetch(cluster_id, 9, C, 0, HASH),
+        Frame(cluster_id, 9, 9, b""), Beacon(register, 9, HASH, 9, 9, 9), Batches(cluster_id, 9, 9, 0, HASH, 9, ()),
+        Mismatch(cluster_id, 9, HASH, 9, HASH), RolledBack(cluster_id, 9, own, 9), Granted(cluster_id, 9, own),
+        Registered(register, 9),
     ]  # fmt: skip
 
 
+def forged(door: str, cluster_id: str, own: Member, another: Member) -> list[Message]:
+    """In another's name, then of another role."""
+
+    def of_a_follower(member: Member) -> list[Message]:
+        acks = Ack(cluster_id, 9, member, 9, HASH), BeaconAck(cluster_id, 9, member, 9, 9, HASH, 9)
+        return [*acks, Fetch(cluster_id, 9, member, 0, HASH)]
+
+    def to_the_witness(member: Member) -> list[Message]:
+        swap = CompareAndSwap(cluster_id, 9, member, member, (member,), "", 9)
+        return [Heartbeat(cluster_id, 9, member), Prevote(cluster_id, 9, member), swap]
+
+    his, others = (of_a_follower, to_the_witness) if door == REPAIR else (to_the_witness, of_a_follower)
+    return [*his(another), *not_a_servers(cluster_id, own), *others(own)]
+
+
 @pytest.mark.parametrize("door", [REPAIR, WITNESS])
-@pytest.mark.parametrize("another", ["a", "b"])
+@pytest.mark.parametrize("another", ["the active one", "c"])
 def test_cp11_a_server_speaks_for_no_other_and_not_as_another_role(
     running: RunningCluster, visitors: Visitors, polite: Polite, at: dict[str, Place], door: str, another: str
 ) -> None:
     place, register = at[door], running.status()["witness"]
-    messages = forged(door, running.config.cluster_id, Member(another, "i"))
+    own = Member(place.admitted.partition(":")[2], "i")
+    name = running.active()["name"] if another == "the active one" else another
+    messages = forged(door, running.config.cluster_id, own, Member(name, "i"))
     expected, before = place.refused()["identity"] + len(messages), handled(running)
-    liar = visitors.come_as("server:c", place, *packed(*messages))
+    liar = visitors.come_as(place.admitted, place, *packed(*messages))
     wait_for(lambda: place.refused()["identity"] >= expected, f"{len(messages)} messages refused")
     assert place.refused()["identity"] == expected
     assert handled(running) == before

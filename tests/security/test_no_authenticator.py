@@ -21,6 +21,7 @@ from nodes.shell import Loop
 from nodes.sockets import HANDSHAKE_IVL_MS, Context, Socket
 
 A, B, F1, P1 = server("a"), server("b"), faculty(1), program(1)
+NAMES = (A.name, B.name)
 ANYWHERE = "tcp://127.0.0.1:*"
 DOORS: dict[str, tuple[Principal, Callable[[Context, str, Curve], Socket]]] = {
     roles.REQUESTS: (A, sockets.request_router),
@@ -59,7 +60,7 @@ class Process:
     """What one principal listens with; nobody is asked in it before `begin_to_ask`."""
 
     def __init__(self, keys: Path, own: Principal, stack: ExitStack) -> None:
-        self.security = Curve(keys, own)
+        self.security = Curve(keys, own, NAMES)
         self.context, self.loop = sockets.context(), Loop()
         self._stack = stack
         stack.callback(self.context.term)
@@ -88,7 +89,7 @@ def handshakes(keys: Path, endpoints: Mapping[str, str], stack: ExitStack) -> di
     context, told = sockets.context(), {}
     stack.callback(context.term)
     for door, (own, call) in CALLERS.items():
-        caller = call(context, endpoints[door], Curve(keys, own))
+        caller = call(context, endpoints[door], Curve(keys, own, NAMES))
         stack.callback(caller.close)
         told[door] = caller.get_monitor_socket(zmq.EVENT_HANDSHAKE_SUCCEEDED)
         stack.callback(told[door].close)

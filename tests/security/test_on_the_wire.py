@@ -136,7 +136,7 @@ class Recorded:
         relay = Relay(self.port, self._pass)
         stack.callback(relay.close)
         context = stack.enter_context(sockets.context())
-        own = Curve(cluster.config.keys, FACULTY)
+        own = Curve(cluster.config.keys, FACULTY, [server.name for server in cluster.config.servers])
         self.socket = sockets.request_dealer(context, f"tcp://127.0.0.1:{relay.port}", principals.server(active), own)
         stack.callback(self.socket.close)
 

@@ -21,7 +21,8 @@ from nodes.security.secret_keys import save_secret
 from nodes.shell import Loop
 from ops.prove.tcp_relay import Relay, Way
 
-SERVER, OTHER = principals.server("a"), principals.server("b")
+NAMES = ("a", "b")
+SERVER, OTHER = map(principals.server, NAMES)
 GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00"
 
 
@@ -43,7 +44,7 @@ class Caller:
 
     def call(self, port: int) -> None:
         """Subscribe to whoever is there."""
-        sub = sockets.beacon_sub(self.context, f"tcp://127.0.0.1:{port}", SERVER, Curve(self._keys, OTHER))
+        sub = sockets.beacon_sub(self.context, f"tcp://127.0.0.1:{port}", SERVER, Curve(self._keys, OTHER, NAMES))
         self._stack.callback(sub.close)
         self.loop.register(sub, lambda now: self.heard.append(sub.recv_multipart()))
         self.calls.keep(sub)
@@ -51,7 +52,7 @@ class Caller:
 
     def serve(self, port: int | None = None) -> sockets.Socket:
         """The server's beacons, and somebody who lets the caller in."""
-        context, security = sockets.context(), Curve(self._keys, SERVER)
+        context, security = sockets.context(), Curve(self._keys, SERVER, NAMES)
         self._stack.callback(context.term)
         self._stack.callback(Authenticator(security, self.loop, context).close)
         pub = sockets.beacon_pub(context, f"tcp://127.0.0.1:{port or '*'}", security)

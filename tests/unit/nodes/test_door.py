@@ -25,6 +25,7 @@ SERVER = principals.server("a")
 FACULTY = principals.faculty(3)
 OTHER = principals.faculty(4)
 PROGRAM = principals.program(3, 17)
+NAMES = ("a", "b")
 
 
 class Idle:
@@ -42,20 +43,23 @@ class Idle:
 
 
 class House:
-    """A server's requests door, and whoever comes to it. `received` is what got through."""
+    """A server's door, the one for requests or another, and whoever comes to it. `received` is what got through."""
 
-    def __init__(self, keys: Path, *, security: bool = True, asked: bool = True) -> None:
-        self.keys = keys
+    def __init__(
+        self, keys: Path, *, security: bool = True, asked: bool = True, opens: str = roles.REQUESTS
+    ) -> None:
+        self.keys, self.opens = keys, opens
         for one in (SERVER, FACULTY, OTHER, PROGRAM):
             self.make(one)
         self.context, self.loop = sockets.context(), Loop()
-        self.security = Curve(keys, SERVER) if security else OPEN
+        self.security = Curve(keys, SERVER, NAMES) if security else OPEN
         self.authenticator = Authenticator(self.security if asked else OPEN, self.loop, self.context)
         self.idle = Idle(self.authenticator)
-        router = sockets.request_router(self.context, "tcp://127.0.0.1:*", self.security)
+        listen = {roles.REQUESTS: sockets.request_router, roles.REPAIR: sockets.repair_router}[opens]
+        router = listen(self.context, "tcp://127.0.0.1:*", self.security)
         self.endpoint = sockets.bound_endpoint(router)
         self.received: list[Received] = []
-        self.door = Door(roles.REQUESTS, router, self.authenticator, self.loop, self.context, self._on_ready)
+        self.door = Door(opens, router, self.authenticator, self.loop, self.context, self._on_ready)
         self._made: list[Socket] = []
         self._strangers = sockets.context()
 
@@ -70,7 +74,11 @@ class House:
 
     def call(self, own: Principal) -> Socket:
         """A peer with that principal's keys."""
-        return self.keep(sockets.request_dealer(self._strangers, self.endpoint, SERVER, Curve(self.keys, own)))
+        return self.keep(sockets.request_dealer(self._strangers, self.endpoint, SERVER, Curve(self.keys, own, NAMES)))
+
+    def call_as_server(self, own: Principal) -> Socket:
+        """Likewise, at a door where servers come."""
+        return self.keep(sockets.repair_dealer(self._strangers, self.endpoint, SERVER, Curve(self.keys, own, NAMES)))
 
     def stranger(self, kind: int = zmq.DEALER) -> Socket:
         """A peer that is to be prepared by hand, and connected."""
@@ -93,7 +101,7 @@ class House:
     def refused(self) -> dict[str, int]:
         """By reason, what is not zero."""
         counts = self.authenticator.refusals.counts
-        return {reason: count for (door, reason), count in counts.items() if count and door == roles.REQUESTS}
+        return {reason: count for (door, reason), count in counts.items() if count and door == self.opens}
 
     def close(self) -> None:
         for socket in self._made:
@@ -140,6 +148,41 @@ def test_a_peer_that_comes_again_is_the_same_one(house: House) -> None:
         house.say(peer, b"", b"x")
     house.turn_until(lambda: len(house.received) == 3)
     assert len({received.session for received in house.received}) == 1
+
+
+@pytest.fixture
+def servers(tmp_path: Path) -> Iterator[House]:
+    """The door of a server where other servers come."""
+    house = House(tmp_path, opens=roles.REPAIR)
+    yield house
+    house.close()
+
+
+def test_a_server_that_the_configuration_names_is_let_in(servers: House) -> None:
+    peer = principals.server("b")
+    servers.make(peer)
+    servers.say(servers.call_as_server(peer), b"x")
+    servers.turn_until(lambda: servers.received)
+    heard = servers.received[0].session.peer
+    assert heard is not None
+    assert heard.principal == peer
+
+
+@pytest.mark.parametrize(
+    ("peer", "reason"),
+    [
+        (principals.server("zzz"), refusals.NOT_CONFIGURED),
+        (SERVER, refusals.WRONG_ROLE),
+        (FACULTY, refusals.WRONG_ROLE),
+    ],
+    ids=str,
+)
+def test_an_allowed_key_alone_makes_no_server(servers: House, peer: Principal, reason: str) -> None:
+    if peer != SERVER:
+        servers.make(peer)
+    servers.call_as_server(peer)
+    servers.turn_until(servers.refused)
+    assert servers.refused().keys() == {reason}
 
 
 @pytest.mark.parametrize("own", [PROGRAM, SERVER], ids=str)
@@ -257,7 +300,7 @@ def test_what_a_revoked_session_said_before_it_ended_does_not_count(house: House
     assert len(house.received) == 1
 
 
-def test_a_new_key_of_its_own_asks_for_sockets_anew_and_a_strangers_does_not(house: House) -> None:
+def test_a_new_key_of_its_own_asks_for_sockets_anew_and_astrangers_does_not(house: House) -> None:
     house.make(principals.faculty(5))
     peer = house.call(principals.faculty(5))
     house.say(peer, b"", b"x")
