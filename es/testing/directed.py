@@ -277,6 +277,41 @@ DIRECTED: dict[str, str] = {
 > release Ack
 > run 20
 """,
+    "replaced disk counted": """
+# A backup that is being counted in is replaced within the epoch: of its two disks one copy is left (R1).
+> run 1000
+> crash b
+> run 600
+> hold CompareAndSwap a -> w
+> restart b
+> run 150
+> stall a 300
+> credit x 5 at a
+> run 20
+> crash b keep 9
+> wipe b
+> restart b
+> run 320
+""",
+    "swap of an earlier life": """
+# A restarted primary claims the next epoch and begins it, restarts again, and claims it once more: what the witness
+# says of that epoch now is about the life before (R6).
+> run 1000
+> crash a
+> hold CompareAndSwap a -> w
+> restart a
+> run 10
+> hold Registered w -> a
+> run 60
+> pass Registered
+> stall a 200
+> release CompareAndSwap
+> run 10
+> crash a
+> restart a
+> release Registered
+> run 500
+""",
     "hint believed": """
 # Who holds a server's key says that a far epoch has begun. The witness knows better (R15).
 > run 1000

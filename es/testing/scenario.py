@@ -12,7 +12,8 @@
     > fail a                the next write fails; `fail a 800`: so does every other one for 800 ms
     > damage a              a bit flips on the disk; `rebuild a` begins anew from the peer, once the node refuses it
     > cut a b               both ways; `cut a -> b` one way; `mend` ends every cut
-    > hold Frame a -> b     keep messages of one kind back; `release Frame` lets them go, `drop Frame` loses them
+    > hold Frame a -> b     keep messages of one kind back; `release Frame` lets them go, `drop Frame` loses them,
+                            `pass Frame` keeps them and lets go by what comes from now on
     > forge Outdated b -> a 99  what b never said: that epoch 99 has begun; likewise `forge Beacon`: that b leads it
     > jump 3600000          the wall clock jumps by an hour
     > log a Credited        the events of that type on a node's disk
@@ -168,10 +169,14 @@ class ScriptedCluster(FaultyCluster):
 
     def kept_of(self, kind: str) -> list[Kept]:
         """Take out what was kept of one kind, and keep no more of it."""
-        self.holding = {one for one in self.holding if one[0] != kind}
+        self.let_pass(kind)
         taken = [one for one in self.held if type(one.arguments[0]).__name__ == kind]
         self.held = [one for one in self.held if type(one.arguments[0]).__name__ != kind]
         return taken
+
+    def let_pass(self, kind: str) -> None:
+        """Keep no more of one kind."""
+        self.holding = {one for one in self.holding if one[0] != kind}
 
     def send(self, sender: str, receiver: str, deliver: Callable[..., None], *arguments: Any) -> None:
         kind = type(arguments[0]).__name__
@@ -318,6 +323,8 @@ def _obey(cluster: ScriptedCluster, words: list[str]) -> None:
             cluster.release(kind)
         case ["drop", kind]:
             cluster.kept_of(kind)
+        case ["pass", kind]:
+            cluster.let_pass(kind)
         case ["forge", "Outdated" | "Beacon" as kind, sender, "->", receiver, epoch]:
             cluster.forge(kind, sender, receiver, int(epoch))
         case ["jump", ms]:
