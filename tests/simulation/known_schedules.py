@@ -124,5 +124,5 @@ REGRESSIONS: tuple[Regression, ...] = (
     ),
 )  # fmt: skip
 
-COVERING = (Schedule(LEDGER, 104), Schedule(ROOMS, 99), Schedule(LEDGER, 13), Schedule(LEDGER, 16))
+COVERING = (Schedule(LEDGER, 538), Schedule(LEDGER, 283), Schedule(LEDGER, 531), Schedule(ROOMS, 2))
 """Together they meet every transition and every kind of fault there is."""

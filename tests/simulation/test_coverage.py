@@ -72,6 +72,14 @@ def test_what_is_impossible_stands_in_the_table() -> None:
     assert set(POSSIBLE) == TRANSITIONS.keys() - IMPOSSIBLE
 
 
+def test_a_promise_that_comes_too_late_is_given_up() -> None:
+    """The primary returns while the disk of its heir hangs."""
+    commands = ("run 1000", "crash a", "run 450", "stall b 280", "run 120", "restart a", "run 200")
+    script = "\n".join(f"> {command}" for command in commands)
+    moves = [(Role(before), reason) for before, _, reason in MOVE.findall(play(script)) if before == "promising"]
+    assert moves == [(Role.PROMISING, "another epoch began")]
+
+
 def test_a_promise_is_not_made_twice() -> None:
     script = "\n".join(
         f"> {command}"
