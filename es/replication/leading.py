@@ -45,8 +45,12 @@ from es.replication.messages import (
     members,
 )
 
-MEMBERS_HEARD_MAX = 4 * MEMBERS_MAX
-"""Members that are listened to in one epoch: all data nodes, and their disks replaced several times."""
+DISKS_HEARD_MAX = 4
+"""Members of one node that are remembered in one epoch, beside those that are required: its disk replaced as often. For
+a further one the oldest is forgotten."""
+
+MEMBERS_HEARD_MAX = 2 * DISKS_HEARD_MAX * MEMBERS_MAX
+"""Members of all nodes that are listened to in one epoch."""
 
 BATCH_ROOM_BYTES = 2 * ENTRY_BYTES_MAX
 """A batch with less room than this takes no further request: one request's events must fit."""
@@ -288,6 +292,7 @@ class Leading:
             if len(self.peers) >= MEMBERS_HEARD_MAX:
                 node.ignore("too many members")
                 return None
+            self._forget_oldest_of(member.node)
             peer = self.peers[member] = Peer()
             self._replaced |= {
                 one for one in node.register.in_sync if one.node == member.node and one not in (member, node.me)
@@ -296,6 +301,12 @@ class Leading:
             node.ignore("disk replaced")
             return None
         return peer
+
+    def _forget_oldest_of(self, node: str) -> None:
+        """Room for one more member of a node: whoever makes up disks makes only its own forgotten."""
+        beside = [member for member in self.peers if member.node == node and member not in self.required]
+        if len(beside) >= DISKS_HEARD_MAX:
+            del self.peers[beside[0]]
 
     def on_ack(self, ack: Ack, now: Instant) -> None:
         """R2: count it only if our own chain has that hash there."""

@@ -7,7 +7,7 @@ import pytest
 
 from es.codec import GENESIS_HASH, Batch, BatchBuilder
 from es.replication.effects import WITNESS, Halt
-from es.replication.leading import MEMBERS_HEARD_MAX
+from es.replication.leading import DISKS_HEARD_MAX, MEMBERS_HEARD_MAX
 from es.replication.messages import (
     NUMBER_END,
     Ack,
@@ -349,9 +349,20 @@ def test_r1_a_node_counted_in_beside_an_older_disk_is_one_copy_once_both_hold_it
     assert alone.copies() == [1]
 
 
-def test_r1_members_without_end_are_not_remembered(pair: Driver) -> None:
+def test_r1_disks_without_end_are_not_remembered_and_the_last_one_is(pair: Driver) -> None:
+    pair.ack(C, seq=0)
+    made_up = [Member("b", f"b{number + 10}") for number in range(100)]
+    for member in made_up:
+        pair.ack(member, seq=0)
+    leading = pair.replica.leading
+    assert leading is not None
+    assert leading.peers.keys() == {B, C, *made_up[-DISKS_HEARD_MAX:]}
+
+
+def test_r1_nodes_without_end_are_not_remembered(pair: Driver) -> None:
+    """Where nobody is asked who he is."""
     for number in range(2 * MEMBERS_HEARD_MAX):
-        pair.ack(Member("b", f"b{number + 10}"))
+        pair.ack(Member(f"n{number}", "1"), seq=0)
     assert pair.replica.leading is not None
     assert len(pair.replica.leading.peers) == MEMBERS_HEARD_MAX
     assert whys(pair)["too many members"] == MEMBERS_HEARD_MAX + 1
