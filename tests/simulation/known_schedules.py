@@ -114,7 +114,7 @@ REGRESSIONS: tuple[Regression, ...] = (
         "the same, while the primary's own disk hung and the other one was replaced twice",
     ),
     Regression(
-        Schedule(FACULTIES, 2240), None,
+        Schedule(FACULTIES, 2240), "swap that waited",
         "a disk rotted while its node's claim waited at a frozen witness, which then left no other one counted in",
     ),
     Regression(Schedule(LEDGER, 3296), None, "the disk of an heir lied that was about to lead"),
