@@ -22,7 +22,7 @@ from nodes.faculty.shell import FacultyShell
 from nodes.security import principals
 from nodes.security.authenticator import Authenticator
 from nodes.security.cluster_keys import ensure_keys, rotate_keys
-from nodes.security.curve import Curve
+from nodes.security.curve import security_of
 from nodes.security.principals import Principal
 from nodes.server.process import ServerShell, open_log
 from nodes.shell import Loop
@@ -128,7 +128,7 @@ def running(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]
     for faculty in config.faculties:
         Path(faculty.data).mkdir(exist_ok=True)
     loop, context = Loop(), sockets.context()
-    authenticator = Authenticator(Curve(config.keys, kind.own), loop, context)
+    authenticator = Authenticator(security_of(config, kind.own), loop, context)
     shell = kind.make(config, loop, context, authenticator)
     yield Running(kind.own, config, loop, shell, kind.opens, kind.endpoint(config))
     shell.close()
