@@ -47,6 +47,10 @@ class Driver:
         """Commit that the servers were away."""
         self._commit([(kernel.APPLICATION, kernel.record(kernel.OutageExtended(by_us)))])
 
+    def commit(self, application: str, event: Event) -> None:
+        """Commit that event, whoever caused it."""
+        self._commit([(application, event)])
+
     def _commit(self, caused: list[tuple[str, Event]]) -> None:
         entries = [Entry(offset, application, *event) for offset, (application, event) in enumerate(caused)]
         first_seq = self.batches[-1].last_seq + 1 if self.batches else 1
