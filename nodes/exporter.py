@@ -17,8 +17,10 @@ import io
 import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from queue import SimpleQueue
 from socket import SO_REUSEADDR, SOL_SOCKET
 from socket import socket as tcp_socket
 from threading import BoundedSemaphore, Thread
@@ -31,7 +33,7 @@ from prometheus_client.registry import Collector
 
 from nodes.sockets import BindFailed
 
-CONNECTIONS_MAX = 32
+CONNECTIONS_MAX = 16
 REQUEST_TIMEOUT_S = 2.0
 """A request must be there, and an answer be taken, within so long: it is not enough to send a byte now and then."""
 
@@ -39,6 +41,10 @@ REQUEST_BYTES_MAX = 8 << 10
 """Request line and headers together."""
 
 BACKLOG = 64
+ACCEPT_AGAIN_S = 0.1
+"""A connection that the system does not give (EMFILE) is asked for again after so long: it stays ready meanwhile."""
+
+POLL_S = 0.1
 QUERY_FIELDS_MAX = 8
 
 Answer = tuple[HTTPStatus, str, bytes]
@@ -99,13 +105,12 @@ class Exporter:
         except OSError as error:
             raise BindFailed(f"cannot serve HTTP on {host}:{port}: {error.strerror or error}") from None
         self.url = f"http://{host}:{self._server.server_address[1]}"
-        self._thread = Thread(target=self._server.serve_forever, args=(0.1,), name="exporter", daemon=True)
+        self._thread = Thread(target=self._server.serve, name="exporter", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
         """Stop serving and give the port back; idempotent."""
-        self._server.shutdown()
-        self._server.server_close()
+        self._server.stop()
         self._thread.join(REQUEST_TIMEOUT_S)
 
     def answer(self, target: str) -> Answer:
@@ -207,14 +212,22 @@ def _handler_of(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
 
 
 class _BoundedServer(HTTPServer):
-    """A thread for each connection, at most CONNECTIONS_MAX at once; one more is closed unanswered."""
+    """A connection for each of CONNECTIONS_MAX threads; one more is closed unanswered.
+
+    The threads are there from the beginning. Where memory is short a new one may die before it says that it runs, and
+    who began it would wait for that for ever.
+    """
 
     request_queue_size = BACKLOG
     allow_reuse_address = True
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         self._slots = BoundedSemaphore(CONNECTIONS_MAX)
+        self._accepted: SimpleQueue[tuple[Any, Any] | None] = SimpleQueue()
+        self._is_closing = False
         super().__init__(address, handler)
+        for _ in range(CONNECTIONS_MAX):
+            Thread(target=self._work, name="exporter-connection", daemon=True).start()
 
     def server_bind(self) -> None:
         """Bind without looking up the host's name: a slow resolver must not delay a start."""
@@ -223,17 +236,56 @@ class _BoundedServer(HTTPServer):
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
+    def serve(self) -> None:
+        """Accept connections until `stop`, also after there was no memory to do so."""
+        while not self._is_closing:
+            with suppress(MemoryError):
+                self.serve_forever(POLL_S)
+
+    def stop(self) -> None:
+        """End `serve`, which runs in another thread, and the connections' threads."""
+        self._is_closing = True
+        self.shutdown()
+        self.server_close()
+        for _ in range(CONNECTIONS_MAX):
+            self._accepted.put(None)
+
+    def get_request(self) -> tuple[Any, Any]:
+        """Accept. Raises OSError."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(ACCEPT_AGAIN_S)
+            raise
+
     def process_request(self, request: Any, client_address: Any) -> None:
+        """Leave it to a thread that is free."""
         if not self._slots.acquire(blocking=False):
             self.shutdown_request(request)
             return
-        Thread(target=self._serve, args=(request, client_address), name="exporter-connection", daemon=True).start()
+        try:
+            self._accepted.put((request, client_address))
+        except MemoryError:
+            self._slots.release()
+            raise
 
-    def _serve(self, request: Any, client_address: Any) -> None:
+    def _work(self) -> None:
+        while True:
+            with suppress(MemoryError):
+                accepted = self._accepted.get()
+                if accepted is None:
+                    return
+                self._answer(*accepted)
+
+    def _answer(self, request: Any, client_address: Any) -> None:
         try:
             self.finish_request(request, client_address)
         except OSError:
             pass  # the watcher went away; it will ask again
+        except Exception:  # noqa: BLE001 - told on stderr; the next watcher is answered all the same
+            self.handle_error(request, client_address)
         finally:
-            self.shutdown_request(request)
-            self._slots.release()
+            try:
+                self.shutdown_request(request)
+            finally:
+                self._slots.release()

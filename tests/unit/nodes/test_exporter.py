@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,36 @@ from prometheus_client import CollectorRegistry, Gauge
 from nodes.config.cluster import http_address
 from nodes.exporter import CONNECTIONS_MAX, REQUEST_BYTES_MAX, Exporter
 from nodes.sockets import BindFailed
+
+ROOT = Path(__file__).parents[3]
+
+SHORT_OF_MEMORY = """
+import http.client, os, threading
+from prometheus_client import CollectorRegistry
+from nodes.config.cluster import http_address
+from nodes.exporter import Exporter
+
+def ask():
+    connection = http.client.HTTPConnection(*http_address(exporter.url), timeout=2)
+    try:
+        connection.request("GET", "/status")
+        return connection.getresponse().status == 200
+    except OSError:
+        return False
+    finally:
+        connection.close()
+
+exporter = Exporter("127.0.0.1", 0, status=lambda: {}, registry=CollectorRegistry())
+name = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
+begins = getattr(threading, name)
+def without_memory(_, *args, **options):  # it is made, and ends before it can do anything
+    return begins(lambda *_: None, *args, **options)
+setattr(threading, name, without_memory)
+ask()
+setattr(threading, name, begins)
+print("answered" if ask() else "silent", flush=True)
+os._exit(0)
+"""
 
 
 class Node:
@@ -146,3 +179,13 @@ def test_connections_are_bounded_and_those_that_say_nothing_are_ended(exporter: 
     finally:
         for connection in silent:
             connection.close()
+
+
+def test_a_watcher_is_answered_again_once_there_is_memory(tmp_path: Path) -> None:
+    """A thread that was begun without memory never says that it runs, and who began it would wait for ever."""
+    program = tmp_path / "program.py"
+    program.write_text(SHORT_OF_MEMORY, encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, str(program)], env={"PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "answered", done.stderr
