@@ -64,6 +64,8 @@ def ending(error: Exception) -> tuple[str, int] | None:
     if isinstance(error, OSError):
         what = error.strerror or str(error)
         return (f"{error.filename}: {what}" if error.filename else what), REFUSED
+    if isinstance(error, MemoryError):
+        return "there is no memory left", UNREACHABLE
     return None
 
 

@@ -1,0 +1,40 @@
+"""How a command ends: one sentence, and the exit code that belongs to it."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from es.errors import LogWriteFailed
+from ops.exits import INTEGRITY, REFUSED, UNREACHABLE, Stopped, leave_with
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence", "exit_code"),
+    [
+        (Stopped("the logs differ", INTEGRITY), "the logs differ", INTEGRITY),
+        (LogWriteFailed("the log could not be written"), "the log could not be written", UNREACHABLE),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files", REFUSED),
+        (MemoryError(), "there is no memory left", UNREACHABLE),
+    ],
+    ids=["stopped", "its own", "the system's", "memory"],
+)
+def test_an_error_is_one_sentence(
+    error: Exception, sentence: str, exit_code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def command() -> None:
+        raise error
+
+    with pytest.raises(SystemExit) as left:
+        leave_with(command)
+    assert (left.value.code, capsys.readouterr().err) == (exit_code, f"Error: {sentence}\n")
+
+
+def test_a_fault_of_this_program_is_not_made_a_sentence() -> None:
+    def command() -> None:
+        raise KeyError("x")
+
+    with pytest.raises(KeyError):
+        leave_with(command)
