@@ -25,6 +25,7 @@ from ops.prove.labs import Lab, OpenLab, plain_lab
 from ops.prove.loopback_lab import loopback_lab
 from ops.prove.topologies import Expected, Topology
 from ops.prove.trial import Clients, Course, await_ready, minority_results, rush, set_scene, strike, under_load
+from ops.rolling_restart import rolling_restart
 from ops.streams import telling
 from ops.verdict import Verdict, drain, head_seq, judge
 
@@ -55,6 +56,8 @@ COLUMNS: Final = (
     "stale_results",
 )  # fmt: skip
 
+RESTART_COLUMNS: Final = ("requests", "results", "lost", "duplicates", "unknown", "stale_results")
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -73,7 +76,8 @@ def drill() -> None:
     """Practise a failure on a scratch cluster under load and measure it at the clients.
 
     One table: requests, results, what was lost, duplicated, never answered or stale, and in ms the median of
-    what detecting, promoting and the first reply of the next primary took. With -o json one object.
+    what detecting, promoting and the first reply of the next primary took, or the longest pauses. With -o json
+    one object.
     Exit code 4 if a promise was broken, 3 if nobody took over.
 
     \b
@@ -127,6 +131,43 @@ def partition(cycles: int, seed: int | None, output: str) -> None:
     _run(topology, loopback_lab, hold_ms=PARTITION_MS, cycles=cycles, seed=seed, output=output)
 
 
+@drill.command("rolling-restart")
+@_drill_options
+def restart_all(cycles: int, seed: int | None, output: str) -> None:
+    """End every process in turn with SIGTERM under load and start it again, waiting for in sync in between.
+
+    Shows the longest pause of each kind of process at its clients. There is no planned switchover: the backup takes
+    over from the primary as after its death. Programs whose faculty goes wait as long as they have patience (13 s).
+
+    \b
+    Examples:
+      aulario drill rolling-restart
+      aulario drill rolling-restart --cycles 10 -o json
+    """
+    seed = _announced(seed)
+    summary, kept = rolling_restart(cycles, seed)
+    outcome, exit_code = "every promise was kept", OK
+    if kept is not None:
+        outcome, exit_code = f"{'; '.join(summary['failures'])}; the cluster is kept in {kept}", INTEGRITY
+    with telling(outcome, exit_code):
+        if output == JSON:
+            print_json(summary)
+        else:
+            pauses = [{"process": role, **figures} for role, figures in summary["pauses"].items()]
+            print_table(pauses, ("process", "restarts", "median_ms", "max_ms"), title="Longest time without a result")
+            print_table([summary], RESTART_COLUMNS, title=f"rolling-restart x {cycles}")
+    if exit_code != OK:
+        raise Stopped(outcome, exit_code)
+
+
+def _announced(seed: int | None) -> int:
+    """The seed, said; from here on signals end the drill."""
+    seed = secrets.randbits(32) if seed is None else seed
+    click.echo(f"seed {seed}", err=True)
+    interrupt_on_signals()
+    return seed
+
+
 class _Part(NamedTuple):
     """What happened on one cluster, and a sentence for each promise it broke."""
 
@@ -138,9 +179,7 @@ class _Part(NamedTuple):
 def _run(
     topology: Topology, open_lab: OpenLab, *, hold_ms: int, cycles: int, seed: int | None, output: str
 ) -> None:
-    seed = secrets.randbits(32) if seed is None else seed
-    click.echo(f"seed {seed}", err=True)
-    interrupt_on_signals()
+    seed = _announced(seed)
     began_s = time.monotonic()
     parts: list[_Part] = []
     for first in range(0, cycles, CYCLES_A_CLUSTER):

@@ -138,6 +138,19 @@ class Supervisor:
         self._children[name] = self._spawn(name, child.arguments)
         self._tell()
 
+    def renew(self, name: str) -> int:
+        """End a process with SIGTERM, start it again, give the exit code it had. Raises Stopped if it does not end
+        within the time to stop."""
+        child = self._children[name]
+        child.process.terminate()
+        try:
+            code = child.process.wait(STOP_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            raise Stopped(f"{name} did not end within {STOP_WITHIN_S:g} s of SIGTERM", UNREACHABLE) from None
+        self._children[name] = self._spawn(name, child.arguments)
+        self._tell()
+        return code
+
     def failure(self, name: str) -> Stopped:
         """Why a process that ended did so: its own sentence and exit code."""
         child = self._children[name]

@@ -30,13 +30,16 @@ IsOver: TypeAlias = Callable[[], bool]
 
 
 class Role(StrEnum):
-    """Whom a fault strikes. CLIENTS are on the witness's host and have its faculties with them."""
+    """Whom a fault strikes. CLIENTS are on the witness's host and have its faculties with them. FACULTY is the first,
+    BROKER the first that balances its load (lbb), WORKER one of the processes that decode for the primary."""
 
     PRIMARY = "primary"
     BACKUP = "backup"
     WITNESS = "witness"
     CLIENTS = "clients"
     FACULTY = "faculty"
+    BROKER = "broker"
+    WORKER = "worker"
     EVERYONE = "everyone"
 
 
@@ -59,16 +62,19 @@ class Scene:
         return ({Role.PRIMARY: self.primary, Role.BACKUP: self.backup, Role.WITNESS: "w"}.get(role, "c"),)
 
     def process(self, role: Role) -> str:
-        """The name of the process that has the role; of the faculties the first."""
+        """The name of the process that has the role."""
+        faculties = self.lab.config.faculties
         match role:
             case Role.PRIMARY | Role.BACKUP:
                 return f"server-{self.points(role)[0]}"
             case Role.FACULTY:
-                return f"faculty-{self.lab.config.faculties[0].id}"
+                return f"faculty-{faculties[0].id}"
+            case Role.BROKER:
+                return f"faculty-{next(faculty.id for faculty in faculties if faculty.pattern == 'lbb')}"
             case Role.WITNESS:
                 return "witness"
-            case Role.CLIENTS | Role.EVERYONE:
-                raise ValueError(f"{role} is no process")
+            case Role.WORKER | Role.CLIENTS | Role.EVERYONE:
+                raise ValueError(f"{role} is no process of the cluster's own")
 
 
 class Fault(Protocol):
@@ -201,9 +207,9 @@ class Kill:
         pid = scene.cluster.supervisor.pids()[name]
         try:
             with self._killer(pid, scene.drawn):
-                yield lambda: not _runs(pid)
+                yield lambda: not runs(pid)
         finally:
-            if not _runs(pid):
+            if not runs(pid):
                 scene.cluster.supervisor.revive(name)
 
     @contextmanager
@@ -231,8 +237,8 @@ class Kill:
                 strace.wait()
 
 
-def _runs(pid: int) -> bool:
-    """True unless it is gone, or dead and not yet waited for."""
+def runs(pid: int) -> bool:
+    """Whether a process runs: true unless it is gone, or dead and not yet waited for."""
     try:
         return Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):

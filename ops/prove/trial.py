@@ -108,7 +108,7 @@ def run_trial(
         detect_ms=promoted.silence_ms if promoted else None,
         promote_ms=promoted.promote_ms if promoted else None,
         first_reply_ms=course.first_reply_ms,
-        unavailable_ms=_longest_gap_us(loads[0].journal.spans, course.began_us) / 1_000,
+        unavailable_ms=longest_gap_us(loads[0].journal.spans, course.began_us) / 1_000,
         heal_ms=heal_ms,
         packets_lost=course.packets_lost,
         failures=[*verdict.broken(), *_unexpected(scene, topology, course, verdict, loads)],
@@ -199,7 +199,8 @@ def strike(scene: Scene, topology: Topology, loads: Sequence[SustainedLoad], hol
     )
 
 
-def _longest_gap_us(spans: Sequence[Span], from_us: int) -> int:
+def longest_gap_us(spans: Sequence[Span], from_us: int) -> int:
+    """The longest time in which nothing ended, from that moment on."""
     ends = [from_us, *sorted(span.ended_us for span in spans if span.ended_us > from_us)]
     return max((later - earlier for earlier, later in pairwise(ends)), default=0)
 
@@ -218,7 +219,7 @@ def _unexpected(
         yield f"{scene.primary} did not shrink first: {told}"
     if expected is Expected.TAKEOVER and told[:1] != [("failover", scene.backup)]:
         yield f"{scene.backup} did not take over first: {told}"
-    during = _asked_and_answered(loads[0].journal.spans, course)
+    during = asked_and_answered(loads[0].journal.spans, course)
     if expected.serves and not during:
         yield "no result while the fault lasted"
     if expected is Expected.WAITS and during:
@@ -233,7 +234,7 @@ def _unexpected(
         yield "no ClockAnomaly says that the primary's clock jumped"
 
 
-def _asked_and_answered(spans: Sequence[Span], course: Course) -> int:
+def asked_and_answered(spans: Sequence[Span], course: Course) -> int:
     """Results of what was first asked, and answered, while the fault was there."""
     return sum(course.began_us < span.began_us and span.ended_us < course.ended_us for span in spans)
 
@@ -244,4 +245,4 @@ def minority_results(scene: Scene, topology: Topology, course: Course, loads: Se
         return 0
     hosts = [server.name for server in scene.lab.config.servers]
     beside = loads[1 + hosts.index(scene.points(topology.minority)[0])]
-    return _asked_and_answered(beside.journal.spans, course)
+    return asked_and_answered(beside.journal.spans, course)

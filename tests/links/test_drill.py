@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ops import rolling_restart
+from ops.prove.faults import Role
 from tests.process.running_cluster import aulario, spawn, wait_for
 
 PROMISES = ("lost", "duplicates", "unknown", "stale_results", "contradictions", "violations")
@@ -22,6 +24,16 @@ def test_a_partition_is_measured_and_nothing_is_lost() -> None:
     assert told["logs_equal"] and told["failures"] == []
     assert told["detect_ms"] > 0 and told["first_reply_ms"] > 0
     assert told["promote_ms"] is not None
+
+
+def test_servers_are_restarted_in_turn_and_nothing_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Programs whose faculty is restarted wait for 13 s: that is left to the drill."""
+    monkeypatch.setattr(rolling_restart, "ORDER", (Role.BACKUP, Role.WITNESS, Role.PRIMARY))
+    told, kept = rolling_restart.rolling_restart(1, 7)
+    assert told["failures"] == [] and kept is None
+    assert {name: told[name] for name in PROMISES} == dict.fromkeys(PROMISES, 0)
+    assert told["requests"] == told["results"] > 0 and told["restarts"] == 3
+    assert set(told["pauses"]) == {"backup", "witness", "primary"}
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
