@@ -152,6 +152,27 @@ _EVERY = (
         "cuts that lose single packets: those are made among the links",
     ),
     Instrument(
+        "rolling_restart", _drill("rolling-restart"), 10, "rounds",
+        "of restarts under load, of every process in turn",
+        "every process in turn is ended (SIGTERM) and started again under load, each once all are in sync",
+        "each ends well; no request is lost, doubled or left without its result",
+        "what an update of the software does to clients, and how long each kind of process is missed",
+        "a switchover: there is none, the backup takes over from the primary as after its death; two versions at once",
+    ),
+    Instrument(
+        "scarcity", _prove("scarcity"), 180, "shortages",
+        "of processor, memory or descriptors, for one of its processes under load",
+        "a process has a fifth of the time (stopped for 80 of every 100 ms), no more memory than it has (RLIMIT_DATA), "
+        "or no descriptor left (RLIMIT_NOFILE), for seconds, while new clients arrive",
+        "service goes on, or the process ends and another one serves; the normal pace comes back; nothing lost, double "
+        "or stale",
+        "every path that asks the system for something and is told that there is none",
+        "a kernel that kills for want of memory (that is a kill); hosts that are short of everything at once; a quota "
+        "of a control group, which counts the time of threads and is milder",
+        bound_of="a mixture of all resources and kinds of process in equal shares; each has its own bound in its table",
+        least=18,  # each resource for each kind of process
+    ),
+    Instrument(
         "links", _prove("links", "--repeat"), 20, "trials",
         "in which its links were cut or disturbed, its processes stopped or its clocks moved",
         "every link cut, also one way; flapping, loss, delay, duplicates; processes paused and killed at system "

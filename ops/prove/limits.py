@@ -39,7 +39,8 @@ LIMITS: Final = """\
 - **Years.** The longest run lasts hours. What takes months (a disk that fills, a counter that ends, memory that
   creeps away) is bounded in the code and in tests, not here.
 - **What has no count here.** Floods, refused starts and full disks under a running server
-  are cases of the ordinary tests: each holds or does not, and says nothing of a rate. A throttled processor, exhausted
-  memory or descriptors, and restarts of one server after the other are not tried at length.
+  are cases of the ordinary tests: each holds or does not, and says nothing of a rate. So is that a log of every older
+  format comes to what it came to: so far there is one format, of which a log is kept. Two versions of the program side
+  by side in one cluster are not tried.
 """
 """In Markdown, a paragraph each."""

@@ -291,6 +291,42 @@ def _links(found: Records) -> str:
     )
 
 
+def _scarcity(found: Records) -> str:
+    if "scarcity" not in found:
+        return ""
+    rows = [
+        [name, _grouped(one["runs"]), _grouped(one["failures"]), _below(one["failures"], one["runs"]),
+         _grouped(one["results"]), *(_shown(one[key]) for key in ("recover_ms", "recover_max_ms", "heal_max_ms",
+                                                                  "unavailable_max_ms")),
+         _grouped(len(one["ended"])), _grouped(one["aborted"])]
+        for name, one in found["scarcity"].outcome.details.get("by_case", {}).items()
+    ]  # fmt: skip
+    columns = ("process, resource", "runs", "failures", "true rate below", "results", "recovered after ms", "longest",
+               "all in sync after ms, longest", "longest without a result, ms", "process ended", "aborted")  # fmt: skip
+    return (
+        "Recovered is counted from when there is enough again to the end of the first result, of something asked "
+        "since, that took no longer than nine in ten did before the shortage; where a faculty was short, of its own "
+        "programs. A process that ended was started again; it had said why, unless libzmq aborted it. "
+        f"Timings are the profile `slow`.\n\n{_table(columns, rows)}"
+    )
+
+
+def _rolling_restart(found: Records) -> str:
+    if "rolling_restart" not in found:
+        return ""
+    told = found["rolling_restart"].outcome.details
+    rows = [
+        [role, *(_grouped(one[key]) for key in ("restarts", "median_ms", "max_ms"))]
+        for role, one in told.get("pauses", {}).items()
+    ]
+    return (
+        "The longest time without a result from the moment a process was told to end; of a faculty for its own "
+        "programs, of everybody else for all clients. There is no planned switchover: the backup takes over from the "
+        "primary as after its death. The programs here ask again after 13 s, whatever became of their faculty.\n\n"
+        + _table(("process", "restarts", "pause ms, median", "longest"), rows)
+    )
+
+
 def _provenance(found: Records) -> str:
     if not found:
         return ""
@@ -322,6 +358,8 @@ _PARTS: Final[Mapping[str, Callable[[Records], str]]] = {
     "Logs that were tampered with, by deed": _tampering,
     "Hostile frames": _hostile,
     "Links, processes and clocks, by topology": _links,
+    "Restarts, by process": _rolling_restart,
+    "Shortages, by process and resource": _scarcity,
     "What each instrument sees, and what not": lambda _: _sight(),
     "What cannot be proven here": lambda _: LIMITS.strip(),
     "Which code, where and when": _provenance,

@@ -25,6 +25,7 @@ class Expected(Enum):
     ALONE = "the primary shrinks and goes on alone"
     TAKEOVER = "the backup leads, the old primary is refused"
     WAITS = "no result, no epoch: nobody may decide"
+    DEGRADED = "service goes on, however slowly, by whoever is left"
     SAFE = "whatever is safe"
 
     @property

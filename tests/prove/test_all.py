@@ -148,3 +148,18 @@ def test_a_percentile_is_told_of_runs_enough_to_have_one(runs: int, percentile: 
     outcome = replace(RECORD.outcome, runs=runs, failures=(), details=details)
     page = report.rendered({"freeze": replace(RECORD, instrument="freeze", outcome=outcome)})
     assert f"| freeze | 0 | 0 | 5 | {percentile} | 9 |" in page
+
+
+def test_pauses_and_shortages_have_a_table_each() -> None:
+    told = {"runs": 4, "failures": 0, "results": 900, "ended": ["out of memory"], "aborted": 0, "recover_ms": 40,
+            "recover_max_ms": 1_234, "heal_max_ms": 2_000, "unavailable_max_ms": 700}  # fmt: skip
+    found = {}
+    for name, details in (
+        ("scarcity", {"by_case": {"witness, memory": told}}),
+        ("rolling_restart", {"pauses": {"primary": {"restarts": 10, "median_ms": 640, "max_ms": 700}}}),
+    ):
+        outcome = replace(RECORD.outcome, runs=4, failures=(), details=details)
+        found[name] = replace(RECORD, instrument=name, outcome=outcome)
+    page = report.rendered(found)
+    assert "| witness, memory | 4 | 0 | 75 % | 900 | 40 | 1\u202f234 | 2\u202f000 | 700 | 1 | 0 |" in page
+    assert "| primary | 10 | 640 | 700 |" in page
