@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
+from http.server import HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry, Gauge
 
+from nodes import exporter as exporter_module
 from nodes.config.cluster import http_address
 from nodes.exporter import CONNECTIONS_MAX, REQUEST_BYTES_MAX, Exporter
 from nodes.sockets import BindFailed
@@ -179,6 +183,22 @@ def test_connections_are_bounded_and_those_that_say_nothing_are_ended(exporter: 
     finally:
         for connection in silent:
             connection.close()
+
+
+def test_a_connection_that_the_system_does_not_give_is_not_asked_for_without_rest(
+    exporter: Exporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stays ready, and a loop that asks at once takes a whole core."""
+    rested: list[float] = []
+
+    def refused(_: object) -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(exporter_module, "time", SimpleNamespace(sleep=rested.append))
+    monkeypatch.setattr(HTTPServer, "get_request", refused)
+    with pytest.raises(OSError, match="Too many open files"):
+        exporter._server.get_request()
+    assert rested == [exporter_module.ACCEPT_AGAIN_S]
 
 
 def test_a_watcher_is_answered_again_once_there_is_memory(tmp_path: Path) -> None:
