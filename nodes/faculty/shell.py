@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
-import zmq
-
 from es.replication.instant import Instant
 from nodes import sockets, wire
 from nodes.calls import Calls
@@ -40,8 +38,8 @@ from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import security_of
-from nodes.security.door import Door
-from nodes.security.refusals import IDENTITY
+from nodes.security.door import PEER_FULL, PEER_GONE, Door, Session
+from nodes.security.refusals import IDENTITY, REVOKED
 from nodes.shell import CLIENT_MESSAGES_MAX, Loop, drain, run_process
 from nodes.sockets import Context, Socket
 from nodes.timing_file import TimingWriter
@@ -98,7 +96,9 @@ class FacultyShell:
         self._pattern = pattern
         self.core = FacultyCore(settings_of(config, faculty), _programs_of(faculty), _draw_id)
         self.metrics = FacultyMetrics(self.core, faculty.id, pattern, SHELL_WHYS)
-        self._backlogs = ProgramBacklogs(self.core, config.limits, self.metrics.ignored)
+        self._backlogs: ProgramBacklogs[Session] = ProgramBacklogs(
+            self.core, config.limits, self.metrics.ignored, self._turns_away
+        )
         self._timings = TimingWriter(faculty.data)
         self._make_uplink = make_uplink
         self.calls = Calls(loop, context)
@@ -180,13 +180,20 @@ class FacultyShell:
             beats.close()
 
     def _on_programs(self, now: Instant) -> None:
-        for route, session, frames in self._programs.messages(CLIENT_MESSAGES_MAX):
+        for _, session, frames in self._programs.messages(CLIENT_MESSAGES_MAX):
             if len(frames) != 2 or frames[0]:
                 self.metrics.ignored["bad_frames"] += 1
                 continue
-            peer = session.peer
-            speaks_for = None if peer is None else roles.program_id_of(peer.principal)
-            self._carry_out(self._backlogs.on_payload(route, peer or route, speaks_for, frames[1], now))
+            principal = None if session.peer is None else session.peer.principal
+            speaks_for = None if principal is None else roles.program_id_of(principal)
+            self._carry_out(self._backlogs.on_payload(session, principal or session, speaks_for, frames[1], now))
+
+    def _turns_away(self, session: Session) -> bool:
+        """What a key said that was revoked while it waited does not count."""
+        is_revoked = self._programs.is_revoked(session)
+        if is_revoked:
+            self._programs.refuse(session, REVOKED)
+        return is_revoked
 
     def _on_beats(self, server: str, beats: Socket, now: Instant) -> None:
         for frames in drain(beats):
@@ -214,7 +221,7 @@ class FacultyShell:
                 case ServerChanged(previous, current, epoch):
                     logger().info("server changed", previous=previous, current=current, epoch=epoch)
                 case Forbidden(Route() as route, why):
-                    self._programs.refuse(route.peer, IDENTITY, why)
+                    self._programs.refuse(route.session, IDENTITY, why)
                 case SavePrograms(content):
                     program_registry.save(self._faculty.data, content)
 
@@ -225,13 +232,9 @@ class FacultyShell:
             leg, self._pattern, status, self._faculty.id, program_id, transaction_id, ended_us, us
         )  # fmt: skip
 
-    def _answer(self, route: Route, payload: bytes) -> None:
+    def _answer(self, route: Route[Any], payload: bytes) -> None:
         self._backlogs.on_answered(route)
-        try:
-            self._programs.socket.send_multipart((route.peer, b"", payload), zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
+        if self._programs.send(route.session, b"", payload) in (PEER_GONE, PEER_FULL):
             self.metrics.ignored["program_gone"] += 1
 
 

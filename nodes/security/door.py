@@ -10,7 +10,7 @@ import zmq
 
 from es.replication.instant import Instant
 from nodes.security.authenticator import Authenticator, Peer
-from nodes.security.door_watch import UNKNOWN_ADDRESS, DoorWatch
+from nodes.security.door_watch import DoorWatch
 from nodes.security.refusals import IDENTITY, REVOKED
 from nodes.shell import DRAIN_MESSAGES_MAX, Loop
 from nodes.sockets import MESSAGE_BYTES_MAX, Context, Socket
@@ -18,23 +18,24 @@ from nodes.sockets import MESSAGE_BYTES_MAX, Context, Socket
 SESSIONS_MAX: Final = 10_000
 """Sessions remembered by their route; one that was forgotten is met again with its next message."""
 
-
 DRAWN_BYTES: Final = 5
 
 
-class Session(NamedTuple):
-    """One connection. `peer` is None where nobody is asked who he is; `why` is why nothing it says counts, if so."""
+PEER_GONE: Final = "peer gone"
+PEER_FULL: Final = "peer full"
 
+
+class Session(NamedTuple):
+    """One connection, and where its answers go. `peer` is None where nobody is asked who he is; `why` is why nothing it
+    says counts, if so."""
+
+    route: bytes
     peer: Peer | None
     user_id: str
     socket_type: str
     address: str
     fd: int
     why: str | None = None
-
-
-GONE: Final = Session(None, "", "", UNKNOWN_ADDRESS, -1)
-"""Of a session that ended before what it said was judged."""
 
 
 class Received(NamedTuple):
@@ -93,11 +94,32 @@ class Door:
             if session.why is None:
                 yield Received(route, session, frames)
             else:
-                self.refuse(route, session.why)
+                self.refuse(session, session.why)
 
-    def refuse(self, route: bytes, reason: str, why: str = "") -> None:
-        """A message that came from there was not its sender's to send: count and log it."""
-        session = self._sessions.get(route, GONE)
+    def send(self, session: Session, *frames: bytes) -> str | None:
+        """Answer a session: nobody else, whoever has its route by now. Gives why that cannot be: PEER_GONE, PEER_FULL,
+        or REVOKED, which is counted and logged."""
+        if self.is_revoked(session):
+            self.refuse(session, REVOKED, "an answer")
+            return REVOKED
+        if not self._is_there(session):
+            return PEER_GONE
+        try:
+            self.socket.send_multipart((session.route, *frames), zmq.NOBLOCK)
+        except zmq.Again:
+            return PEER_FULL
+        except zmq.ZMQError as error:
+            if error.errno != zmq.EHOSTUNREACH:
+                raise
+            return PEER_GONE
+        return None
+
+    def is_revoked(self, session: Session) -> bool:
+        """Whether its key is no longer allowed, be the session over or not."""
+        return session.peer is not None and not self._authenticator.is_allowed(session.peer)
+
+    def refuse(self, session: Session, reason: str, why: str = "") -> None:
+        """What was said on that session was not its sender's to say: count and log it."""
         key = None if session.peer is None else str(session.peer)
         self._authenticator.refuse(self.name, reason, address=session.address, key=key, why=why)
 
@@ -130,14 +152,25 @@ class Door:
             return session
         return self._meet(route, first, user_id, fd)
 
+    def _is_there(self, session: Session) -> bool:
+        """Whether that session still has its route. Where nobody is asked who he is, a route is all there is to know.
+        libzmq tells that a connection is over before it lets another one have its route."""
+        if self._watch is None:
+            return True
+        self._watch.take_told()
+        holder = self._sessions.get(session.route)
+        return holder is not None and holder.fd == session.fd and holder.user_id == session.user_id
+
     def _meet(self, route: bytes, first: zmq.Frame, user_id: str, fd: int) -> Session:
         """A session's first message. Who must say who he is does not choose his route besides: it could be the one that
         another's answers go to."""
         peer = self._authenticator.peer_of(user_id) if self._authenticator.is_asked else None
-        session = Session(peer, user_id, _told(first, "Socket-Type"), _told(first, "Peer-Address"), fd)
+        session = Session(route, peer, user_id, _told(first, "Socket-Type"), _told(first, "Peer-Address"), fd)
         session = self._judged(session)
         if peer is not None and not _is_drawn(route):
             session = session._replace(why=IDENTITY)
+        if not self._is_open(fd, route):
+            return session
         self._sessions[route] = session
         self._speaking[fd] = route
         if len(self._sessions) > SESSIONS_MAX:
@@ -146,17 +179,29 @@ class Door:
                 del self._speaking[gone.fd]
         return session
 
+    def _is_open(self, fd: int, route: bytes) -> bool:
+        """Whether a session that is new here may still be there: what it said can be read after its end, which is told
+        once. What is told by now may also be the end of another one that had this descriptor before."""
+        if self._watch is None:
+            return True
+        self._speaking.setdefault(fd, route)
+        self._watch.take_told()
+        self._forget(fd)
+        return self._watch.is_open(fd)
+
     def _on_end(self, fd: int) -> bool:
         """A connection is over. True if it has spoken."""
+        has_spoken = fd in self._speaking
+        self._forget(fd)
+        return has_spoken
+
+    def _forget(self, fd: int) -> None:
         route = self._speaking.pop(fd, None)
-        if route is not None:
-            self._sessions.pop(route, None)
-        return route is not None
+        if route is not None and (session := self._sessions.get(route)) is not None and session.fd == fd:
+            del self._sessions[route]
 
     def _judged(self, session: Session) -> Session:
-        if session.peer is None or self._authenticator.is_allowed(session.peer):
-            return session
-        return session._replace(why=REVOKED)
+        return session._replace(why=REVOKED) if self.is_revoked(session) else session
 
     def _refuse_stranger(self, reason: str, address: str) -> None:
         self._authenticator.refuse(self.name, reason, address=address)

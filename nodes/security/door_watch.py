@@ -15,7 +15,7 @@ from zmq.utils.monitor import parse_monitor_message
 
 from es.replication.instant import Instant
 from nodes.security import refusals
-from nodes.shell import drain
+from nodes.shell import drain, read_clock
 from nodes.sockets import HANDSHAKE_IVL_MS, Context, Socket, monitor
 
 UNKNOWN_ADDRESS: Final = "?"
@@ -64,6 +64,15 @@ class DoorWatch:
                 self._why = refusals.SILENT if value == errno.EAGAIN else refusals.LEFT
             else:
                 self._on_end(value, now)
+
+    def take_told(self) -> None:
+        """Take it now, and not when the loop comes to it."""
+        while int(self.events.get(zmq.EVENTS)) & zmq.POLLIN:
+            self.on_ready(read_clock())
+
+    def is_open(self, fd: int) -> bool:
+        """Whether there is such a connection: one may have come before anybody watched."""
+        return fd in self._open or _address_of(fd) != UNKNOWN_ADDRESS
 
     def _on_end(self, fd: int, now: Instant) -> None:
         ended, has_spoken = self._open.pop(fd, None), self._told_end(fd)

@@ -26,6 +26,9 @@ TURN_REQUESTS_MAX: Final = 64
 BESIDE_NEW_REQUESTS_MAX: Final = 16
 """Of them, for those who wait already, in a turn that somebody new has entered: it is sealed and on its way sooner."""
 
+LITTLE_BYTES: Final = 8 << 10
+"""What waits of everybody is little if it has no more bytes, which is about a turn's requests: it is taken at once."""
+
 BACKLOG_FRAMES_MAX: Final = 2_048
 BACKLOG_BYTES_MAX: Final = 4 << 20
 """What may wait of one identity; the largest frames that a socket lets through fit."""
@@ -40,6 +43,11 @@ IDENTITIES_MAX: Final = 10_000
 """Identities remembered with nothing of theirs waiting; the one that was silent longest is forgotten first."""
 
 P = TypeVar("P")
+
+
+def nobody(sender: object) -> bool:  # noqa: ARG001 - everybody is alike to it
+    """Who is turned away where nobody has a key that could be revoked."""
+    return False
 
 
 class Portion(NamedTuple):
@@ -74,11 +82,16 @@ class Admission(Generic[P]):
     more of it than is left free (dynamic thresholds), so that there is always room for one more.
 
     A patient one lets wait whoever has used up his rate or his share; else `may_enter` tells the one who takes.
+    `turns_away(frame)` says, before anything is done of a frame that has waited, whether its sender has lost the right
+    to enter meanwhile: then nothing more is, and whoever says so has counted it.
     """
 
-    def __init__(self, limits: Limits, capacity: int, *, is_patient: bool = True) -> None:
+    def __init__(
+        self, limits: Limits, capacity: int, turns_away: Callable[[P], bool] = nobody, *, is_patient: bool = True
+    ) -> None:
         self._limits = limits
         self._capacity = capacity
+        self._turns_away = turns_away
         self._is_patient = is_patient
         self._busy: dict[Hashable, _Account[P]] = {}
         self._idle: OrderedDict[Hashable, _Account[P]] = OrderedDict()
@@ -202,6 +215,7 @@ class Admission(Generic[P]):
     def admit(self, take: Take[P], now: Instant) -> bool:
         """One turn's portions. True if it ended for its length, and not because nothing more could be taken."""
         budget, idle = TURN_REQUESTS_MAX, 0
+        is_little = self.bytes <= LITTLE_BYTES
         newcomers: list[Hashable] = []
         self._due_us = None
         while budget > 0 and idle < len(self._new) + len(self._old):
@@ -209,7 +223,7 @@ class Admission(Generic[P]):
             account = (self._new or self._old).popleft()
             if is_first:
                 newcomers.append(account.identity)
-            elif newcomers and account.identity not in newcomers:
+            elif newcomers and not is_little and account.identity not in newcomers:
                 budget, newcomers = min(budget, BESIDE_NEW_REQUESTS_MAX), []
             if not account.backlog:
                 account.is_listed = False
@@ -233,13 +247,17 @@ class Admission(Generic[P]):
         account.credit = min(account.credit + QUANTUM_REQUESTS, QUANTUM_REQUESTS)
         spent = 0
         while account.backlog and account.credit > 0 and spent < budget:
+            frame, size_bytes = account.backlog[0]
+            if self._turns_away(frame):
+                account.backlog.popleft()
+                self._weigh(account, -size_bytes)
+                continue
             allowed = min(account.credit, budget - spent)
             if self._is_patient:
                 allowed = min(allowed, self._room(account, now.boot_us))
                 if allowed <= 0:
                     self._wish_for_tokens(account, now.boot_us)
                     break
-            frame, size_bytes = account.backlog[0]
             requests, cost, is_over = take(frame, allowed, now)
             if self._is_patient:
                 account.rate.take(requests)

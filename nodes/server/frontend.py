@@ -9,23 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final
 
-import zmq
-
 from es.codec import Batch
 from es.replication.effects import Answers
 from es.replication.instant import Instant
 from es.replication.replica import Replica
 from nodes.config.cluster import Limits
 from nodes.logs import logger
-from nodes.security.door import Door
-from nodes.security.refusals import IDENTITY
+from nodes.security.door import PEER_FULL, PEER_GONE, Door, Session
+from nodes.security.refusals import IDENTITY, REVOKED
 from nodes.server.broker import Broker
 from nodes.server.frontend_core import FrontendCore, KeepTiming
 from nodes.server.metrics import ServerMetrics
 from nodes.shell import CLIENT_MESSAGES_MAX
 from projections.rooms.commands import BUSY
 
-SHELL_WHYS: Final = ("bad frames", "peer gone", "peer full")
+SHELL_WHYS: Final = ("bad frames", PEER_GONE, PEER_FULL)
 
 
 class Frontend:
@@ -46,11 +44,12 @@ class Frontend:
     ) -> None:
         self._broker = broker
         self._metrics = metrics
-        self._core = FrontendCore(
+        self._core: FrontendCore[Session] = FrontendCore(
             replica,
             broker,
             metrics,
             self._refuse,
+            self._turns_away,
             requests_of=requests_of,
             workers_for_all=workers_for_all,
             keep_timing=keep_timing,
@@ -67,14 +66,15 @@ class Frontend:
     def on_ready(self, now: Instant) -> None:
         """Read what came to the door, within bounds. Which pattern a peer speaks is told by its socket's type, for
         which faculty by its key."""
-        for route, session, frames in self.door.messages(CLIENT_MESSAGES_MAX):
+        for _, session, frames in self.door.messages(CLIENT_MESSAGES_MAX):
             if len(frames) != 2 or frames[0]:
                 self.ignored["bad frames"] += 1
             else:
                 pattern = "lbb" if session.socket_type == "REQ" else "async"
-                peer, payload = session.peer, frames[1]
-                faculty_id = None if peer is None else int(peer.principal.name)
-                self._core.on_payload(route, pattern, faculty_id, payload, now, peer)
+                payload = frames[1]
+                principal = None if session.peer is None else session.peer.principal
+                faculty_id = None if principal is None else int(principal.name)
+                self._core.on_payload(session, pattern, faculty_id, payload, now, principal)
 
     def deadline(self) -> int | None:
         """Boot time in µs at which `admit` can go on; None: nothing waits that could enter."""
@@ -84,8 +84,15 @@ class Frontend:
         """Let a turn's portion of what waits enter."""
         self._core.admit(now)
 
-    def _refuse(self, route: bytes, why: str) -> None:
-        self.door.refuse(route, IDENTITY, why)
+    def _refuse(self, session: Session, why: str) -> None:
+        self.door.refuse(session, IDENTITY, why)
+
+    def _turns_away(self, session: Session) -> bool:
+        """What a key said that was revoked while it waited does not count."""
+        is_revoked = self.door.is_revoked(session)
+        if is_revoked:
+            self.door.refuse(session, REVOKED)
+        return is_revoked
 
     def on_answers(self, effect: Answers, now: Instant) -> None:
         """What the kernel releases: committed, or read from committed state."""
@@ -99,15 +106,7 @@ class Frontend:
     def flush(self, now: Instant) -> None:
         """Send what the turn gathered."""
         self._broker.dispatch(now.boot_us)
-        for route, payload in self._core.flush():
-            self._send(route, payload)
-
-    def _send(self, route: bytes, payload: bytes) -> None:
-        try:
-            self.door.socket.send_multipart((route, b"", payload), zmq.NOBLOCK)
-        except zmq.Again:
-            self.ignored["peer full"] += 1
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            self.ignored["peer gone"] += 1
+        for session, payload in self._core.flush():
+            why = self.door.send(session, b"", payload)
+            if why in SHELL_WHYS:
+                self.ignored[why] += 1

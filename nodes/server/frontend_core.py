@@ -9,7 +9,7 @@ from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from functools import partial
 from itertools import islice
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from es.codec import Batch
 from es.replication.effects import Answers, Refusal
@@ -51,6 +51,9 @@ REFUSALS: Final = {
 }
 
 
+S = TypeVar("S", bound=Hashable)
+"""A session: the connection that something came on, and to which its answers go. The core only tells them apart."""
+
 KeepTiming: TypeAlias = Callable[[str, str, str, int, int, str, int, int], None]
 """leg, pattern, status, faculty id, program id (0: the log knows it), transaction id, ended_us, us"""
 
@@ -79,15 +82,15 @@ class Alert(NamedTuple):
     seq: int
 
 
-class Exchange:
+class Exchange(Generic[S]):
     """One payload of a client and where its answers go. A REQ peer gets all of them in one payload."""
 
-    __slots__ = ("answers", "awaited", "began_us", "encoding", "faculty_id", "identity", "is_array", "pattern", "route")
+    __slots__ = (
+        "answers", "awaited", "began_us", "encoding", "faculty_id", "identity", "is_array", "pattern", "session",
+    )  # fmt: skip
 
-    def __init__(
-        self, route: bytes, pattern: str, faculty_id: int | None, identity: Hashable, now_us: int
-    ) -> None:
-        self.route = route
+    def __init__(self, session: S, pattern: str, faculty_id: int | None, identity: Hashable, now_us: int) -> None:
+        self.session = session
         self.identity = identity
         self.pattern = pattern
         self.faculty_id = faculty_id
@@ -98,21 +101,22 @@ class Exchange:
         self.answers: list[Proposal | Res] = []
 
 
-class Parcel:
+class Parcel(Generic[S]):
     """One payload on its way in. `messages` is what is left of it once its structure was read."""
 
     __slots__ = ("exchange", "messages", "payload")
 
-    def __init__(self, exchange: Exchange, payload: bytes, messages: Iterator[Any] | None = None) -> None:
+    def __init__(self, exchange: Exchange[S], payload: bytes, messages: Iterator[Any] | None = None) -> None:
         self.exchange = exchange
         self.payload = payload
         self.messages = messages
 
 
-class FrontendCore:
+class FrontendCore(Generic[S]):
     """Takes payloads of clients, gives payloads for clients. What it submits waits in the kernel as
-    (exchange, faculty id, boot time in µs, leg that a result of it ends). `on_forbidden(route, why)` hears of what a
-    faculty said in another's name. What came waits until `admit`, each identity's by itself.
+    (exchange, faculty id, boot time in µs, leg that a result of it ends). `on_forbidden(session, why)` hears of what a
+    faculty said in another's name. What came waits until `admit`, each identity's by itself; of one that
+    `turns_away(session)` then, because its key was revoked meanwhile, nothing is done and nobody is answered.
 
     `ignored` counts what is dropped or malformed; `metrics` counts the rest.
     """
@@ -122,14 +126,18 @@ class FrontendCore:
         replica: Replica,
         workers: Workers,
         metrics: ServerMetrics,
-        on_forbidden: Callable[[bytes, str], None],
+        on_forbidden: Callable[[S, str], None],
+        turns_away: Callable[[S], bool],
         *,
         requests_of: Callable[[str], str | None],
         workers_for_all: bool,
         keep_timing: KeepTiming = _forget,
         limits: Limits | None = None,
     ) -> None:
-        self._admission: Admission[Parcel] = Admission(limits or Limits(), UNDER_WAY_MAX)
+        self._turns_away = turns_away
+        self._admission: Admission[Parcel[S]] = Admission(
+            limits or Limits(), UNDER_WAY_MAX, lambda parcel: turns_away(parcel.exchange.session)
+        )
         self._role = replica.leading
         self._keep_timing = keep_timing
         self._replica = replica
@@ -140,26 +148,26 @@ class FrontendCore:
         self._workers_for_all = workers_for_all
         self.ignored: Counter[str] = Counter(dict.fromkeys(CORE_WHYS, 0))
         self._history_seq = replica.node.commit_seq
-        self._faculties: OrderedDict[bytes, int] = OrderedDict()
-        self._pushes: OrderedDict[tuple[int, str], Exchange] = OrderedDict()
-        self._outbox: dict[bytes, tuple[Exchange, list[bytes]]] = {}
-        self._payloads: list[tuple[bytes, bytes]] = []
+        self._faculties: OrderedDict[S, int] = OrderedDict()
+        self._pushes: OrderedDict[tuple[int, str], Exchange[S]] = OrderedDict()
+        self._outbox: dict[S, tuple[Exchange[S], list[bytes]]] = {}
+        self._payloads: list[tuple[S, bytes]] = []
 
     # -- requests
 
     def on_payload(
         self,
-        route: bytes,
+        session: S,
         pattern: str,
         faculty_id: int | None,
         payload: bytes,
         now: Instant,
         identity: Hashable | None = None,
     ) -> None:
-        """What one connection sent, which belongs to that faculty (None: nobody was asked who he is, and it speaks
-        for whom it says), waits for `admit` with what else `identity` (None: that connection) has sent. Who has too
+        """What came on a session, which belongs to that faculty (None: nobody was asked who he is, and it speaks for
+        whom it says), waits for `admit` with what else `identity` (None: that session) has sent. Who has too
         much there already is refused: told so as far as that is cheap, and otherwise counted."""
-        exchange = Exchange(route, pattern, faculty_id, route if identity is None else identity, now.boot_us)
+        exchange = Exchange(session, pattern, faculty_id, session if identity is None else identity, now.boot_us)
         parcel = Parcel(exchange, payload)
         for owner, refused, size_bytes in self._admission.offer(exchange.identity, parcel, len(payload), now.boot_us):
             if self._admission.may_answer(owner, size_bytes, now.boot_us):
@@ -178,7 +186,7 @@ class FrontendCore:
             self._admission.forget_in_flight()
         return self._admission.admit(self._take, now)
 
-    def _take(self, parcel: Parcel, requests_max: int, now: Instant) -> Portion:
+    def _take(self, parcel: Parcel[S], requests_max: int, now: Instant) -> Portion:
         """Some requests of a payload; its structure is read at once, by a worker if it comes from a REQ peer."""
         exchange, cost = parcel.exchange, 0
         if parcel.messages is None:
@@ -199,13 +207,15 @@ class FrontendCore:
 
     def _on_decoded(
         self,
-        exchange: Exchange,
+        exchange: Exchange[S],
         size_bytes: int,
         encoding: str,
         is_array: bool,
         messages: tuple[tuple[Any, ...], ...],
         now: Instant,
     ) -> None:
+        if self._turns_away(exchange.session):
+            return
         exchange.encoding, exchange.is_array, exchange.awaited = Encoding(encoding), is_array, len(messages)
         parcel = Parcel(exchange, b"", map(untagged, messages))
         if len(messages) > QUANTUM_REQUESTS:
@@ -213,12 +223,12 @@ class FrontendCore:
         else:
             self._take(parcel, len(messages), now)
 
-    def _submit(self, exchange: Exchange, message: Any, now: Instant) -> None:
+    def _submit(self, exchange: Exchange[S], message: Any, now: Instant) -> None:
         kind = type(message)
         if kind is Reserve:
             leg, faculty_id = "sol_res", message.faculty_id
             if exchange.faculty_id is None:
-                self._remember(exchange.route, faculty_id)
+                self._remember(exchange.session, faculty_id)
         elif kind is Answer:
             if message.faculty_id is None:
                 message = message._replace(faculty_id=self._faculty_of(exchange))
@@ -235,7 +245,7 @@ class FrontendCore:
         else:
             self._refuse(exchange, faculty_id, self._unavailable(message.transaction_id, refusal))
 
-    def _refuse_parcel(self, parcel: Parcel) -> None:
+    def _refuse_parcel(self, parcel: Parcel[S]) -> None:
         """Nothing of a payload is done for want of room in its sender's backlog."""
         exchange = parcel.exchange
         decoded = wire.decode_requests(parcel.payload)
@@ -249,24 +259,24 @@ class FrontendCore:
             else:
                 self._refuse_malformed(exchange, message)
 
-    def _remember(self, route: bytes, faculty_id: int) -> None:
+    def _remember(self, session: S, faculty_id: int) -> None:
         """The faculty that speaks on a connection: an ACK may leave it out."""
-        if self._faculties.get(route) != faculty_id:
-            self._faculties[route] = faculty_id
+        if self._faculties.get(session) != faculty_id:
+            self._faculties[session] = faculty_id
             if len(self._faculties) > CONNECTIONS_MAX:
                 self._faculties.popitem(last=False)
 
-    def _faculty_of(self, exchange: Exchange) -> int | None:
+    def _faculty_of(self, exchange: Exchange[S]) -> int | None:
         """Whose an answer is that does not say it: the connection's."""
-        return self._faculties.get(exchange.route) if exchange.faculty_id is None else exchange.faculty_id
+        return self._faculties.get(exchange.session) if exchange.faculty_id is None else exchange.faculty_id
 
-    def _refuse_forbidden(self, exchange: Exchange, message: Reserve | Answer) -> None:
+    def _refuse_forbidden(self, exchange: Exchange[S], message: Reserve | Answer) -> None:
         """A faculty spoke in another's name (CP11)."""
         why = f"the key of faculty {exchange.faculty_id} does not speak for faculty {message.faculty_id}"
-        self._on_forbidden(exchange.route, why)
+        self._on_forbidden(exchange.session, why)
         self._refuse(exchange, exchange.faculty_id, Res(message.transaction_id, INVALID, FORBIDDEN, why))
 
-    def _refuse_malformed(self, exchange: Exchange, message: Invalid | Dropped) -> None:
+    def _refuse_malformed(self, exchange: Exchange[S], message: Invalid | Dropped) -> None:
         if isinstance(message, Invalid):
             self.ignored["bad field"] += 1
             self._refuse(exchange, None, message.as_res())
@@ -274,7 +284,7 @@ class FrontendCore:
             self.ignored[message.why] += 1
             self._no_answer(exchange)
 
-    def _refuse(self, exchange: Exchange, faculty_id: int | None, res: Res) -> None:
+    def _refuse(self, exchange: Exchange[S], faculty_id: int | None, res: Res) -> None:
         """Nothing was done, and that is counted."""
         self._metrics.on_refusal(res.status, res.code, exchange.pattern, faculty_id)
         self._answer(exchange, res)
@@ -329,7 +339,7 @@ class FrontendCore:
     def _batch_of(self, seq: int | None) -> Batch | None:
         return None if seq is None else self._replica.node.chain.batch_at(seq)
 
-    def _expect_expiry(self, exchange: Exchange, faculty_id: int, proposal: Proposal) -> None:
+    def _expect_expiry(self, exchange: Exchange[S], faculty_id: int, proposal: Proposal) -> None:
         """A DEALER peer is told when its hold expires; a REQ peer learns it with its late answer."""
         if exchange.pattern == "async":
             self._pushes[faculty_id, proposal.transaction_id] = exchange
@@ -362,43 +372,43 @@ class FrontendCore:
             receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
             self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))
 
-    def _answer(self, exchange: Exchange, answer: Proposal | Res) -> None:
+    def _answer(self, exchange: Exchange[S], answer: Proposal | Res) -> None:
         if exchange.pattern == "async" and not self._workers_for_all:
             self._put(exchange, wire.encode(answer, exchange.encoding))
             return
         exchange.answers.append(answer)
         self._complete(exchange)
 
-    def _no_answer(self, exchange: Exchange) -> None:
+    def _no_answer(self, exchange: Exchange[S]) -> None:
         exchange.awaited -= 1
         self._complete(exchange)
 
-    def _complete(self, exchange: Exchange) -> None:
+    def _complete(self, exchange: Exchange[S]) -> None:
         """A request's answers leave together once all are there."""
         if exchange.answers and len(exchange.answers) == exchange.awaited:
             answers = [tagged(answer) for answer in exchange.answers]
             self._workers.encode(exchange.encoding.value, answers, partial(self._on_encoded, exchange))
 
-    def _on_encoded(self, exchange: Exchange, payload: bytes, now: Instant) -> None:
-        self._payloads.append((exchange.route, payload))
+    def _on_encoded(self, exchange: Exchange[S], payload: bytes, now: Instant) -> None:
+        self._payloads.append((exchange.session, payload))
 
-    def _put(self, exchange: Exchange, message: bytes) -> None:
-        waiting = self._outbox.get(exchange.route)
+    def _put(self, exchange: Exchange[S], message: bytes) -> None:
+        waiting = self._outbox.get(exchange.session)
         if waiting is None:
-            self._outbox[exchange.route] = (exchange, [message])
+            self._outbox[exchange.session] = (exchange, [message])
         elif waiting[0].encoding is exchange.encoding:
             waiting[1].append(message)
             waiting[0].is_array |= exchange.is_array
         else:
-            self._payloads.append((exchange.route, message))
+            self._payloads.append((exchange.session, message))
 
-    def flush(self) -> list[tuple[bytes, bytes]]:
-        """The turn ends: (route, payload) of all that leaves now, in arrays for whoever speaks in arrays."""
+    def flush(self) -> list[tuple[S, bytes]]:
+        """The turn ends: (session, payload) of all that leaves now, in arrays for whoever speaks in arrays."""
         payloads, self._payloads = self._payloads, []
         if not self._outbox:
             return payloads
         outbox, self._outbox = self._outbox, {}
-        for route, (exchange, messages) in outbox.items():
+        for session, (exchange, messages) in outbox.items():
             joined = join(messages, exchange.encoding) if exchange.is_array else messages
-            payloads += [(route, payload) for payload in joined]
+            payloads += [(session, payload) for payload in joined]
         return payloads

@@ -33,7 +33,7 @@ from nodes.calls import Calls
 from nodes.config.cluster import ClusterConfig, ServerConfig
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
-from nodes.security.door import Door
+from nodes.security.door import PEER_FULL, PEER_GONE, Door, Session
 from nodes.security.principals import Principal
 from nodes.security.refusals import IDENTITY
 from nodes.shell import Loop, drain
@@ -42,7 +42,7 @@ from nodes.sockets import Context, Socket
 TO_FOLLOWER: Final = (Batches, Mismatch, RolledBack)
 """Answers of a primary: they go back over the connection on which the follower asked."""
 
-LINK_WHYS: Final = ("malformed", "link full", "peer gone", "bad frames", "not its own", "called again")
+LINK_WHYS: Final = ("malformed", "link full", PEER_GONE, "bad frames", "not its own", "called again")
 
 
 class Links:
@@ -65,7 +65,7 @@ class Links:
         self._authenticator = authenticator
         self._deliver = deliver
         self.ignored: Counter[str] = Counter(dict.fromkeys(LINK_WHYS, 0))
-        self._followers: dict[str, bytes] = {}
+        self._followers: dict[str, Session] = {}
         self._names = {server.name for server in config.servers}
         self._calls = Calls(loop, context)
         self._peers: dict[str, Socket] = {}
@@ -108,24 +108,23 @@ class Links:
 
     def publish(self, effect: Publish) -> None:
         """Send a batch to whoever listens."""
-        self._send(self._batches.socket, [pack(effect.frame)])
+        self._send(self._batches.socket, pack(effect.frame))
 
     def emit(self, effect: Emit) -> None:
         """Send a beacon to whoever listens."""
-        self._send(self._beacons.socket, [pack(effect.beacon)])
+        self._send(self._beacons.socket, pack(effect.beacon))
 
     def tell(self, effect: Tell) -> None:
         """Send to one node's back channel, or to the witness."""
         if isinstance(effect.message, TO_FOLLOWER):
-            route = self._followers.get(effect.node)
-            if route is None:
-                self.ignored["peer gone"] += 1
-            else:
-                self._send(self._repair.socket, [route, pack(effect.message)])
+            follower = self._followers.get(effect.node)
+            why = PEER_GONE if follower is None else self._repair.send(follower, pack(effect.message))
+            if why in (PEER_GONE, PEER_FULL):
+                self.ignored["link full" if why is PEER_FULL else PEER_GONE] += 1
         elif (peer := self._peers.get(effect.node)) is not None:
-            self._send(peer, [pack(effect.message)])
+            self._send(peer, pack(effect.message))
         else:
-            self.ignored["peer gone"] += 1
+            self.ignored[PEER_GONE] += 1
 
     def close(self) -> None:
         """Give all sockets back that are open. What is told from now on reaches nobody."""
@@ -138,15 +137,11 @@ class Links:
         for opened in (self._sources, self._doors, self._peers, self._followers):
             opened.clear()
 
-    def _send(self, socket: Socket, frames: list[bytes]) -> None:
+    def _send(self, socket: Socket, frame: bytes) -> None:
         try:
-            socket.send_multipart(frames, zmq.NOBLOCK)
+            socket.send(frame, zmq.NOBLOCK)
         except zmq.Again:
             self.ignored["link full"] += 1
-        except zmq.ZMQError as error:
-            if error.errno != zmq.EHOSTUNREACH:
-                raise
-            self.ignored["peer gone"] += 1
 
     # The clock is read once more after what is there was drained: a beacon must never count as heard before it was
     # sent, whenever this process was frozen, or its primary's lease would outlast our patience (R5, R7).
@@ -167,23 +162,23 @@ class Links:
     def _on_repair(self, _: Instant) -> None:
         received = list(self._repair.messages())
         now = self._loop.clock()
-        for route, session, frames in received:
-            message = self._read(frames)
+        for one in received:
+            session, message = one.session, self._read(one.frames)
             if message is None:
                 continue
             if session.peer is not None and not roles.may_say(roles.REPAIR, session.peer.principal, message):
-                self._repair.refuse(route, IDENTITY, type(message).__name__)
+                self._repair.refuse(session, IDENTITY, type(message).__name__)
                 continue
-            self._remember(route, message)
+            self._remember(session, message)
             sender = session.peer.principal.name if session.peer is not None else sender_of(message) or ""
             self._deliver(message, sender, now)
 
-    def _remember(self, route: bytes, message: Message) -> None:
+    def _remember(self, session: Session, message: Message) -> None:
         """Where a follower is to be answered: over the connection it spoke on last."""
         if not isinstance(message, Ack | BeaconAck | Fetch) or message.cluster_id != self._config.cluster_id:
             return
         if message.member.node in self._names:
-            self._followers[message.member.node] = route
+            self._followers[message.member.node] = session
 
     def _read(self, frames: list[bytes]) -> Message | None:
         if len(frames) != 1:

@@ -39,7 +39,7 @@ from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import security_of
-from nodes.security.door import Door
+from nodes.security.door import PEER_FULL, Door
 from nodes.server.broker import Broker
 from nodes.server.frontend import Frontend
 from nodes.server.heartbeats import Heartbeats
@@ -222,7 +222,7 @@ class ServerShell:
         try:
             self._beats.socket.send(beat, zmq.NOBLOCK)
         except zmq.Again:
-            self._frontend.ignored["peer full"] += 1
+            self._frontend.ignored[PEER_FULL] += 1
 
     def _watch_overload(self, now: Instant) -> None:
         if now.boot_us - self._overload_checked_us < 1_000_000:

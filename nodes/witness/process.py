@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from typing import Any, Final
 
-import zmq
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
@@ -27,13 +26,13 @@ from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import security_of
-from nodes.security.door import Door
+from nodes.security.door import PEER_FULL, PEER_GONE, Door, Session
 from nodes.security.refusals import IDENTITY
 from nodes.server.kernel_metrics import ignored_family
 from nodes.shell import Loop, read_clock, run_process
 from nodes.witness import register_file
 
-SHELL_WHYS: Final = ("malformed", "peer gone")
+SHELL_WHYS: Final = ("malformed", PEER_GONE)
 
 
 class WitnessShell(Collector):
@@ -101,10 +100,10 @@ class WitnessShell(Collector):
                 self.core.ignored["malformed"] += 1
                 continue
             if session.peer is not None and not roles.may_say(roles.WITNESS, session.peer.principal, message):
-                self._door.refuse(route, IDENTITY, type(message).__name__)
+                self._door.refuse(session, IDENTITY, type(message).__name__)
                 continue
             for told in self.checkpoints.on_message(route, message, now):
-                self._reply(route, pack(told))
+                self._reply(session, pack(told))
             if isinstance(message, Checkpointed):
                 continue
             for effect in self.core.step(message, now.boot_us):
@@ -117,15 +116,11 @@ class WitnessShell(Collector):
                         in_sync=[member.node for member in effect.register.in_sync],
                     )
                 else:
-                    self._reply(route, pack(effect.message))
+                    self._reply(session, pack(effect.message))
 
-    def _reply(self, route: bytes, payload: bytes) -> None:
+    def _reply(self, session: Session, payload: bytes) -> None:
         assert self._door is not None
-        try:
-            self._door.socket.send_multipart([route, payload], zmq.NOBLOCK)
-        except zmq.ZMQError as error:
-            if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
-                raise
+        if self._door.send(session, payload) in (PEER_GONE, PEER_FULL):
             self.undelivered += 1
 
     def status(self) -> dict[str, Any]:
@@ -156,7 +151,7 @@ class WitnessShell(Collector):
             yield gauge
         yield CounterMetricFamily("rsm_register_changes", "Changes of the register.", value=self.core.changes)
         whys = dict.fromkeys(SHELL_WHYS + WITNESS_WHYS, 0)
-        ignored = dict(self.core.ignored) | dict(self.checkpoints.keeper.ignored) | {"peer gone": self.undelivered}
+        ignored = dict(self.core.ignored) | dict(self.checkpoints.keeper.ignored) | {PEER_GONE: self.undelivered}
         yield ignored_family((whys | ignored).items())
 
 

@@ -52,7 +52,7 @@ def _save_programs_last(self: FacultyCore, route: object, request: ProgramReques
 
 
 def _push_to_the_oldest(
-    self: FrontendCore,
+    self: FrontendCore[bytes],
     batch: Batch,
     seq: int,
     request_id: str | bytes,  # noqa: ARG001 - likewise

@@ -9,6 +9,7 @@ from typing import Any
 
 from es.replication.effects import Answers, Committed
 from es.testing.cluster import Cluster, SimulatedNode
+from nodes.server.admission import nobody
 from nodes.server.frontend_core import FrontendCore
 from nodes.server.heartbeats import Heartbeats
 from nodes.server.jobs import decode_job, encode_job, pack, unpack
@@ -116,11 +117,12 @@ class _Front:
         name, replica = node.name, node.replica
         self.life = node.lives
         self._work = work
-        self.core = FrontendCore(
+        self.core: FrontendCore[bytes] = FrontendCore(
             replica,
             self,
             ServerMetrics(replica),
             _nobody_is_asked,
+            nobody,
             requests_of=ENDPOINTS.__getitem__,
             workers_for_all=False,
         )

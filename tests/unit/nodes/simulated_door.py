@@ -34,17 +34,25 @@ class Door:
         self.servers = SimulatedServers()
         replica = self.servers.replica(name)
         self.metrics = ServerMetrics(replica, faculties)
-        self.core = FrontendCore(
+        self.revoked: set[bytes] = set()
+        self.turned_away: list[bytes] = []
+        self.core: FrontendCore[bytes] = FrontendCore(
             replica,
             self,
             self.metrics,
             lambda route, why: self.forbidden.append((route, why)),
+            self._turns_away,
             requests_of=ENDPOINTS.__getitem__,
             workers_for_all=workers_for_all,
             limits=limits,
         )
         self.forbidden: list[tuple[bytes, str]] = []
         self.jobs: list[Callable[[], None]] = []
+
+    def _turns_away(self, route: bytes) -> bool:
+        if route in self.revoked:
+            self.turned_away.append(route)
+        return route in self.revoked
 
     def decode(self, payload: bytes, done: Callable[..., None]) -> None:
         self.jobs.append(lambda: done(*decode_job(payload), self.servers.now))

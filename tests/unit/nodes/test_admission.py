@@ -26,14 +26,16 @@ from nodes.server.token_bucket import TokenBucket
 
 SECOND_US = 1_000_000
 FRAME_BYTES = 100_000
+REQUEST_BYTES = 100
 PLENTY = 1_000_000
 
 
 class Frame:
     """So many requests of somebody, and what the frame costs to open."""
 
-    def __init__(self, who: str, requests: int, opening: int = 0) -> None:
+    def __init__(self, who: str, requests: int, opening: int = 0, key: str = "") -> None:
         self.who = who
+        self.key = key
         self.left = requests
         self.opening = opening
 
@@ -49,17 +51,30 @@ class Turns:
         answers_at_once: bool = True,
         is_patient: bool = True,
     ) -> None:
-        self.admission: Admission[Frame] = Admission(limits or Limits(), capacity, is_patient=is_patient)
+        self.admission: Admission[Frame] = Admission(
+            limits or Limits(), capacity, self._turns_away, is_patient=is_patient
+        )
         self.answers_at_once = answers_at_once
         self.now_us = 0
         self.order: list[str] = []
         self.stuck: str | None = None
+        self.barred: set[str] = set()
+        self.turned_away: list[str] = []
 
-    def come(self, who: str, requests: int, *, frames: int = 1, opening: int = 0, size: int = 100) -> int:
-        """How many frames were refused, whoever's."""
+    def come(
+        self, who: str, requests: int, *, frames: int = 1, opening: int = 0, size: int | None = None, key: str = ""
+    ) -> int:
+        """How many frames were refused, whoever's. One that waits for its turn is turned away if its key is barred."""
+        size = requests * REQUEST_BYTES if size is None else size
         return sum(
-            len(self.admission.offer(who, Frame(who, requests, opening), size, self.now_us)) for _ in range(frames)
+            len(self.admission.offer(who, Frame(who, requests, opening, key), size, self.now_us))
+            for _ in range(frames)
         )
+
+    def _turns_away(self, frame: Frame) -> bool:
+        is_barred = frame.key in self.barred
+        self.turned_away += [frame.key] * is_barred
+        return is_barred
 
     def turn(self) -> Counter[str]:
         """Whose requests entered in one turn."""
@@ -106,6 +121,43 @@ def test_who_comes_anew_enters_the_next_turn_first_whatever_waits() -> None:
     entered = turns.turn()
     assert turns.order[before] == "polite"
     assert entered.total() <= 1 + BESIDE_NEW_REQUESTS_MAX, "its turn is short"
+
+
+def test_what_little_waits_is_taken_in_one_turn() -> None:
+    """Nobody has to wait for a next turn, then: a turn is only short for the sake of whoever would wait behind it."""
+    turns = Turns()
+    for who in flooders(3):
+        turns.come(who, 1, frames=40)
+    assert turns.turn().total() == TURN_REQUESTS_MAX
+    turns.come("polite", 1)
+    assert turns.turn().total() == 3 * 40 + 1 - TURN_REQUESTS_MAX
+    for who in flooders(3):
+        turns.come(who, 1, frames=100)
+    turns.turn()
+    turns.come("polite too", 1)
+    assert turns.turn().total() <= 1 + BESIDE_NEW_REQUESTS_MAX, "it is much, and they were here before"
+
+
+def test_who_may_not_enter_any_more_is_turned_away_and_others_of_that_identity_are_not() -> None:
+    turns = Turns()
+    turns.come("faculty", 1, frames=3, key="old")
+    turns.come("faculty", 1, frames=3, key="new")
+    turns.come("another", 1, frames=3, key="other")
+    turns.barred.add("old")
+    assert turns.turn() == {"faculty": 3, "another": 3}
+    assert turns.turned_away == ["old"] * 3
+    assert turns.admission.bytes == 0
+
+
+def test_what_is_left_of_a_frame_is_turned_away_too_even_if_nothing_could_be_taken_now() -> None:
+    turns = Turns(Limits(requests_per_s=1, burst_requests=5))
+    turns.come("revoked", 1_000, key="revoked")
+    assert turns.turn()["revoked"] == 5
+    turns.barred.add("revoked")
+    assert turns.turn()["revoked"] == 0
+    assert turns.admission.bytes == 0
+    assert turns.admission.deadline() is None
+    assert turns.turned_away == ["revoked"]
 
 
 def test_who_asks_again_and_again_waits_for_everybodys_round_at_most() -> None:

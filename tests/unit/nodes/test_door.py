@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import socket as tcp
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from nodes import sockets
 from nodes.security import principals, refusals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import OPEN, Curve
-from nodes.security.door import Door, Received
+from nodes.security.door import PEER_GONE, Door, Received, Session
 from nodes.security.keys import new_keys, remove_allowed, save_allowed
 from nodes.security.principals import Principal
 from nodes.security.secret_keys import save_secret
@@ -298,6 +300,95 @@ def test_what_a_revoked_session_said_before_it_ended_does_not_count(house: House
     house.door.end_revoked()
     house.turn_until(lambda: house.refused().get(refusals.REVOKED))
     assert len(house.received) == 1
+
+
+def ended(house: House, session: Session) -> bool:
+    """Whether libzmq has closed that connection, whatever has been told of it."""
+    try:
+        return not stat.S_ISSOCK(os.fstat(session.fd).st_mode)
+    except OSError:
+        return True
+
+
+def chosen(house: House, own: Principal, route: bytes) -> Socket:
+    """A peer that asks for a route as libzmq draws them."""
+    peer = house.stranger()
+    Curve(house.keys, own).call(peer, SERVER)
+    peer.set(zmq.ROUTING_ID, route)
+    peer.connect(house.endpoint)
+    return peer
+
+
+def reaches(house: House, route: bytes) -> bool:
+    try:
+        house.door.socket.send_multipart((route, b"", b"whoever you are"))
+    except zmq.ZMQError:
+        return False
+    return True
+
+
+def test_an_answer_is_its_sessions_and_goes_to_nobody_who_has_its_route_by_now(house: House) -> None:
+    asking = chosen(house, FACULTY, b"\0abcd")
+    house.say(asking, b"", b"x")
+    house.turn_until(lambda: house.received)
+    session = house.received[0].session
+    assert house.door.send(session, b"", b"here") is None
+    house.turn_until(lambda: asking.poll(1))
+    asking.close()
+    house.turn_until(lambda: not reaches(house, b"\0abcd"))
+    heir = chosen(house, OTHER, b"\0abcd")
+    house.turn_until(lambda: reaches(house, b"\0abcd"))
+    assert house.door.send(session, b"", b"secret") == PEER_GONE
+    assert reaches(house, b"\0abcd")
+    for _ in range(2):
+        house.turn_until(lambda: heir.poll(1))
+        assert heir.recv_multipart() == [b"", b"whoever you are"]
+
+
+def test_what_is_ready_for_a_revoked_session_is_not_said_and_counted(house: House) -> None:
+    peer = house.call(FACULTY)
+    house.say(peer, b"", b"x")
+    house.turn_until(lambda: house.received)
+    remove_allowed(house.keys, FACULTY)
+    assert isinstance(house.security, Curve)
+    house.security.allow_list.refresh()
+    assert house.door.send(house.received[0].session, b"", b"secret") == refusals.REVOKED
+    assert house.refused() == {refusals.REVOKED: 1}
+    assert not peer.poll(100)
+
+
+def test_a_session_with_the_descriptor_of_one_that_ended_is_answered(house: House) -> None:
+    """Though the end of that one is told of after what this one has said was read."""
+    assert house.door._watch is not None
+    house.loop.unregister(house.door._watch.events)
+    first = house.call(FACULTY)
+    house.say(first, b"", b"first")
+    house.turn_until(lambda: house.received)
+    session = house.received[0].session
+    first.close()
+    house.turn_until(lambda: ended(house, session))
+    second = house.call(FACULTY)
+    house.say(second, b"", b"second")
+    house.turn_until(lambda: len(house.received) == 2)
+    assert house.received[1].session.fd == session.fd
+    house.loop.register(house.door._watch.events, house.door._watch.on_ready)
+    assert house.door.send(house.received[1].session, b"", b"answer") is None
+    house.turn_until(lambda: second.poll(1))
+
+
+def test_who_is_read_after_the_end_of_his_connection_is_heard_and_not_answered(house: House) -> None:
+    house.loop.unregister(house.door.socket)
+    peer = house.call(FACULTY)
+    house.say(peer, b"", b"last words")
+    house.turn_until(lambda: house.door.socket.poll(1))
+    peer.close()
+    assert house.door._watch is not None
+    watch = house.door._watch
+    house.turn_until(lambda: not watch._open)
+    house.loop.register(house.door.socket, house._on_ready)
+    house.turn_until(lambda: house.received)
+    assert house.door.send(house.received[0].session, b"", b"answer") == PEER_GONE
+    assert not house.door._sessions
 
 
 def test_a_new_key_of_its_own_asks_for_sockets_anew_and_astrangers_does_not(house: House) -> None:

@@ -6,6 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from nodes import wire
+from nodes.server.admission import nobody
 from nodes.server.frontend_core import FrontendCore
 from nodes.server.metrics import PATTERNS, TERMS_SHOWN_MAX
 from nodes.wire.encoding import Encoding
@@ -153,11 +154,12 @@ def test_the_rooms_of_the_newest_terms_are_shown_by_state(door: Door) -> None:
 def test_what_committed_before_this_process_began_is_not_counted_again(door: Door) -> None:
     door.servers.run(door.take, msgpack(SOL._replace(labs=9)))
     history = [batch for one in door.servers.committed for batch in one.batches]
-    again = FrontendCore(
+    again: FrontendCore[bytes] = FrontendCore(
         door.servers.replica("a"),
         door,
         door.metrics,
         lambda route, why: None,
+        nobody,
         requests_of=ENDPOINTS.__getitem__,
         workers_for_all=False,
     )

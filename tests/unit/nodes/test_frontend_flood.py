@@ -143,6 +143,24 @@ def test_an_array_that_a_worker_has_decoded_is_taken_in_portions(door: Door) -> 
     assert len(answers) == 100
 
 
+def test_nothing_is_done_of_what_waits_of_a_key_that_was_revoked(door: Door) -> None:
+    door.come(msgpack(SOL), route=b"revoked", pattern="lbb", identity="at a worker")
+    door.come(array("begun"), route=b"revoked")
+    door.come(array("behind it", 2), route=b"revoked")
+    door.core.admit(door.servers.now)
+    leading = door.servers.replica("a").leading
+    assert leading is not None
+    taken = leading.waiting
+    assert 0 < taken <= TURN_REQUESTS_MAX
+    door.revoked.add(b"revoked")
+    for job in door.jobs:
+        job()
+    door.admit()
+    assert leading.waiting == taken
+    assert door.turned_away == [b"revoked"] * 3
+    assert door.core.deadline() is None
+
+
 def test_an_identity_with_many_connections_is_one(door: Door) -> None:
     for number in range(20):
         door.come(array(f"{number}", 80), route=b"connection %d" % number, identity="one key")

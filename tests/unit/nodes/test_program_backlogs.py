@@ -33,7 +33,10 @@ class Programs:
         self.core = FacultyCore(settings, ProgramRegistry({"Sistemas": 1}), lambda: f"drawn-{next(drawn)}")
         self.core.on_beat(Beat("a", "primary", 1, 0, True, ENDPOINTS["a"], ("a",)), NOW)
         self.ignored = Counter({BACKLOG_FULL: 0, "not_encoded": 0})
-        self.backlogs = ProgramBacklogs(self.core, limits, self.ignored)
+        self.revoked: set[bytes] = set()
+        self.backlogs: ProgramBacklogs[bytes] = ProgramBacklogs(
+            self.core, limits, self.ignored, lambda session: session in self.revoked
+        )
         self.submitted: list[str] = []
         self.answers: list[tuple[Hashable, Res]] = []
 
@@ -100,6 +103,15 @@ def test_who_was_answered_has_room_again() -> None:
     programs.turns()
     assert programs.submitted == ["t1", "t2", "t4"]
     assert programs.answers[-1][1].transaction_id == "t5"
+
+
+def test_nothing_is_done_of_what_waits_of_a_key_that_was_revoked(programs: Programs) -> None:
+    programs.ask("revoked", "t1", "t2")
+    programs.ask("other", "t3")
+    programs.revoked.add(b"revoked")
+    programs.turns()
+    assert programs.submitted == ["t3"]
+    assert not programs.answers
 
 
 def test_what_is_malformed_is_answered_even_beyond_the_share() -> None:
