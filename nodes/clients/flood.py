@@ -1,9 +1,9 @@
-"""One client that floods a server, as fast as TCP takes it, until its stdin ends.
+"""One client that floods a server or a faculty, as fast as TCP takes it, until its stdin ends.
 
 `python -m nodes.clients.flood` reads one JSON line of settings from stdin; when stdin ends it prints one object
-with what it sent and got. Kinds: `requests`, arrays of 1 000 valid SOLs that are never confirmed; `garbage`, frames of
-all sizes that mean nothing, from somebody who never reads an answer; `burn`, which sends nothing and computes, to tell
-a server that is flooded from a machine that is busy.
+with what it sent and got. Kinds: `requests`, arrays of 1 000 valid SOLs that are never confirmed, or valid requests of
+a program; `garbage`, frames of all sizes that mean nothing, from somebody who never reads an answer; `burn`, which
+sends nothing and computes, to tell who is flooded from a machine that is busy.
 """
 
 from __future__ import annotations
@@ -15,23 +15,27 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import count
 from threading import Event, Thread
 from typing import Final
 
 import msgpack
 import zmq
 
-from nodes import sockets
-from nodes.config.file import load
-from nodes.security import principals
-from nodes.security.curve import security_of
+from nodes.clients.target import Caller, Target
+from nodes.sockets import Socket
 from nodes.wire.encoding import ARRAY_MESSAGES_MAX
 
 REQUESTS, GARBAGE, BURN = "requests", "garbage", "burn"
 KINDS: Final = (REQUESTS, GARBAGE, BURN)
 FRAMES_AHEAD_MAX: Final = 4
 """Frames that wait in this process; the rest of the flood waits in the kernel's and the server's buffers."""
+
+FRESH: Final = 16
+"""Connections at one time of one that floods in the request-reply pattern, where each waits for its answer."""
+
+FRESH_LIMIT_S: Final = 1.0
+"""One that was not answered by then is given up, and another one made."""
 
 POLL_MS: Final = 50
 _ROUND: Final = b"RRRRRRRR"
@@ -40,14 +44,12 @@ _ROUND: Final = b"RRRRRRRR"
 
 @dataclass(slots=True)
 class Settings:
-    """Of faculty `faculty`, at one server of the cluster that `config_file` tells of (its paths are below `root`).
-    `run` keeps the ids of several runs apart."""
+    """`pattern` is `async` (one lasting connection) or `lbb` (many, each of which waits for its answer). `run` keeps
+    the ids of several runs apart."""
 
+    target: Target
     kind: str
-    config_file: str
-    root: str
-    server: str
-    faculty: int
+    pattern: str
     run: str
 
 
@@ -56,35 +58,63 @@ class Flood:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._context = sockets.context()
-        config = load(Path(settings.config_file), {}, {}, root=Path(settings.root))
-        server = config.server(settings.server)
-        self._dealer = self._context.socket(zmq.DEALER)
-        self._dealer.set(zmq.LINGER, 0)
-        self._dealer.set(zmq.SNDHWM, FRAMES_AHEAD_MAX)
-        if settings.kind == GARBAGE:
-            self._dealer.set(zmq.RCVHWM, 1)
-        security_of(config, principals.faculty(settings.faculty)).call(self._dealer, principals.server(server.name))
-        self._dealer.connect(server.requests)
+        self._caller = Caller(settings.target)
+        self._payloads = _of_kind(settings, self._caller)
+        self._poller = zmq.Poller()
+        self._since_s: dict[Socket, float] = {}
         self.frames = self.bytes = 0
         self.answers: Counter[str] = Counter()
 
     def run(self, stop: Event) -> None:
         """Flood until then."""
-        payloads = _arrays(self._settings) if self._settings.kind == REQUESTS else _garbage(self._settings.faculty)
-        reads = zmq.POLLIN if self._settings.kind == REQUESTS else 0
-        while not stop.is_set():
-            if self._settings.kind == BURN:
+        if self._settings.kind == BURN:
+            while not stop.is_set():
                 sum(range(10_000))
-                continue
-            events = self._dealer.poll(POLL_MS, zmq.POLLOUT | reads)
-            if events & zmq.POLLIN:
-                self._count(self._dealer.recv_multipart()[-1])
-            if events & zmq.POLLOUT:
-                payload = next(payloads)
-                self._dealer.send_multipart((b"", payload))
-                self.frames += 1
-                self.bytes += len(payload)
+        elif self._settings.pattern == "async":
+            self._stream(stop)
+        else:
+            self._ask(stop)
+
+    def _stream(self, stop: Event) -> None:
+        """Never wait for an answer, nor read one that is worth nothing."""
+        reads = zmq.POLLIN if self._settings.kind == REQUESTS else 0
+        dealer = self._caller.lasting()
+        dealer.set(zmq.SNDHWM, FRAMES_AHEAD_MAX)
+        if not reads:
+            dealer.set(zmq.RCVHWM, 1)
+        self._poller.register(dealer, zmq.POLLOUT | reads)
+        while not stop.is_set():
+            for _, events in self._poller.poll(POLL_MS):
+                if events & zmq.POLLIN:
+                    self._count(dealer.recv_multipart()[-1])
+                if events & zmq.POLLOUT:
+                    self._send(dealer, b"")
+
+    def _ask(self, stop: Event) -> None:
+        """Wait for an answer, many times at once."""
+        while not stop.is_set():
+            now_s = time.perf_counter()
+            for late in [one for one, since_s in self._since_s.items() if now_s - since_s > FRESH_LIMIT_S]:
+                self._give_up(late)
+            while len(self._since_s) < FRESH:
+                fresh = self._caller.fresh()
+                self._poller.register(fresh, zmq.POLLIN)
+                self._send(fresh)
+            for source, _ in self._poller.poll(POLL_MS):
+                self._count(source.recv_multipart()[-1])
+                self._send(source)
+
+    def _send(self, socket: Socket, *envelope: bytes) -> None:
+        payload = next(self._payloads)
+        socket.send_multipart((*envelope, payload))
+        self._since_s[socket] = time.perf_counter()
+        self.frames += 1
+        self.bytes += len(payload)
+
+    def _give_up(self, socket: Socket) -> None:
+        del self._since_s[socket]
+        self._poller.unregister(socket)
+        socket.close()
 
     def _count(self, payload: bytes) -> None:
         answers = msgpack.unpackb(payload)
@@ -92,26 +122,35 @@ class Flood:
             self.answers[answer.get("code") or answer.get("status") or answer["tipo"]] += 1
 
     def close(self) -> None:
-        """Give the connection back."""
-        self._dealer.close()
-        self._context.term()
+        """Give the connections back."""
+        for socket, _ in list(self._poller.sockets):
+            socket.close()
+        self._caller.context.term()
 
 
-def _arrays(settings: Settings) -> Iterator[bytes]:
-    """Ever new transactions, at little cost: one array, in which the number of the frame is replaced."""
-    array: bytes = msgpack.packb([
-        {"tipo": "SOL", "transaction_id": f"{settings.run}-{_ROUND.decode()}-{number}", "faculty_id": settings.faculty,
-         "facultad": "Ingeniería", "program_id": 1, "programa": "Sistemas", "semester": f"flood-{settings.faculty}",
-         "salones": 1, "laboratorios": 0}
+def _of_kind(settings: Settings, caller: Caller) -> Iterator[bytes]:
+    if settings.kind != REQUESTS:
+        return _garbage(settings.target.own)
+    if caller.is_program:
+        return _numbered(msgpack.packb(
+            {"transaction_id": f"{settings.run}-{settings.target.own}-{_ROUND.decode()}", "programa": caller.program,
+             "semestre": settings.target.own, "salones": 1, "laboratorios": 0}
+        ))  # fmt: skip
+    return _numbered(msgpack.packb([
+        {"tipo": "SOL", "transaction_id": f"{settings.run}-{_ROUND.decode()}-{number}",
+         "faculty_id": int(caller.faculty_id), "facultad": "Ingeniería", "program_id": 1, "programa": caller.program,
+         "semester": f"flood-{caller.faculty_id}", "salones": 1, "laboratorios": 0}
         for number in range(ARRAY_MESSAGES_MAX)
-    ])  # fmt: skip
-    frame = 0
-    while True:
-        frame += 1
-        yield array.replace(_ROUND, b"%08d" % frame)
+    ]))  # fmt: skip
 
 
-def _garbage(seed: int) -> Iterator[bytes]:
+def _numbered(payload: bytes) -> Iterator[bytes]:
+    """Ever new transactions, at little cost: in the same bytes the number of the frame is replaced."""
+    for frame in count(1):
+        yield payload.replace(_ROUND, b"%08d" % frame)
+
+
+def _garbage(seed: str) -> Iterator[bytes]:
     """Bytes of all sizes, and messages that are broken but have an id, so that there are answers to be ignored."""
     drawn = random.Random(seed)
     frames = [drawn.randbytes(drawn.choice((20, 200, 2_000, 20_000))) for _ in range(50)]
@@ -127,7 +166,8 @@ def _await_end(stop: Event) -> None:
 
 def main() -> None:
     """See the module."""
-    flood = Flood(Settings(**json.loads(sys.stdin.readline())))
+    settings = json.loads(sys.stdin.readline())
+    flood = Flood(Settings(target=Target(**settings.pop("target")), **settings))
     stop = Event()
     Thread(target=_await_end, args=(stop,), daemon=True).start()
     began_s = time.perf_counter()

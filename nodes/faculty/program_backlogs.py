@@ -1,7 +1,7 @@
 """What programs ask waits in front of a faculty's core, each program's by itself: a flooding one starves no other.
 
-Pure. A program is told BUSY where it exceeds its rate or its share of what is under way, for a faculty answers within
-its time limit, and what waits outside would not have begun to count.
+Pure. What a faculty has under way at a server waits there in one row, so that is kept short, and programs wait here.
+One that would have to wait long, for it exceeds its rate or its share, is told BUSY: its time limit has not begun.
 """
 
 from __future__ import annotations
@@ -18,6 +18,19 @@ from nodes.wire.encoding import Encoding
 from nodes.wire.schema import Dropped
 
 BACKLOG_FULL: Final = "backlog_full"
+
+UNDER_WAY_MAX: Final = 128
+"""Requests that a server has at one time, of all programs: more than keep a faculty busy. While no server is followed,
+there is no row to wait in, and the core takes what it can hold."""
+
+TURN_MAX: Final = 16
+"""Requests of one turn: each costs a faculty several times what it costs a server."""
+
+WAIT_US_MAX: Final = 1_000_000
+"""How long a request waits before it is told BUSY."""
+
+CHECK_US: Final = 100_000
+"""How often that is looked at while nothing else happens."""
 
 
 S = TypeVar("S", bound=Hashable)
@@ -37,6 +50,7 @@ class _Asked(NamedTuple, Generic[S]):
     identity: Hashable
     speaks_for: int | None
     payload: bytes
+    came_us: int
 
 
 class ProgramBacklogs(Generic[S]):
@@ -49,8 +63,10 @@ class ProgramBacklogs(Generic[S]):
         self._core = core
         self._ignored = ignored
         self._admission: Admission[_Asked[S]] = Admission(
-            limits, IN_FLIGHT_MAX, lambda asked: turns_away(asked.session), is_patient=False
+            limits, IN_FLIGHT_MAX, self._turns_away, turn_max=TURN_MAX
         )
+        self._is_revoked = turns_away
+        self._now = Instant(0, 0)
         self._effects: list[Effect] = []
 
     def on_payload(
@@ -58,7 +74,7 @@ class ProgramBacklogs(Generic[S]):
     ) -> list[Effect]:
         """A program asks, which may do so for `speaks_for` only (None: for anybody); it waits for `admit`. What is
         refused instead is answered as far as that is cheap."""
-        asked = _Asked(session, identity, speaks_for, payload)
+        asked = _Asked(session, identity, speaks_for, payload, now.boot_us)
         for owner, refused, size_bytes in self._admission.offer(identity, asked, len(payload), now.boot_us):
             if self._admission.may_answer(owner, size_bytes, now.boot_us):
                 self._ask(refused, now, is_within=False)
@@ -68,20 +84,34 @@ class ProgramBacklogs(Generic[S]):
 
     def admit(self, now: Instant) -> list[Effect]:
         """What a turn's portion of what waits leads to."""
+        self._now = now
+        self._admission.capacity = IN_FLIGHT_MAX if self._core.follows is None else UNDER_WAY_MAX
         self._admission.admit(self._take, now)
         return self._given()
 
     def deadline(self) -> int | None:
-        """Boot time in µs at which `admit` can go on; None: nothing waits."""
-        return self._admission.deadline()
+        """Boot time in µs at which `admit` is to go on; None: nothing waits."""
+        due_us = self._admission.deadline()
+        if due_us is None and self._admission.bytes:
+            due_us = self._now.boot_us + CHECK_US
+        return due_us
 
     def on_answered(self, route: Route[Any]) -> None:
         """That program was answered."""
         self._admission.leave(route.identity)
 
     def _take(self, asked: _Asked[S], requests_max: int, now: Instant) -> Portion:
-        self._ask(asked, now, self._admission.may_enter(asked.identity, now.boot_us))
+        self._ask(asked, now, is_within=True)
         return Portion(1, 1, is_over=True)
+
+    def _turns_away(self, asked: _Asked[S]) -> bool:
+        """Whoever was revoked, without a word, and whoever has waited too long."""
+        if self._is_revoked(asked.session):
+            return True
+        is_late = self._now.boot_us - asked.came_us > WAIT_US_MAX
+        if is_late:
+            self._ask(asked, self._now, is_within=False)
+        return is_late
 
     def _ask(self, asked: _Asked[S], now: Instant, is_within: bool) -> None:
         request, encoding = wire.decode_program_request(asked.payload)

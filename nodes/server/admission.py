@@ -81,18 +81,23 @@ class Admission(Generic[P]):
     """The backlogs in front of one door. `capacity` is how many requests may be under way behind it in all; nobody gets
     more of it than is left free (dynamic thresholds), so that there is always room for one more.
 
-    A patient one lets wait whoever has used up his rate or his share; else `may_enter` tells the one who takes.
-    `turns_away(frame)` says, before anything is done of a frame that has waited, whether its sender has lost the right
-    to enter meanwhile: then nothing more is, and whoever says so has counted it.
+    Whoever has used up his rate or his share waits. `turns_away(frame)` is asked about the first one that waits of an
+    identity whenever that one's turn comes, and says whether it shall not enter any more, such as for a key that was
+    revoked meanwhile: then it has done and counted what is to be, and that costs the identity one request.
     """
 
     def __init__(
-        self, limits: Limits, capacity: int, turns_away: Callable[[P], bool] = nobody, *, is_patient: bool = True
+        self,
+        limits: Limits,
+        capacity: int,
+        turns_away: Callable[[P], bool] = nobody,
+        *,
+        turn_max: int = TURN_REQUESTS_MAX,
     ) -> None:
         self._limits = limits
-        self._capacity = capacity
+        self.capacity = capacity
         self._turns_away = turns_away
-        self._is_patient = is_patient
+        self._turn_max = turn_max
         self._busy: dict[Hashable, _Account[P]] = {}
         self._idle: OrderedDict[Hashable, _Account[P]] = OrderedDict()
         self._new: deque[_Account[P]] = deque()
@@ -193,17 +198,8 @@ class Admission(Generic[P]):
             account.in_flight = 0
             self._settle(account)
 
-    def may_enter(self, identity: Hashable, now_us: int) -> bool:
-        """Whether that identity keeps to its rate and its share with one more request; takes what that costs."""
-        account = self._account(identity, now_us)
-        has_room = self._room(account, now_us) > 0
-        if has_room:
-            account.rate.take(1)
-        self._settle(account)
-        return has_room
-
     def _room(self, account: _Account[P], now_us: int) -> int:
-        share = min(self._limits.in_flight_max, self._capacity - self._in_flight) - account.in_flight
+        share = min(self._limits.in_flight_max, self.capacity - self._in_flight) - account.in_flight
         return min(share, account.rate.available(now_us))
 
     # -- a turn
@@ -214,7 +210,7 @@ class Admission(Generic[P]):
 
     def admit(self, take: Take[P], now: Instant) -> bool:
         """One turn's portions. True if it ended for its length, and not because nothing more could be taken."""
-        budget, idle = TURN_REQUESTS_MAX, 0
+        budget, idle = self._turn_max, 0
         is_little = self.bytes <= LITTLE_BYTES
         newcomers: list[Hashable] = []
         self._due_us = None
@@ -251,16 +247,15 @@ class Admission(Generic[P]):
             if self._turns_away(frame):
                 account.backlog.popleft()
                 self._weigh(account, -size_bytes)
+                account.credit -= 1
+                spent += 1
                 continue
-            allowed = min(account.credit, budget - spent)
-            if self._is_patient:
-                allowed = min(allowed, self._room(account, now.boot_us))
-                if allowed <= 0:
-                    self._wish_for_tokens(account, now.boot_us)
-                    break
+            allowed = min(account.credit, budget - spent, self._room(account, now.boot_us))
+            if allowed <= 0:
+                self._wish_for_tokens(account, now.boot_us)
+                break
             requests, cost, is_over = take(frame, allowed, now)
-            if self._is_patient:
-                account.rate.take(requests)
+            account.rate.take(requests)
             if is_over:
                 account.backlog.popleft()
                 self._weigh(account, -size_bytes)

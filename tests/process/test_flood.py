@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from nodes.clients.flood import GARBAGE, REQUESTS
-from nodes.security import principals
+from nodes.security import principals, roles
 from nodes.security.cluster_keys import ensure_keys
 from ops.cluster_dir import run_directory
 from tests.process.running_cluster import REPOSITORY, WITHIN_S, RunningCluster, environ, metrics, wait_for
@@ -44,9 +44,10 @@ def flooding(running: RunningCluster, server: str, kind: str) -> Iterator[list[d
     try:
         for number, flooder in enumerate(flooders):
             assert flooder.stdin is not None
-            settings = {"kind": kind, "config_file": str(run_directory(running.directory) / "cluster.toml"),
-                        "root": str(running.directory), "server": server, "faculty": FIRST + number,
-                        "run": kind}  # fmt: skip
+            target = {"config_file": str(run_directory(running.directory) / "cluster.toml"),
+                      "root": str(running.directory), "door": roles.REQUESTS, "name": server,
+                      "own": str(principals.faculty(FIRST + number))}  # fmt: skip
+            settings = {"target": target, "kind": kind, "pattern": "async", "run": kind}
             flooder.stdin.write(json.dumps(settings) + "\n")
             flooder.stdin.flush()
         yield said

@@ -49,11 +49,8 @@ class Turns:
         capacity: int = PLENTY,
         *,
         answers_at_once: bool = True,
-        is_patient: bool = True,
     ) -> None:
-        self.admission: Admission[Frame] = Admission(
-            limits or Limits(), capacity, self._turns_away, is_patient=is_patient
-        )
+        self.admission: Admission[Frame] = Admission(limits or Limits(), capacity, self._turns_away)
         self.answers_at_once = answers_at_once
         self.now_us = 0
         self.order: list[str] = []
@@ -279,11 +276,12 @@ def test_a_cap_of_what_is_under_way_binds_who_is_alone() -> None:
     assert turns.turn()["a"] == 7
 
 
-def test_who_is_not_patient_asks_himself_before_each() -> None:
-    turns = Turns(Limits(requests_per_s=1, burst_requests=2), is_patient=False)
-    assert [turns.admission.may_enter("a", 0) for _ in range(3)] == [True, True, False]
-    turns.come("a", 5)
-    assert turns.turn()["a"] == 5, "all are taken, for all are answered"
+def test_to_turn_somebody_away_is_a_part_of_his_portion() -> None:
+    turns = Turns()
+    turns.come("revoked", 1, frames=BACKLOG_FRAMES_MAX, key="revoked")
+    turns.barred.add("revoked")
+    turns.turn()
+    assert len(turns.turned_away) == TURN_REQUESTS_MAX
 
 
 def test_answers_to_what_is_refused_are_bounded_by_bytes() -> None:

@@ -12,9 +12,16 @@ from es.replication.instant import Instant
 from nodes import wire
 from nodes.config.cluster import Limits
 from nodes.faculty.core import IN_FLIGHT_MAX, AnswerProgram, Effect, FacultyCore, FacultySettings, Submit
-from nodes.faculty.program_backlogs import BACKLOG_FULL, ProgramBacklogs, Route
+from nodes.faculty.program_backlogs import (
+    BACKLOG_FULL,
+    TURN_MAX,
+    UNDER_WAY_MAX,
+    WAIT_US_MAX,
+    ProgramBacklogs,
+    Route,
+)
 from nodes.faculty.program_registry import ProgramRegistry
-from nodes.server.admission import BACKLOG_FRAMES_MAX, REFUSED_BYTES_PER_S, TURN_REQUESTS_MAX
+from nodes.server.admission import BACKLOG_FRAMES_MAX, REFUSED_BYTES_PER_S
 from nodes.wire.beats import Beat
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import ProgramRequest, Res
@@ -37,6 +44,7 @@ class Programs:
         self.backlogs: ProgramBacklogs[bytes] = ProgramBacklogs(
             self.core, limits, self.ignored, lambda session: session in self.revoked
         )
+        self.now = NOW
         self.submitted: list[str] = []
         self.answers: list[tuple[Hashable, Res]] = []
 
@@ -46,15 +54,21 @@ class Programs:
             self.come(who, wire.encode(request, Encoding.MSGPACK))
 
     def come(self, who: str, payload: bytes) -> None:
-        self.carry_out(self.backlogs.on_payload(who.encode(), who, None, payload, NOW))
+        self.carry_out(self.backlogs.on_payload(who.encode(), who, None, payload, self.now))
 
     def turn(self) -> None:
-        self.carry_out(self.backlogs.admit(NOW))
+        self.carry_out(self.backlogs.admit(self.now))
 
     def turns(self) -> None:
+        """As many as can do anything now."""
         self.turn()
-        while self.backlogs.deadline() is not None:
+        while self.backlogs.deadline() == self.now.boot_us:
             self.turn()
+
+    def wait(self) -> None:
+        """Longer than anybody waits."""
+        self.now = Instant(self.now.boot_us + WAIT_US_MAX + 1, 0)
+        self.turns()
 
     def carry_out(self, effects: list[Effect]) -> None:
         for effect in effects:
@@ -74,17 +88,19 @@ def programs() -> Programs:
 def test_who_floods_does_not_hold_up_another_program(programs: Programs) -> None:
     programs.ask("flooder", *(f"f{number}" for number in range(1_000)))
     programs.turn()
-    assert len(programs.submitted) == TURN_REQUESTS_MAX
+    assert len(programs.submitted) == TURN_MAX
     programs.ask("polite", "p")
     programs.turn()
-    assert programs.submitted[TURN_REQUESTS_MAX] == "p"
+    assert programs.submitted[TURN_MAX] == "p"
 
 
 def test_there_is_always_room_for_one_more_program(programs: Programs) -> None:
     for who in range(4):
         programs.ask(f"flooder {who}", *(f"{who}/{number}" for number in range(BACKLOG_FRAMES_MAX)))
     programs.turns()
-    assert programs.core.in_flight < IN_FLIGHT_MAX
+    assert UNDER_WAY_MAX // 2 < programs.core.in_flight < UNDER_WAY_MAX
+    assert not programs.answers
+    programs.wait()
     told = Counter((res.status, res.code) for _, res in programs.answers)
     assert told == {("UNAVAILABLE", "BUSY"): 4 * BACKLOG_FRAMES_MAX - programs.core.in_flight}
     programs.ask("polite", "p")
@@ -96,13 +112,30 @@ def test_who_was_answered_has_room_again() -> None:
     programs = Programs(Limits(in_flight_max=2))
     programs.ask("a", "t1", "t2", "t3")
     programs.turns()
+    assert programs.backlogs.deadline() is not None, "one waits"
+    programs.wait()
     assert [(res.transaction_id, res.status) for _, res in programs.answers] == [("t3", "UNAVAILABLE")]
     denied = Res("t1", "DENIED", "NOT_ENOUGH_ROOMS")
     programs.carry_out(programs.core.on_server_message("a", denied, NOW))
     programs.ask("a", "t4", "t5")
     programs.turns()
     assert programs.submitted == ["t1", "t2", "t4"]
-    assert programs.answers[-1][1].transaction_id == "t5"
+    programs.carry_out(programs.core.on_server_message("a", denied._replace(transaction_id="t2"), programs.now))
+    programs.turns()
+    assert programs.submitted == ["t1", "t2", "t4", "t5"]
+
+
+def test_while_no_server_is_followed_nobody_waits_in_a_row(programs: Programs) -> None:
+    programs.now = Instant(10**6 - 1, 0)
+    for number in range(UNDER_WAY_MAX * 2):
+        programs.ask("a", f"t{number}")
+    programs.turns()
+    assert programs.core.in_flight < UNDER_WAY_MAX
+    programs.now = Instant(10**6 + 1, 0)
+    programs.carry_out(programs.core.tick(programs.now))
+    assert programs.core.follows is None
+    programs.turns()
+    assert programs.core.in_flight == UNDER_WAY_MAX * 2
 
 
 def test_nothing_is_done_of_what_waits_of_a_key_that_was_revoked(programs: Programs) -> None:
@@ -120,6 +153,7 @@ def test_what_is_malformed_is_answered_even_beyond_the_share() -> None:
     programs.come("a", b"{}")
     programs.come("a", b"\xc1")
     programs.turns()
+    programs.wait()
     assert [res.status for _, res in programs.answers] == ["INVALID", "INVALID"]
     assert programs.ignored["not_encoded"] == 1
 
