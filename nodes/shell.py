@@ -26,9 +26,6 @@ from nodes.sockets import Socket
 DRAIN_MESSAGES_MAX: Final = 512
 """Messages taken from one socket in one turn."""
 
-CLIENT_MESSAGES_MAX: Final = 128
-"""The same where anybody with a key may send as many as he likes."""
-
 POLL_MS_MAX: Final = 1_000
 """Longest wait of one turn, deadline or not."""
 

@@ -89,6 +89,11 @@ class ProgramBacklogs(Generic[S]):
         self._admission.admit(self._take, now)
         return self._given()
 
+    @property
+    def messages_max(self) -> int:
+        """How many messages are to be read from the door in this turn."""
+        return self._admission.messages_max
+
     def deadline(self) -> int | None:
         """Boot time in µs at which `admit` is to go on; None: nothing waits."""
         due_us = self._admission.deadline()

@@ -40,7 +40,7 @@ from nodes.security.authenticator import Authenticator
 from nodes.security.curve import security_of
 from nodes.security.door import PEER_FULL, PEER_GONE, Door, Session
 from nodes.security.refusals import IDENTITY, REVOKED
-from nodes.shell import CLIENT_MESSAGES_MAX, Loop, drain, run_process
+from nodes.shell import Loop, drain, run_process
 from nodes.sockets import Context, Socket
 from nodes.timing_file import TimingWriter
 from nodes.wire.beats import NODE_TOPIC, decode_node_beat
@@ -180,7 +180,7 @@ class FacultyShell:
             beats.close()
 
     def _on_programs(self, now: Instant) -> None:
-        for _, session, frames in self._programs.messages(CLIENT_MESSAGES_MAX):
+        for _, session, frames in self._programs.messages(self._backlogs.messages_max):
             if len(frames) != 2 or frames[0]:
                 self.metrics.ignored["bad_frames"] += 1
                 continue

@@ -99,11 +99,11 @@ class Door:
     def send(self, session: Session, *frames: bytes) -> str | None:
         """Answer a session: nobody else, whoever has its route by now. Gives why that cannot be: PEER_GONE, PEER_FULL,
         or REVOKED, which is counted and logged."""
-        if self.is_revoked(session):
+        if not self._is_there(session):
+            if not self.is_revoked(session):
+                return PEER_GONE
             self.refuse(session, REVOKED, "an answer")
             return REVOKED
-        if not self._is_there(session):
-            return PEER_GONE
         try:
             self.socket.send_multipart((session.route, *frames), zmq.NOBLOCK)
         except zmq.Again:
@@ -153,13 +153,13 @@ class Door:
         return self._meet(route, first, user_id, fd)
 
     def _is_there(self, session: Session) -> bool:
-        """Whether that session still has its route. Where nobody is asked who he is, a route is all there is to know.
-        libzmq tells that a connection is over before it lets another one have its route."""
+        """Whether that session still has its route, and may hear. Where nobody is asked who he is, a route is all there
+        is to know. libzmq tells that a connection is over before it lets another one have its route."""
         if self._watch is None:
             return True
         self._watch.take_told()
         holder = self._sessions.get(session.route)
-        return holder is not None and holder.fd == session.fd and holder.user_id == session.user_id
+        return holder == session
 
     def _meet(self, route: bytes, first: zmq.Frame, user_id: str, fd: int) -> Session:
         """A session's first message. Who must say who he is does not choose his route besides: it could be the one that

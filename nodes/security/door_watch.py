@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final, NamedTuple
 
 import zmq
+from zmq.backend import zmq_poll
 from zmq.utils.monitor import parse_monitor_message
 
 from es.replication.instant import Instant
@@ -43,6 +44,7 @@ class DoorWatch:
     ) -> None:
         self._watched = socket
         self.events = monitor(context, socket)
+        self._told = [(self.events, int(zmq.POLLIN))]
         self._refuse = refuse
         self._told_end = on_end
         self._open: dict[int, _Connection] = {}
@@ -67,7 +69,7 @@ class DoorWatch:
 
     def take_told(self) -> None:
         """Take it now, and not when the loop comes to it."""
-        while int(self.events.get(zmq.EVENTS)) & zmq.POLLIN:
+        while zmq_poll(self._told, 0):
             self.on_ready(read_clock())
 
     def is_open(self, fd: int) -> bool:

@@ -29,6 +29,11 @@ BESIDE_NEW_REQUESTS_MAX: Final = 16
 LITTLE_BYTES: Final = 8 << 10
 """What waits of everybody is little if it has no more bytes, which is about a turn's requests: it is taken at once."""
 
+READ_MESSAGES_MAX: Final = 128
+READ_BESIDE_MESSAGES_MAX: Final = 32
+"""Messages read in one turn, and while more waits already than a turn takes: what is read takes its time, too, and a
+socket gives every connection's messages in turn."""
+
 BACKLOG_FRAMES_MAX: Final = 2_048
 BACKLOG_BYTES_MAX: Final = 4 << 20
 """What may wait of one identity; the largest frames that a socket lets through fit."""
@@ -112,6 +117,16 @@ class Admission(Generic[P]):
         return len(self._busy) + len(self._idle)
 
     # -- what waits
+
+    @property
+    def is_little(self) -> bool:
+        """Whether all that waits is about one turn's."""
+        return self.bytes <= LITTLE_BYTES
+
+    @property
+    def messages_max(self) -> int:
+        """How many messages are to be read from the door in this turn."""
+        return READ_MESSAGES_MAX if self.is_little else READ_BESIDE_MESSAGES_MAX
 
     def offer(self, identity: Hashable, frame: P, size_bytes: int, now_us: int) -> list[tuple[Hashable, P, int]]:
         """Let a frame wait. Gives what is refused instead, with whose it is and its size: this one if its identity's
@@ -211,9 +226,9 @@ class Admission(Generic[P]):
     def admit(self, take: Take[P], now: Instant) -> bool:
         """One turn's portions. True if it ended for its length, and not because nothing more could be taken."""
         budget, idle = self._turn_max, 0
-        is_little = self.bytes <= LITTLE_BYTES
         newcomers: list[Hashable] = []
         self._due_us = None
+        is_little = self.is_little
         while budget > 0 and idle < len(self._new) + len(self._old):
             is_first = bool(self._new)
             account = (self._new or self._old).popleft()

@@ -20,7 +20,6 @@ from nodes.security.refusals import IDENTITY, REVOKED
 from nodes.server.broker import Broker
 from nodes.server.frontend_core import FrontendCore, KeepTiming
 from nodes.server.metrics import ServerMetrics
-from nodes.shell import CLIENT_MESSAGES_MAX
 from projections.rooms.commands import BUSY
 
 SHELL_WHYS: Final = ("bad frames", PEER_GONE, PEER_FULL)
@@ -66,7 +65,7 @@ class Frontend:
     def on_ready(self, now: Instant) -> None:
         """Read what came to the door, within bounds. Which pattern a peer speaks is told by its socket's type, for
         which faculty by its key."""
-        for _, session, frames in self.door.messages(CLIENT_MESSAGES_MAX):
+        for _, session, frames in self.door.messages(self._core.messages_max):
             if len(frames) != 2 or frames[0]:
                 self.ignored["bad frames"] += 1
             else:

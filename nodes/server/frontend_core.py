@@ -175,6 +175,11 @@ class FrontendCore(Generic[S]):
             else:
                 self.ignored[BACKLOG_FULL] += 1
 
+    @property
+    def messages_max(self) -> int:
+        """How many messages are to be read from the door in this turn."""
+        return self._admission.messages_max
+
     def deadline(self) -> int | None:
         """Boot time in µs at which `admit` can go on, if nothing else happens; None: nothing waits."""
         return self._admission.deadline()

@@ -17,6 +17,8 @@ from nodes.server.admission import (
     BESIDE_NEW_REQUESTS_MAX,
     HOUSE_BYTES_MAX,
     QUANTUM_REQUESTS,
+    READ_BESIDE_MESSAGES_MAX,
+    READ_MESSAGES_MAX,
     REFUSED_BYTES_PER_S,
     TURN_REQUESTS_MAX,
     Admission,
@@ -133,6 +135,16 @@ def test_what_little_waits_is_taken_in_one_turn() -> None:
     turns.turn()
     turns.come("polite too", 1)
     assert turns.turn().total() <= 1 + BESIDE_NEW_REQUESTS_MAX, "it is much, and they were here before"
+
+
+def test_little_is_read_ahead_of_what_waits_already() -> None:
+    turns = Turns()
+    turns.come("a", 1, frames=TURN_REQUESTS_MAX)
+    assert turns.admission.messages_max == READ_MESSAGES_MAX
+    turns.come("a", 1, frames=TURN_REQUESTS_MAX)
+    assert turns.admission.messages_max == READ_BESIDE_MESSAGES_MAX
+    turns.turn()
+    assert turns.admission.messages_max == READ_MESSAGES_MAX
 
 
 def test_who_may_not_enter_any_more_is_turned_away_and_others_of_that_identity_are_not() -> None:

@@ -352,6 +352,7 @@ def test_what_is_ready_for_a_revoked_session_is_not_said_and_counted(house: Hous
     remove_allowed(house.keys, FACULTY)
     assert isinstance(house.security, Curve)
     house.security.allow_list.refresh()
+    house.door.end_revoked()
     assert house.door.send(house.received[0].session, b"", b"secret") == refusals.REVOKED
     assert house.refused() == {refusals.REVOKED: 1}
     assert not peer.poll(100)

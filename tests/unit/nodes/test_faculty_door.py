@@ -81,9 +81,10 @@ class House:
         self.shell.on_turn(Instant(now.boot_us + later_us, now.wall_us + later_us))
 
     def revoke(self) -> None:
-        """It is not told yet to those who are connected."""
+        """As the authenticator does when it is time."""
         remove_allowed(self.keys, PROGRAM)
         self.security.allow_list.refresh()
+        self.shell._programs.end_revoked()
 
     def refused(self) -> int:
         return self.authenticator.refusals.counts[roles.PROGRAMS, refusals.REVOKED]

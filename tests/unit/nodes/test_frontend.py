@@ -100,9 +100,10 @@ class House:
             self.frontend.on_answers(answers, self.servers.now)
 
     def revoke(self, one: principals.Principal) -> None:
-        """It is not told yet to those who are connected."""
+        """As the authenticator does when it is time."""
         remove_allowed(self.keys, one)
         self.security.allow_list.refresh()
+        self.frontend.door.end_revoked()
 
     def refused(self) -> int:
         return self.authenticator.refusals.counts[roles.REQUESTS, refusals.REVOKED]
