@@ -17,7 +17,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -139,7 +139,14 @@ def _flooding(kind: str, flooders: int, settings: dict[str, Any], window: Found)
     """Flooders at work, if the kind of window has any; what they say in the end is added to `window`."""
     command = (sys.executable, "-m", "nodes.clients.flood")
     processes = [
-        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, preexec_fn=_yield_to_others)
+        subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=_yield_to_others,
+        )
         for _ in range(flooders if kind != ALONE else 0)
     ]
     try:
@@ -162,7 +169,11 @@ def _flooding(kind: str, flooders: int, settings: dict[str, Any], window: Found)
 
 
 def _yield_to_others() -> None:
+    """Linux shares processors among sessions before it shares them among the processes of each (autogroups), so one of
+    its own must give way, too; else what it uses up would be the servers'."""
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    with suppress(FileNotFoundError):  # a kernel without them
+        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
 
 def _polite(window: Found, settings: dict[str, Any]) -> None:
