@@ -155,11 +155,11 @@ class Door:
     def _is_there(self, session: Session) -> bool:
         """Whether that session still has its route, and may hear. Where nobody is asked who he is, a route is all there
         is to know. libzmq tells that a connection is over before it lets another one have its route."""
-        if self._watch is None:
+        if not self._authenticator.is_asked:
             return True
+        assert self._watch is not None, "whoever is asked is watched"
         self._watch.take_told()
-        holder = self._sessions.get(session.route)
-        return holder == session
+        return self._sessions.get(session.route) == session
 
     def _meet(self, route: bytes, first: zmq.Frame, user_id: str, fd: int) -> Session:
         """A session's first message. Who must say who he is does not choose his route besides: it could be the one that
@@ -182,8 +182,9 @@ class Door:
     def _is_open(self, fd: int, route: bytes) -> bool:
         """Whether a session that is new here may still be there: what it said can be read after its end, which is told
         once. What is told by now may also be the end of another one that had this descriptor before."""
-        if self._watch is None:
+        if not self._authenticator.is_asked:
             return True
+        assert self._watch is not None, "whoever is asked is watched"
         self._speaking.setdefault(fd, route)
         self._watch.take_told()
         self._forget(fd)
