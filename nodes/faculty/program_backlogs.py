@@ -23,7 +23,7 @@ UNDER_WAY_MAX: Final = 128
 """Requests that a server has at one time, of all programs: more than keep a faculty busy. While no server is followed,
 there is no row to wait in, and the core takes what it can hold."""
 
-TURN_MAX: Final = 16
+TURN_MAX: Final = 8
 """Requests of one turn: each costs a faculty several times what it costs a server."""
 
 WAIT_US_MAX: Final = 1_000_000

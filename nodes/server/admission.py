@@ -44,6 +44,9 @@ HOUSE_BYTES_MAX: Final = 32 << 20
 REFUSED_BYTES_PER_S: Final = 64 << 10
 """Of one identity's frames that have to be refused, so much is decoded and answered; the rest is dropped unread."""
 
+REFUSED_BYTES_MIN: Final = 1 << 10
+"""As so much counts a smaller one, for it costs no less to answer."""
+
 IDENTITIES_MAX: Final = 10_000
 """Identities remembered with nothing of theirs waiting; the one that was silent longest is forgotten first."""
 
@@ -158,9 +161,10 @@ class Admission(Generic[P]):
         """Whether a refused frame of that size is worth an answer; if so, that is counted against its identity."""
         account = self._account(identity, now_us)
         self._settle(account)
-        if account.refusals.available(now_us) < size_bytes:
+        cost_bytes = max(size_bytes, REFUSED_BYTES_MIN)
+        if account.refusals.available(now_us) < cost_bytes:
             return False
-        account.refusals.take(size_bytes)
+        account.refusals.take(cost_bytes)
         return True
 
     def _account(self, identity: Hashable, now_us: int) -> _Account[P]:

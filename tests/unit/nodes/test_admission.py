@@ -19,6 +19,7 @@ from nodes.server.admission import (
     QUANTUM_REQUESTS,
     READ_BESIDE_MESSAGES_MAX,
     READ_MESSAGES_MAX,
+    REFUSED_BYTES_MIN,
     REFUSED_BYTES_PER_S,
     TURN_REQUESTS_MAX,
     Admission,
@@ -300,7 +301,8 @@ def test_answers_to_what_is_refused_are_bounded_by_bytes() -> None:
     turns = Turns()
     assert turns.admission.may_answer("a", REFUSED_BYTES_PER_S, 0)
     assert not turns.admission.may_answer("a", 1_000, 0)
-    assert turns.admission.may_answer("b", 1_000, 0)
+    small = [turns.admission.may_answer("b", 1, 0) for _ in range(REFUSED_BYTES_PER_S)]
+    assert small.count(True) == REFUSED_BYTES_PER_S // REFUSED_BYTES_MIN
     assert turns.admission.may_answer("a", 1_000, SECOND_US)
 
 

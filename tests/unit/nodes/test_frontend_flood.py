@@ -7,7 +7,13 @@ from collections import Counter
 import pytest
 
 from nodes.config.cluster import Limits
-from nodes.server.admission import BACKLOG_FRAMES_MAX, QUANTUM_REQUESTS, REFUSED_BYTES_PER_S, TURN_REQUESTS_MAX
+from nodes.server.admission import (
+    BACKLOG_FRAMES_MAX,
+    QUANTUM_REQUESTS,
+    REFUSED_BYTES_MIN,
+    REFUSED_BYTES_PER_S,
+    TURN_REQUESTS_MAX,
+)
 from nodes.server.frontend_core import BACKLOG_FULL, UNDER_WAY_MAX
 from nodes.wire.encoding import ARRAY_MESSAGES_MAX
 from nodes.wire.schema import Res
@@ -112,7 +118,7 @@ def test_what_exceeds_a_backlog_is_refused_as_long_as_that_is_cheap_then_dropped
     payload = msgpack(SOL)
     for _ in range(BACKLOG_FRAMES_MAX):
         door.come(payload)
-    cheap = REFUSED_BYTES_PER_S // len(payload)
+    cheap = REFUSED_BYTES_PER_S // REFUSED_BYTES_MIN
     for _ in range(cheap + 5):
         door.come(payload)
     door.come(payload, route=b"polite")

@@ -21,7 +21,7 @@ from nodes.faculty.program_backlogs import (
     Route,
 )
 from nodes.faculty.program_registry import ProgramRegistry
-from nodes.server.admission import BACKLOG_FRAMES_MAX, REFUSED_BYTES_PER_S
+from nodes.server.admission import BACKLOG_FRAMES_MAX, REFUSED_BYTES_MIN, REFUSED_BYTES_PER_S
 from nodes.wire.beats import Beat
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import ProgramRequest, Res
@@ -160,7 +160,7 @@ def test_what_is_malformed_is_answered_even_beyond_the_share() -> None:
 
 def test_what_exceeds_the_backlog_is_answered_as_long_as_that_is_cheap_then_counted(programs: Programs) -> None:
     payload = wire.encode(ProgramRequest("Sistemas", 1, 0, None, "t"), Encoding.MSGPACK)
-    cheap = REFUSED_BYTES_PER_S // len(payload)
+    cheap = REFUSED_BYTES_PER_S // REFUSED_BYTES_MIN
     for _ in range(BACKLOG_FRAMES_MAX + cheap + 3):
         programs.come("flooder", payload)
     assert (len(programs.answers), programs.ignored[BACKLOG_FULL]) == (cheap, 3)
