@@ -19,9 +19,10 @@ from nodes.wire.schema import Dropped
 
 BACKLOG_FULL: Final = "backlog_full"
 
-UNDER_WAY_MAX: Final = 128
-"""Requests that a server has at one time, of all programs: more than keep a faculty busy. While no server is followed,
-there is no row to wait in, and the core takes what it can hold."""
+UNDER_WAY_MAX: Final = {"async": 128, "lbb": 32}
+"""Requests that a server has at one time, of all programs of a faculty of that pattern: more than keep it busy. In the
+request-reply pattern each costs a connection, so there are fewer a second. While no server is followed, there is no row
+to wait in, and the core takes what it can hold."""
 
 TURN_MAX: Final = 8
 """Requests of one turn: each costs a faculty several times what it costs a server."""
@@ -58,8 +59,14 @@ class ProgramBacklogs(Generic[S]):
     what has waited on a session that `turns_away(session)` then, nothing is done (nodes.server.admission)."""
 
     def __init__(
-        self, core: FacultyCore, limits: Limits, ignored: dict[str, int], turns_away: Callable[[S], bool]
+        self,
+        core: FacultyCore,
+        limits: Limits,
+        ignored: dict[str, int],
+        turns_away: Callable[[S], bool],
+        pattern: str,
     ) -> None:
+        self._under_way_max = UNDER_WAY_MAX[pattern]
         self._core = core
         self._ignored = ignored
         self._admission: Admission[_Asked[S]] = Admission(
@@ -85,7 +92,7 @@ class ProgramBacklogs(Generic[S]):
     def admit(self, now: Instant) -> list[Effect]:
         """What a turn's portion of what waits leads to."""
         self._now = now
-        self._admission.capacity = IN_FLIGHT_MAX if self._core.follows is None else UNDER_WAY_MAX
+        self._admission.capacity = IN_FLIGHT_MAX if self._core.follows is None else self._under_way_max
         self._admission.admit(self._take, now)
         return self._given()
 

@@ -97,7 +97,7 @@ class FacultyShell:
         self.core = FacultyCore(settings_of(config, faculty), _programs_of(faculty), _draw_id)
         self.metrics = FacultyMetrics(self.core, faculty.id, pattern, SHELL_WHYS)
         self._backlogs: ProgramBacklogs[Session] = ProgramBacklogs(
-            self.core, config.limits, self.metrics.ignored, self._turns_away
+            self.core, config.limits, self.metrics.ignored, self._turns_away, pattern
         )
         self._timings = TimingWriter(faculty.data)
         self._make_uplink = make_uplink

@@ -34,7 +34,7 @@ GENEROUS = Limits(in_flight_max=IN_FLIGHT_MAX)
 class Programs:
     """Programs in front of one faculty that follows a server which has not answered yet."""
 
-    def __init__(self, limits: Limits = GENEROUS) -> None:
+    def __init__(self, limits: Limits = GENEROUS, pattern: str = "async") -> None:
         drawn = count()
         settings = FacultySettings(3, "Ingeniería", "2026-1", ENDPOINTS, 10**6, 10**7, 10**6)
         self.core = FacultyCore(settings, ProgramRegistry({"Sistemas": 1}), lambda: f"drawn-{next(drawn)}")
@@ -42,7 +42,7 @@ class Programs:
         self.ignored = Counter({BACKLOG_FULL: 0, "not_encoded": 0})
         self.revoked: set[bytes] = set()
         self.backlogs: ProgramBacklogs[bytes] = ProgramBacklogs(
-            self.core, limits, self.ignored, lambda session: session in self.revoked
+            self.core, limits, self.ignored, lambda session: session in self.revoked, pattern
         )
         self.now = NOW
         self.submitted: list[str] = []
@@ -94,11 +94,13 @@ def test_who_floods_does_not_hold_up_another_program(programs: Programs) -> None
     assert programs.submitted[TURN_MAX] == "p"
 
 
-def test_there_is_always_room_for_one_more_program(programs: Programs) -> None:
+@pytest.mark.parametrize("pattern", UNDER_WAY_MAX)
+def test_there_is_always_room_for_one_more_program(pattern: str) -> None:
+    programs = Programs(pattern=pattern)
     for who in range(4):
         programs.ask(f"flooder {who}", *(f"{who}/{number}" for number in range(BACKLOG_FRAMES_MAX)))
     programs.turns()
-    assert UNDER_WAY_MAX // 2 < programs.core.in_flight < UNDER_WAY_MAX
+    assert UNDER_WAY_MAX[pattern] // 2 < programs.core.in_flight < UNDER_WAY_MAX[pattern]
     assert not programs.answers
     programs.wait()
     told = Counter((res.status, res.code) for _, res in programs.answers)
@@ -127,15 +129,15 @@ def test_who_was_answered_has_room_again() -> None:
 
 def test_while_no_server_is_followed_nobody_waits_in_a_row(programs: Programs) -> None:
     programs.now = Instant(10**6 - 1, 0)
-    for number in range(UNDER_WAY_MAX * 2):
+    for number in range(UNDER_WAY_MAX["async"] * 2):
         programs.ask("a", f"t{number}")
     programs.turns()
-    assert programs.core.in_flight < UNDER_WAY_MAX
+    assert programs.core.in_flight < UNDER_WAY_MAX["async"]
     programs.now = Instant(10**6 + 1, 0)
     programs.carry_out(programs.core.tick(programs.now))
     assert programs.core.follows is None
     programs.turns()
-    assert programs.core.in_flight == UNDER_WAY_MAX * 2
+    assert programs.core.in_flight == UNDER_WAY_MAX["async"] * 2
 
 
 def test_nothing_is_done_of_what_waits_of_a_key_that_was_revoked(programs: Programs) -> None:
