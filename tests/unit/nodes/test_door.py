@@ -313,7 +313,7 @@ def ended(house: House, session: Session) -> bool:
 def chosen(house: House, own: Principal, route: bytes) -> Socket:
     """A peer that asks for a route as libzmq draws them."""
     peer = house.stranger()
-    Curve(house.keys, own).call(peer, SERVER)
+    Curve(house.keys, own, NAMES).call(peer, SERVER)
     peer.set(zmq.ROUTING_ID, route)
     peer.connect(house.endpoint)
     return peer

@@ -53,7 +53,7 @@ class House:
         ensure_keys(config, (principals.server("a"), principals.server("b"), FACULTY, PROGRAM))
         self.keys = config.keys
         self.context, self.loop, self.programs = sockets.context(), Loop(), sockets.context()
-        self.security = Curve(self.keys, FACULTY)
+        self.security = Curve(self.keys, FACULTY, "ab")
         self.authenticator = Authenticator(self.security, self.loop, self.context)
         self.shell = FacultyShell(
             config, config.faculty(1), "async", self.loop, self.context, self.authenticator, lambda shell: Unheard()
@@ -68,7 +68,7 @@ class House:
 
     def ask(self) -> Socket:
         """It waits at the door."""
-        peer = sockets.program_req(self.programs, self.shell.endpoint, FACULTY, Curve(self.keys, PROGRAM))
+        peer = sockets.program_req(self.programs, self.shell.endpoint, FACULTY, Curve(self.keys, PROGRAM, "ab"))
         self.made.append(peer)
         request = ProgramRequest("Sistemas", 1, 0, None, "t")
         peer.send(wire.encode(request, Encoding.MSGPACK), zmq.NOBLOCK)

@@ -15,7 +15,8 @@ from nodes.security import principals, refusals, roles
 from nodes.security.authenticator import Authenticator
 from nodes.security.curve import Curve
 from nodes.security.door import PEER_GONE, Door
-from nodes.security.keys import new_keys, remove_allowed, save_allowed, save_secret
+from nodes.security.keys import new_keys, remove_allowed, save_allowed
+from nodes.security.secret_keys import save_secret
 from nodes.server.broker import Broker
 from nodes.server.frontend import Frontend
 from nodes.shell import Loop
@@ -43,7 +44,7 @@ class House:
         for one in (SERVER, FACULTY, OTHER):
             self.make(one)
         self.context, self.loop, self.peers = sockets.context(), Loop(), sockets.context()
-        self.security = Curve(keys, SERVER)
+        self.security = Curve(keys, SERVER, "ab")
         self.authenticator = Authenticator(self.security, self.loop, self.context)
         self.simulated = SimulatedDoor()
         self.servers = self.simulated.servers
@@ -75,7 +76,7 @@ class House:
         """Nothing is admitted."""
 
     def call(self, own: principals.Principal) -> Socket:
-        made = sockets.request_dealer(self.peers, self.endpoint, SERVER, Curve(self.keys, own))
+        made = sockets.request_dealer(self.peers, self.endpoint, SERVER, Curve(self.keys, own, "ab"))
         self.made.append(made)
         return made
 
