@@ -14,6 +14,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from es.descriptors import open_file
+
 PROBE_FILE = ".probe"
 """Made and removed; a process that dies in between leaves it, empty, until the next time."""
 
@@ -23,7 +25,7 @@ ZEROS = bytes(1 << 18)
 def flush_directory(directory: Path) -> None:
     """Make the names in a directory durable, and what was flushed before on its file system certain. OSError if
     either cannot be had."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fd = open_file(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(fd)
     finally:
@@ -34,7 +36,7 @@ def flush_directory(directory: Path) -> None:
 def preallocate(path: Path, size_bytes: int) -> None:
     """Lengthen a file to `size_bytes` with zeros, or leave its length if it has that, and make all of it durable.
     OSError if that cannot be: then it may have become longer by some of the zeros."""
-    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    fd = open_file(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
         end = os.fstat(fd).st_size
         while end < size_bytes:
@@ -47,5 +49,5 @@ def preallocate(path: Path, size_bytes: int) -> None:
 
 def _change(directory: Path) -> None:
     probe = directory / PROBE_FILE
-    os.close(os.open(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    os.close(open_file(probe, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600))
     probe.unlink()

@@ -15,6 +15,8 @@ ipc) does not.
 
 from __future__ import annotations
 
+import ctypes
+import os
 import time
 from contextlib import suppress
 from typing import Final, Protocol
@@ -50,6 +52,13 @@ REPAIR_FRAME_BYTES_MAX: Final = FETCH_BYTES_MAX + BATCH_FRAME_BYTES_MAX
 """An answer to FETCH may exceed its bound by one batch."""
 
 BEAT_FRAME_BYTES_MAX: Final = 64 << 10
+"""A beacon, a heartbeat, and whatever a data node says to another's repair port or to the witness."""
+
+SUBSCRIPTION_BYTES_MAX: Final = 1 << 10
+"""What a subscriber sends in one piece; the longest one of an honest subscriber is a part of its handshake."""
+
+UNHEARD_MAX: Final = 256
+"""Messages that one data node may have sent to a repair port or to the witness and nobody has read."""
 
 REPAIR_MESSAGES_MAX: Final = BATCH_FRAMES_MAX * 16
 PEERS_MAX: Final = 10_000
@@ -119,8 +128,15 @@ def libzmq_version() -> str:
 def context() -> Context:
     """One per process. Terminating it never waits for a peer (every socket has LINGER 0)."""
     made: Context = zmq.Context(io_threads=1)
+    _reseed()
     made.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
     return made
+
+
+def _reseed() -> None:
+    """A ROUTER draws its peers' routes from where it once began, counting, and libzmq seeds that with the time in µs
+    and the process id, which may be guessed. Who names a route before it is drawn ends the process (SECURITY.md)."""
+    ctypes.CDLL(None).srand(ctypes.c_uint(int.from_bytes(os.urandom(4))))
 
 
 # --- requests: faculty → server, program → faculty
@@ -175,7 +191,7 @@ def worker_dealer(context: Context, endpoint: str) -> Socket:
 
 def heartbeat_pub(context: Context, endpoint: str, security: Security) -> Socket:
     """A server's public heartbeats."""
-    return _pub(context, endpoint, roles.HEARTBEATS, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
+    return _pub(context, endpoint, roles.HEARTBEATS, security, BEATS_MAX)
 
 
 def heartbeat_sub(context: Context, endpoint: str, topic: bytes, peer: Principal, security: Security) -> Socket:
@@ -185,7 +201,7 @@ def heartbeat_sub(context: Context, endpoint: str, topic: bytes, peer: Principal
 
 def batch_pub(context: Context, endpoint: str, security: Security) -> Socket:
     """The primary's stream of commit batches. It may drop: gaps are seen and repaired."""
-    return _pub(context, endpoint, roles.BATCHES, security, BATCH_FRAMES_MAX, BATCH_FRAME_BYTES_MAX)
+    return _pub(context, endpoint, roles.BATCHES, security, BATCH_FRAMES_MAX)
 
 
 def batch_sub(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
@@ -195,7 +211,7 @@ def batch_sub(context: Context, endpoint: str, peer: Principal, security: Securi
 
 def beacon_pub(context: Context, endpoint: str, security: Security) -> Socket:
     """The primary's beacons, apart from the batches so that a large one never delays them."""
-    return _pub(context, endpoint, roles.BEACONS, security, BEATS_MAX, BEAT_FRAME_BYTES_MAX)
+    return _pub(context, endpoint, roles.BEACONS, security, BEATS_MAX)
 
 
 def beacon_sub(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
@@ -208,7 +224,7 @@ def beacon_sub(context: Context, endpoint: str, peer: Principal, security: Secur
 
 def repair_router(context: Context, endpoint: str, security: Security) -> Socket:
     """The primary's side of acknowledgements and repair."""
-    return _router(context, endpoint, roles.REPAIR, security, REPAIR_MESSAGES_MAX, REPAIR_FRAME_BYTES_MAX)
+    return _router(context, endpoint, roles.REPAIR, security, REPAIR_MESSAGES_MAX)
 
 
 def repair_dealer(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
@@ -218,7 +234,7 @@ def repair_dealer(context: Context, endpoint: str, peer: Principal, security: Se
 
 def witness_router(context: Context, endpoint: str, security: Security) -> Socket:
     """The witness's door for data nodes."""
-    return _router(context, endpoint, roles.WITNESS, security, MESSAGES_MAX, BEAT_FRAME_BYTES_MAX)
+    return _router(context, endpoint, roles.WITNESS, security, MESSAGES_MAX)
 
 
 def witness_dealer(context: Context, endpoint: str, security: Security) -> Socket:
@@ -275,19 +291,18 @@ def _client_router(context: Context, endpoint: str, door: str, security: Securit
     return _bound(router, endpoint)
 
 
-def _router(
-    context: Context, endpoint: str, door: str, security: Security, messages_max: int, frame_bytes_max: int
-) -> Socket:
-    router = _socket(context, zmq.ROUTER, messages_max, frame_bytes_max)
+def _router(context: Context, endpoint: str, door: str, security: Security, answers_max: int) -> Socket:
+    router = _socket(context, zmq.ROUTER, answers_max, BEAT_FRAME_BYTES_MAX)
+    router.set(zmq.RCVHWM, UNHEARD_MAX)
     router.set(zmq.ROUTER_MANDATORY, 1)
     security.listen(router, door)
     return _bound(router, endpoint)
 
 
-def _pub(
-    context: Context, endpoint: str, door: str, security: Security, messages_max: int, frame_bytes_max: int
-) -> Socket:
-    pub = _socket(context, zmq.PUB, messages_max, frame_bytes_max)
+def _pub(context: Context, endpoint: str, door: str, security: Security, messages_max: int) -> Socket:
+    """It publishes as a PUB does, and lets every subscription be read: so its door knows who is there."""
+    pub = _socket(context, zmq.XPUB, messages_max, SUBSCRIPTION_BYTES_MAX)
+    pub.set(zmq.XPUB_VERBOSE, 1)
     security.listen(pub, door)
     return _bound(pub, endpoint)
 

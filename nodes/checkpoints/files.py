@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from es.descriptors import open_file
 from es.errors import RemoteProtocolError
 from es.limits import CHECKPOINT_BYTES_MAX
 from es.log.checkpoint import SignedCheckpoint, decode, encode
@@ -54,7 +55,7 @@ def read(path: Path, bytes_max: int) -> Records | None:
     """The records of a file up to the first one that is none; None if there is no file. Signatures are not checked.
     Raises OSError."""
     try:
-        with path.open("rb") as file:
+        with open(path, "rb", opener=open_file) as file:
             content = file.read(bytes_max)
     except FileNotFoundError:
         return None
@@ -76,7 +77,7 @@ def read(path: Path, bytes_max: int) -> Records | None:
 def create(path: Path) -> None:
     """Make an empty file that is there for good: from now on its absence means something. Raises OSError."""
     append(path, b"", durable=True)
-    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    directory = open_file(path.parent, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(directory)
     finally:
@@ -85,7 +86,7 @@ def create(path: Path) -> None:
 
 def append(path: Path, records: bytes, *, durable: bool) -> None:
     """Add records to a file, which is made if missing. Raises OSError; then none of them is there."""
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fd = open_file(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         length = os.fstat(fd).st_size
         try:
@@ -103,7 +104,7 @@ def replace(path: Path, signed: Iterable[SignedCheckpoint], *, durable: bool) ->
     """Replace a file as a whole: a reader, also after a kill, sees the old one or the new one. Raises OSError."""
     path.parent.mkdir(mode=0o700, exist_ok=True)
     partial = path.with_name(f".{path.name}.new")  # no node's name begins with a dot
-    fd = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    fd = open_file(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
     try:
         _write(fd, b"".join(map(record, signed)))
         if durable:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from es.descriptors import open_file
 from es.durability import flush_directory
 from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
 
@@ -86,7 +87,7 @@ def save(directory: Path, content: str) -> None:
     the old one does. Raises OSError."""
     directory.mkdir(parents=True, exist_ok=True)
     new = directory / f"{FILE_NAME}.new"
-    with new.open("w", encoding="utf-8") as file:
+    with open(new, "w", encoding="utf-8", opener=open_file) as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

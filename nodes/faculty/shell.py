@@ -37,6 +37,7 @@ from nodes.logs import logger
 from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
+from nodes.security.crowd import open_rooms
 from nodes.security.curve import security_of
 from nodes.security.door import PEER_FULL, PEER_GONE, Door, Session
 from nodes.security.refusals import IDENTITY, REVOKED
@@ -257,12 +258,13 @@ def run_faculty(
 ) -> None:
     """Run one faculty process until SIGTERM or SIGINT.
 
-    Raises KeysError, BindFailed, ExporterBindFailed, RegistryDamaged, OSError, each with one sentence.
+    Raises KeysError, TooFewDescriptors, BindFailed, ExporterBindFailed, RegistryDamaged, OSError, each with one
+    sentence.
     """
     faculty = config.faculty(faculty_id)
     security = security_of(config, principals.faculty(faculty_id))
     loop, context = Loop(), sockets.context()
-    authenticator = Authenticator(security, loop, context)
+    authenticator = Authenticator(security, loop, context, open_rooms(roles.PROGRAMS))
     shell = FacultyShell(config, faculty, pattern, loop, context, authenticator, make_uplink)
     registry = registry_of(shell.metrics, authenticator.refusals)
     host, port = http_address(faculty.http)

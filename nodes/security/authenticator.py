@@ -6,6 +6,7 @@ allow-list as that is now, and not as it was when the session began.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import Final, NamedTuple, Protocol
 
@@ -15,10 +16,12 @@ from zmq.utils import z85
 from es.replication.instant import Instant
 from nodes.logs import logger
 from nodes.security import roles
+from nodes.security.crowd import ROOMS, Room
 from nodes.security.curve import Curve, Open
 from nodes.security.keys import fingerprint_of
+from nodes.security.overrun import OverrunWatch, Watched
 from nodes.security.principals import Principal, principal
-from nodes.security.refusals import NOT_CONFIGURED, UNKNOWN_KEY, WRONG_ROLE, Refusals
+from nodes.security.refusals import NOT_CONFIGURED, OVERRUN, UNKNOWN_KEY, WRONG_ROLE, Refusals
 from nodes.shell import Loop, drain, read_clock
 from nodes.sockets import Context, authentication_router
 
@@ -48,22 +51,27 @@ class Peer(NamedTuple):
         return f"{self.principal}#{self.key}"
 
 
-class Guarded(Protocol):
-    """A door, as far as it is told of changes."""
+class Guarded(Watched, Protocol):
+    """A door, as far as it is told of changes and looked after."""
 
     def end_revoked(self) -> None: ...
 
 
 class Authenticator:
-    """One per process and context. With `Open` it is never asked, and lets everybody in."""
+    """One per process and context. With `Open` it is never asked, and lets everybody in. `rooms`: how many connections
+    each door may have."""
 
-    def __init__(self, security: Curve | Open, loop: Loop, context: Context) -> None:
+    def __init__(
+        self, security: Curve | Open, loop: Loop, context: Context, rooms: Mapping[str, Room] = ROOMS
+    ) -> None:
         self.security = security
+        self.rooms = rooms
         self.refusals = Refusals()
         self._loop = loop
         self._doors: list[Guarded] = []
         self._peers: dict[str, Peer] = {}
         self._check_us = 0
+        self._overrun = OverrunWatch()
         self._zap = None
         if isinstance(security, Curve):
             self._zap = authentication_router(context)
@@ -77,11 +85,13 @@ class Authenticator:
         return self._zap is not None
 
     def guards(self, door: Guarded) -> None:
-        """Tell this door when keys are revoked."""
+        """Tell this door when keys are revoked, and look after its connections."""
         self._doors.append(door)
+        self._overrun.add(door)
 
     def leaves(self, door: Guarded) -> None:
         """No longer."""
+        self._overrun.drop(door)
         self._doors.remove(door)
 
     def peer_of(self, user_id: str) -> Peer:
@@ -113,6 +123,9 @@ class Authenticator:
         if now.boot_us < self._check_us:
             return False
         self._check_us = now.boot_us + CHECK_US
+        while self._overrun.ended:
+            ended = self._overrun.ended.popleft()
+            self.refuse(ended.door, OVERRUN, address=ended.address, key=ended.owner if self.is_asked else None)
         if not isinstance(self.security, Curve):
             return False
         change = self.security.refresh()
@@ -124,6 +137,7 @@ class Authenticator:
 
     def close(self) -> None:
         """After the doors."""
+        self._overrun.close()
         if self._zap is not None:
             self._loop.unregister(self._zap)
             self._zap.close()

@@ -10,8 +10,9 @@ import zmq
 
 from es.replication.instant import Instant
 from nodes.security.authenticator import Authenticator, Peer
+from nodes.security.crowd import Crowd
 from nodes.security.door_watch import DoorWatch
-from nodes.security.refusals import IDENTITY, REVOKED
+from nodes.security.refusals import IDENTITY, OVERRUN, REVOKED
 from nodes.shell import DRAIN_MESSAGES_MAX, Loop
 from nodes.sockets import MESSAGE_BYTES_MAX, Context, Socket
 
@@ -20,6 +21,11 @@ SESSIONS_MAX: Final = 10_000
 
 DRAWN_BYTES: Final = 5
 
+PARTS_MAX: Final = 16
+"""Frames of a message that are kept; no honest one has more than three."""
+
+PARTS_SKIPPED_MAX: Final = 4_096
+"""Of a message of more, those that a turn reads over."""
 
 PEER_GONE: Final = "peer gone"
 PEER_FULL: Final = "peer full"
@@ -47,7 +53,8 @@ class Received(NamedTuple):
 
 
 class Door:
-    """One bound socket of a process, by its name in nodes.security.roles. `on_ready` is for a socket that is read."""
+    """One bound socket of a process, by its name in nodes.security.roles. `on_ready` is for a socket that is read; one
+    that publishes has none, and takes in who subscribes by itself."""
 
     def __init__(
         self,
@@ -62,16 +69,16 @@ class Door:
         self.socket = socket
         self._authenticator = authenticator
         self._loop = loop
-        self._is_read = on_ready is not None
+        self.is_read = on_ready is not None
+        self.heard: set[int] = set()
+        self._is_skipping = False
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
         self._speaking: dict[int, bytes] = {}
-        self._watch: DoorWatch | None = None
-        if on_ready is not None:
-            loop.register(socket, on_ready)
-        if authenticator.is_asked:
-            self._watch = DoorWatch(context, socket, self._refuse_stranger, self._on_end)
-            loop.register(self._watch.events, self._watch.on_ready)
-            authenticator.guards(self)
+        self._crowd = Crowd(authenticator.rooms[name])
+        self._watch = DoorWatch(context, socket, self._crowd, self._refuse_peer, self._on_end)
+        loop.register(socket, on_ready or self._on_subscribed)
+        loop.register(self._watch.events, self._watch.on_ready)
+        authenticator.guards(self)
 
     def messages(
         self, messages_max: int = DRAIN_MESSAGES_MAX, bytes_max: int = MESSAGE_BYTES_MAX
@@ -79,22 +86,54 @@ class Door:
         """What is there already, at most so many messages, of which the last may exceed `bytes_max`. What comes on a
         revoked session is counted and left out. The socket gives every connection's messages in turn, and TCP holds
         back what is not read: to read ahead would only help who floods."""
-        receive, read_bytes = self.socket.recv, 0
+        read_bytes = 0
         for _ in range(messages_max):
-            if read_bytes >= bytes_max:
+            if read_bytes >= bytes_max or self._skips():
                 return
             try:
-                route = receive(zmq.NOBLOCK)
+                route = self.socket.recv(zmq.NOBLOCK)
             except zmq.Again:
                 return
-            parts = self.socket.recv_multipart(zmq.NOBLOCK, copy=False)
+            parts = self._parts()
             session = self._session(route, parts[0])
+            self.heard.add(session.fd)
+            if self._is_skipping:
+                self.refuse(session, OVERRUN, "a message of too many parts")
+                self._watch.end(session.fd)
+                continue
             frames = [part.bytes for part in parts]
             read_bytes += sum(map(len, frames))
             if session.why is None:
                 yield Received(route, session, frames)
             else:
                 self.refuse(session, session.why)
+
+    def _parts(self) -> list[zmq.Frame]:
+        """The parts of a message after its route: at most PARTS_MAX, and then there is something to skip."""
+        parts = [self.socket.recv(zmq.NOBLOCK, copy=False)]
+        while parts[-1].more and len(parts) < PARTS_MAX:
+            parts.append(self.socket.recv(zmq.NOBLOCK, copy=False))
+        self._is_skipping = parts[-1].more
+        return parts
+
+    def _skips(self) -> bool:
+        """Read over the rest of a message of too many parts; true if there is still more of it than a turn takes."""
+        for _ in range(PARTS_SKIPPED_MAX):
+            if not self._is_skipping:
+                return False
+            self._is_skipping = self.socket.recv(zmq.NOBLOCK, copy=False).more
+        return self._is_skipping
+
+    def _on_subscribed(self, now: Instant) -> None:
+        """What a subscriber says is libzmq's to judge; here it only tells whose a connection is."""
+        for _ in range(DRAIN_MESSAGES_MAX):
+            try:
+                said = self.socket.recv(zmq.NOBLOCK, copy=False)
+            except zmq.Again:
+                return
+            fd = int(said.get(zmq.SRCFD))
+            if fd >= 0:  # none: nobody listens to that any more, for a connection is over
+                self._watch.heard(fd, _told(said, "User-Id") or _told(said, "Peer-Address"))
 
     def send(self, session: Session, *frames: bytes) -> str | None:
         """Answer a session: nobody else, whoever has its route by now. Gives why that cannot be: PEER_GONE, PEER_FULL,
@@ -129,17 +168,19 @@ class Door:
         come back at once."""
         for route, session in self._sessions.items():
             self._sessions[route] = self._judged(session)
-        if self._watch is not None:
-            self._watch.end_all_but({one.fd for one in self._sessions.values() if one.why is None})
+        self._watch.end_all_but({one.fd for one in self._sessions.values() if one.why is None})
+
+    def owner_of(self, fd: int) -> str | None:
+        """Whose a connection is: its key's principal and fingerprint, or its host where nobody has a key; None as long
+        as nobody knows. From any thread."""
+        return self._crowd.owner_of(fd)
 
     def close(self) -> None:
         """Give the socket back."""
-        if self._watch is not None:
-            self._authenticator.leaves(self)
-            self._loop.unregister(self._watch.events)
-            self._watch.close()
-        if self._is_read:
-            self._loop.unregister(self.socket)
+        self._authenticator.leaves(self)
+        self._loop.unregister(self._watch.events)
+        self._watch.close()
+        self._loop.unregister(self.socket)
         self.socket.close()
 
     def _session(self, route: bytes, first: zmq.Frame) -> Session:
@@ -157,7 +198,6 @@ class Door:
         is to know. libzmq tells that a connection is over before it lets another one have its route."""
         if not self._authenticator.is_asked:
             return True
-        assert self._watch is not None, "whoever is asked is watched"
         self._watch.take_told()
         return self._sessions.get(session.route) == session
 
@@ -173,6 +213,7 @@ class Door:
             return session
         self._sessions[route] = session
         self._speaking[fd] = route
+        self._watch.heard(fd, user_id or session.address)
         if len(self._sessions) > SESSIONS_MAX:
             forgotten, gone = self._sessions.popitem(last=False)
             if self._speaking.get(gone.fd) == forgotten:
@@ -184,7 +225,6 @@ class Door:
         once. What is told by now may also be the end of another one that had this descriptor before."""
         if not self._authenticator.is_asked:
             return True
-        assert self._watch is not None, "whoever is asked is watched"
         self._speaking.setdefault(fd, route)
         self._watch.take_told()
         self._forget(fd)
@@ -204,8 +244,9 @@ class Door:
     def _judged(self, session: Session) -> Session:
         return session._replace(why=REVOKED) if self.is_revoked(session) else session
 
-    def _refuse_stranger(self, reason: str, address: str) -> None:
-        self._authenticator.refuse(self.name, reason, address=address)
+    def _refuse_peer(self, reason: str, address: str, key: str | None = None) -> None:
+        known = key if self._authenticator.is_asked else None
+        self._authenticator.refuse(self.name, reason, address=address, key=known)
 
 
 def _is_drawn(route: bytes) -> bool:

@@ -14,6 +14,7 @@ from typing import Final
 
 from zmq.utils import z85
 
+from es.descriptors import open_file
 from es.errors import EsError
 
 FILE_BYTES_MAX: Final = 4 << 10
@@ -52,7 +53,7 @@ def read(path: Path) -> tuple[os.stat_result, bytes]:
     """A regular file's status and content: a pipe or a device could keep its reader for ever.
     Raises KeysError, FileNotFoundError."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        descriptor = open_file(path, os.O_RDONLY | os.O_NONBLOCK)
         with os.fdopen(descriptor, "rb") as file:
             status = os.fstat(descriptor)
             if not S_ISREG(status.st_mode):

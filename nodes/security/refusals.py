@@ -25,13 +25,18 @@ IDENTITY: Final = "identity"
 HANDSHAKE: Final = "handshake"
 SILENT: Final = "silent"
 LEFT: Final = "left"
+TOO_MANY: Final = "too_many"
+OVERRUN: Final = "overrun"
 
-REASONS: Final = (UNKNOWN_KEY, WRONG_ROLE, NOT_CONFIGURED, REVOKED, IDENTITY, HANDSHAKE, SILENT, LEFT)
+REASONS: Final = (
+    UNKNOWN_KEY, WRONG_ROLE, NOT_CONFIGURED, REVOKED, IDENTITY, HANDSHAKE, SILENT, LEFT, TOO_MANY, OVERRUN,
+)  # fmt: skip
 """A key that nobody allowed; a kind of principal that has no business there; a server that the configuration does not
 name; a session whose key is no longer allowed;
 a message in another's name or outside its sender's role; no handshake with this door (NULL or PLAIN instead of CURVE, a
 key of another server, what somebody else once said, bytes that are no ZMTP); nothing within the time for a handshake;
-gone before the end of it."""
+gone before the end of it; a connection for which there was no room (nodes.security.crowd); one on which more came in
+than an honest peer can have under way, or a message of more parts than one has (nodes.security.overrun)."""
 
 
 class Refusals(Collector):

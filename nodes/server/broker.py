@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import zmq
 
+from es.descriptors import with_reserve
 from es.replication.instant import Instant
 from nodes import sockets
 from nodes.logs import logger
@@ -180,8 +181,8 @@ class Broker:
     def _start(self, process: Process, now: Instant) -> None:
         process.started_us = now.boot_us
         command = [sys.executable, "-m", "nodes.server.worker", self._endpoint, str(os.getpid())]
-        process.popen = subprocess.Popen(command, stdin=subprocess.DEVNULL)
-        process.pidfd = os.pidfd_open(process.popen.pid)
+        process.popen = popen = with_reserve(lambda: subprocess.Popen(command, stdin=subprocess.DEVNULL))
+        process.pidfd = with_reserve(lambda: os.pidfd_open(popen.pid))
         self._loop.register(process.pidfd, partial(self._on_death, process))
 
     def _on_death(self, process: Process, now: Instant) -> None:

@@ -38,6 +38,7 @@ from nodes.logs import logger
 from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
+from nodes.security.crowd import open_rooms
 from nodes.security.curve import security_of
 from nodes.security.door import PEER_FULL, Door
 from nodes.server.broker import Broker
@@ -52,6 +53,8 @@ from nodes.timing_file import TimingWriter
 from projections.rooms import machine
 from projections.rooms.commands import RaiseAlert
 from projections.rooms.machine import Rooms
+
+DOORS: Final = (roles.REQUESTS, roles.HEARTBEATS, roles.BATCHES, roles.BEACONS, roles.REPAIR)
 
 OVERLOAD_REFUSALS: Final = 100
 """BUSY refusals within one second that raise an alert (A13), at most once in OVERLOAD_QUIET_US."""
@@ -314,7 +317,7 @@ def run(config: ClusterConfig, name: str) -> None:
     log = open_log(config, own)
     security = security_of(config, principals.server(name))
     loop, context = Loop(), sockets.context()
-    authenticator = Authenticator(security, loop, context)
+    authenticator = Authenticator(security, loop, context, open_rooms(*DOORS))
     shell = ServerShell(config, own, log, loop, context, authenticator)
     host, port = http_address(own.http)
     exporter = Exporter(

@@ -25,6 +25,7 @@ from nodes.logs import logger
 from nodes.reopening import reopen
 from nodes.security import principals, roles
 from nodes.security.authenticator import Authenticator
+from nodes.security.crowd import open_rooms
 from nodes.security.curve import security_of
 from nodes.security.door import PEER_FULL, PEER_GONE, Door, Session
 from nodes.security.refusals import IDENTITY
@@ -158,15 +159,15 @@ class WitnessShell(Collector):
 def run(config: ClusterConfig) -> None:
     """Run the witness until SIGTERM or SIGINT.
 
-    Raises LogMissing, LogDamaged, LogInUse, WrongCluster, LogWriteFailed, KeysError, BindFailed, each with one
-    sentence.
+    Raises LogMissing, LogDamaged, LogInUse, WrongCluster, LogWriteFailed, KeysError, TooFewDescriptors,
+    BindFailed, each with one sentence.
     """
     if not config.witness.data.is_dir():
         raise LogMissing(f"{config.witness.data} is missing: make it with `aulario init`")
     security = security_of(config, principals.WITNESS)
     lock = DirectoryLock(config.witness.data)
     loop, context = Loop(), sockets.context()
-    authenticator = Authenticator(security, loop, context)
+    authenticator = Authenticator(security, loop, context, open_rooms(roles.WITNESS))
     shell = WitnessShell(config, loop, context, authenticator)
     host, port = http_address(config.witness.http)
     exporter = Exporter(host, port, status=shell.status, registry=registry_of(shell, authenticator.refusals))

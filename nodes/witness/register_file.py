@@ -7,6 +7,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from es.codec import HASH_BYTES
+from es.descriptors import open_file
 from es.durability import flush_directory
 from es.errors import LogDamaged, LogError, LogWriteFailed
 
@@ -38,7 +39,7 @@ def save(path: Path, record: bytes) -> None:
     """Replace the record; durable when this returns. Raises LogWriteFailed; the old record then still stands."""
     temporary = path.with_suffix(".new")
     try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        descriptor = open_file(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(sha256(record).digest() + record)
             file.flush()

@@ -206,7 +206,7 @@ def test_a_file_that_could_not_be_opened_once_is_let_in_as_soon_as_it_can(
 ) -> None:
     key = allow(tmp_path, WITNESS)
 
-    def no_descriptor_left(path: Path, flags: int) -> int:
+    def no_descriptor_left(path: Path, flags: int, mode: int) -> int:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
     with monkeypatch.context() as patched:

@@ -15,6 +15,7 @@ from es.replication.instant import Instant
 from nodes import sockets
 from nodes.security import principals, refusals, roles
 from nodes.security.authenticator import Authenticator
+from nodes.security.crowd import ROOMS, Room
 from nodes.security.curve import OPEN, Curve
 from nodes.security.door import PEER_GONE, Door, Received, Session
 from nodes.security.keys import new_keys, remove_allowed, save_allowed
@@ -48,14 +49,21 @@ class House:
     """A server's door, the one for requests or another, and whoever comes to it. `received` is what got through."""
 
     def __init__(
-        self, keys: Path, *, security: bool = True, asked: bool = True, opens: str = roles.REQUESTS
+        self,
+        keys: Path,
+        *,
+        security: bool = True,
+        asked: bool = True,
+        opens: str = roles.REQUESTS,
+        room: Room | None = None,
     ) -> None:
         self.keys, self.opens = keys, opens
         for one in (SERVER, FACULTY, OTHER, PROGRAM):
             self.make(one)
         self.context, self.loop = sockets.context(), Loop()
         self.security = Curve(keys, SERVER, NAMES) if security else OPEN
-        self.authenticator = Authenticator(self.security if asked else OPEN, self.loop, self.context)
+        rooms = ROOMS if room is None else {opens: room}
+        self.authenticator = Authenticator(self.security if asked else OPEN, self.loop, self.context, rooms)
         self.idle = Idle(self.authenticator)
         listen = {roles.REQUESTS: sockets.request_router, roles.REPAIR: sockets.repair_router}[opens]
         router = listen(self.context, "tcp://127.0.0.1:*", self.security)
