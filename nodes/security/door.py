@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Final, NamedTuple
 
 import zmq
@@ -131,8 +132,8 @@ class Door:
                 said = self.socket.recv(zmq.NOBLOCK, copy=False)
             except zmq.Again:
                 return
-            fd = int(said.get(zmq.SRCFD))
-            if fd >= 0:  # none: nobody listens to that any more, for a connection is over
+            with suppress(zmq.ZMQError):  # it came on no connection: one is over, and nobody listens to that any more
+                fd = int(said.get(zmq.SRCFD))
                 self._watch.heard(fd, _told(said, "User-Id") or _told(said, "Peer-Address"))
 
     def send(self, session: Session, *frames: bytes) -> str | None:

@@ -191,9 +191,9 @@ def test_an_unchanged_file_is_not_read_again(tmp_path: Path, monkeypatch: pytest
     opened: list[str] = []
     real = os.open
 
-    def watched(path: Path, flags: int) -> int:
+    def watched(path: Path, flags: int, mode: int) -> int:
         opened.append(path.name)
-        return real(path, flags)
+        return real(path, flags, mode)
 
     monkeypatch.setattr(os, "open", watched)
     assert allowed.refresh()
