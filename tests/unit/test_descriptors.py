@@ -15,7 +15,8 @@ from es import descriptors, durability
 from nodes.checkpoints import files
 from nodes.faculty import program_registry
 from nodes.security import principals
-from nodes.security.keys import load_secret, new_keys, save_secret
+from nodes.security.keys import new_keys
+from nodes.security.secret_keys import load_secret, save_secret
 from nodes.witness import register_file
 
 

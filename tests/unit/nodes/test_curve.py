@@ -10,7 +10,8 @@ import pytest
 
 from nodes.security import principals
 from nodes.security.curve import Change, Curve
-from nodes.security.keys import new_keys, save_allowed, save_secret
+from nodes.security.keys import new_keys, save_allowed
+from nodes.security.secret_keys import save_secret
 
 SERVER = principals.server("a")
 
