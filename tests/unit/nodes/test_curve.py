@@ -26,7 +26,7 @@ def test_a_rotation_that_finds_no_descriptor_is_said_once_and_taken_up_as_soon_a
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     make(tmp_path)
-    curve = Curve(tmp_path, SERVER)
+    curve = Curve(tmp_path, SERVER, ("a", "b"))
     make(tmp_path)
 
     def no_descriptor_left(path: str, flags: int, mode: int) -> int:

@@ -16,11 +16,11 @@ import zmq
 from nodes import sockets
 from nodes.security import refusals, roles
 from nodes.security.crowd import Room
-from nodes.security.curve import OPEN
+from nodes.security.curve import OPEN, Curve
 from nodes.security.door import PARTS_SKIPPED_MAX, Door
 from nodes.security.overrun import OverrunWatch, unread_bytes_max
 from nodes.sockets import MESSAGE_BYTES_MAX
-from tests.unit.nodes.test_door import FACULTY, OTHER, SERVER, House
+from tests.unit.nodes.test_door import FACULTY, NAMES, OTHER, SERVER, House
 from tests.unit.nodes.zmtp import MORE, connect, frame
 
 Make = Callable[..., House]
@@ -205,7 +205,7 @@ def test_a_door_knows_whose_a_subscription_is(make: Make) -> None:
     house = make()
     pub = sockets.heartbeat_pub(house.context, "tcp://127.0.0.1:*", house.security)
     beats = Door(roles.HEARTBEATS, pub, house.authenticator, house.loop, house.context)
-    curve = type(house.security)(house.keys, FACULTY)  # type: ignore[call-arg]
+    curve = Curve(house.keys, FACULTY, NAMES)
     house.keep(sockets.heartbeat_sub(house._strangers, sockets.bound_endpoint(pub), b"", SERVER, curve))
     house.turn_until(lambda: any(beats._crowd._owned))
     assert [owner.partition("#")[0] for owner in beats._crowd._owned] == [str(FACULTY)]
