@@ -14,7 +14,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -26,7 +25,7 @@ from typing import Any, Final
 
 import click
 
-from nodes.clients.flood import BURN, GARBAGE, REQUESTS
+from nodes.clients.flood import BURN, FLOODING, GARBAGE, REQUESTS
 from nodes.clients.load import percentile
 from nodes.config.cluster import DEFAULT_SECURITY, SECURITY, ClusterConfig, default_faculty
 from nodes.security import principals, roles
@@ -43,9 +42,6 @@ SERVER: Final = "server"
 FACULTY: Final = "faculty"
 POLITE: Final = 1
 """The polite client: faculty 1, or program 1 of that faculty; the flooders follow."""
-
-AHEAD_S: Final = 1.0
-"""Flooders begin so long before what they are to disturb."""
 
 ENDED_WITHIN_S: Final = 30
 COLUMNS: Final = ("beside", "transactions", "accepted", "p50_ms", "p99_ms", "ratio", "to_burn", "worst_ratio", "max_ms",
@@ -154,8 +150,10 @@ def _flooding(kind: str, flooders: int, settings: dict[str, Any], window: Found)
             assert process.stdin is not None
             process.stdin.write(json.dumps({**_of(settings, POLITE + 1 + number), "kind": kind}) + "\n")
             process.stdin.flush()
-        if processes:
-            time.sleep(AHEAD_S)
+        for process in processes:
+            assert process.stdout is not None
+            if process.stdout.readline().strip() != FLOODING:
+                raise click.ClickException("a flooder ended before it flooded")
         yield
         for process in processes:
             said = json.loads(process.communicate(timeout=ENDED_WITHIN_S)[0])

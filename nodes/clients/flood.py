@@ -1,9 +1,9 @@
 """One client that floods a server or a faculty, as fast as TCP takes it, until its stdin ends.
 
-`python -m nodes.clients.flood` reads one JSON line of settings from stdin; when stdin ends it prints one object
-with what it sent and got. Kinds: `requests`, arrays of 1 000 valid SOLs that are never confirmed, or valid requests of
-a program; `garbage`, frames of all sizes that mean nothing, from somebody who never reads an answer; `burn`, which
-sends nothing and computes, to tell who is flooded from a machine that is busy.
+`python -m nodes.clients.flood` reads one JSON line of settings from stdin. It prints a line FLOODING once it is at
+work, and when stdin ends one object with what it sent and got. Kinds: `requests`, arrays of 1 000 valid SOLs that are
+never confirmed, or valid requests of a program; `garbage`, frames of all sizes that mean nothing, from somebody who
+never reads an answer; `burn`, which sends nothing and computes, to tell who is flooded from a machine that is busy.
 """
 
 from __future__ import annotations
@@ -28,6 +28,9 @@ from nodes.wire.encoding import ARRAY_MESSAGES_MAX
 
 REQUESTS, GARBAGE, BURN = "requests", "garbage", "burn"
 KINDS: Final = (REQUESTS, GARBAGE, BURN)
+FLOODING: Final = "flooding"
+"""It has been answered; where it does not read, it has sent something."""
+
 FRAMES_AHEAD_MAX: Final = 4
 """Frames that wait in this process; the rest of the flood waits in the kernel's and the server's buffers."""
 
@@ -62,12 +65,14 @@ class Flood:
         self._payloads = _of_kind(settings, self._caller)
         self._poller = zmq.Poller()
         self._since_s: dict[Socket, float] = {}
+        self._is_at_work = False
         self.frames = self.bytes = 0
         self.answers: Counter[str] = Counter()
 
     def run(self, stop: Event) -> None:
         """Flood until then."""
         if self._settings.kind == BURN:
+            self._say_at_work()
             while not stop.is_set():
                 sum(range(10_000))
         elif self._settings.pattern == "async":
@@ -110,6 +115,8 @@ class Flood:
         self._since_s[socket] = time.perf_counter()
         self.frames += 1
         self.bytes += len(payload)
+        if self._settings.kind == GARBAGE:
+            self._say_at_work()
 
     def _give_up(self, socket: Socket) -> None:
         del self._since_s[socket]
@@ -120,6 +127,13 @@ class Flood:
         answers = msgpack.unpackb(payload)
         for answer in answers if isinstance(answers, list) else [answers]:
             self.answers[answer.get("code") or answer.get("status") or answer["tipo"]] += 1
+        self._say_at_work()
+
+    def _say_at_work(self) -> None:
+        if not self._is_at_work:
+            self._is_at_work = True
+            sys.stdout.write(f"{FLOODING}\n")
+            sys.stdout.flush()
 
     def close(self) -> None:
         """Give the connections back."""

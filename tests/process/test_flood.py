@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from nodes.clients.flood import GARBAGE, REQUESTS
+from nodes.clients.flood import FLOODING, GARBAGE, REQUESTS
 from nodes.security import principals, roles
 from nodes.security.cluster_keys import ensure_keys
 from ops.cluster_dir import run_directory
@@ -50,6 +50,9 @@ def flooding(running: RunningCluster, server: str, kind: str) -> Iterator[list[d
             settings = {"target": target, "kind": kind, "pattern": "async", "run": kind}
             flooder.stdin.write(json.dumps(settings) + "\n")
             flooder.stdin.flush()
+        for flooder in flooders:
+            assert flooder.stdout is not None
+            assert flooder.stdout.readline().strip() == FLOODING
         yield said
         assert [flooder.poll() for flooder in flooders] == [None] * FLOODERS, "they flooded all the while"
         said += [json.loads(flooder.communicate(timeout=WITHIN_S)[0]) for flooder in flooders]
