@@ -427,7 +427,8 @@ class Replica:
 
     def _effects(self) -> list[Effect]:
         effects, self.node.out = self.node.out, []
-        if self.role is not Role.HALTED and any(type(effect) is Halt for effect in effects):
-            self.role = TRANSITIONS[self.role, "it must not go on"]
-            self.leading = self.following = None
+        for effect in effects:
+            if type(effect) is Halt and self.role is not Role.HALTED:
+                self.role = TRANSITIONS[self.role, "it must not go on"]
+                self.leading = self.following = None
         return effects

@@ -106,8 +106,9 @@ class FaultyCluster(Cluster):
         self.note(f"{name} has yet to drain {', '.join(ready)}")
 
     def clock(self, process: str) -> Instant:
-        old = self._old_readings.get(process)
-        return old if old is not None else super().clock(process)
+        if process in self._old_readings:
+            return self._old_readings[process]
+        return super().clock(process)
 
     def run_at(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
         if self.now_us < self._read_only_until_us.get(name, 0) and arguments[:1] != (READER,):
@@ -123,14 +124,20 @@ class FaultyCluster(Cluster):
 
     def _drain(self, source: str, name: str, call: Callable[..., None], *arguments: Any) -> None:
         """`call` with the reading that its source has: an old one, if this is the rest of a frozen turn."""
-        turn = self._turn_of(name)
-        is_rest = turn is not None and turn.thaws_us <= self.now_us < turn.thaws_us + TURN_US
-        if turn is not None and is_rest and turn.is_old_for(source):
+        turn = self._turns.get(name)
+        if turn is not None and self._is_rest(name, turn) and turn.is_old_for(source):
             self._old_readings[name] = turn.reading
             call(*arguments)
             del self._old_readings[name]
         else:
             call(*arguments)
+
+    def _is_rest(self, name: str, turn: FrozenTurn) -> bool:
+        """Whether a process is in the rest of a turn in which it was frozen. A turn that is over is forgotten."""
+        if self.now_us >= turn.thaws_us + TURN_US:
+            del self._turns[name]
+            return False
+        return turn.thaws_us <= self.now_us and self.nodes[name].paused_until_us == turn.thaws_us
 
     def _turn_of(self, name: str) -> FrozenTurn | None:
         """The turn in which a process was frozen, unless it has crashed, healed or paused again since."""

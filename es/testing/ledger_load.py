@@ -123,7 +123,7 @@ class LedgerLoad:
         if total < asked.total:
             raise Violation("I6", f"{node} read {total} after {asked.total} was read")
         self.highest_total = max(self.highest_total, total)
-        self.reads_made.append(Read(asked, total, max(self.cluster.checker.committed, default=0)))
+        self.reads_made.append(Read(asked, total, self.cluster.checker.committed_seq))
 
     def check(self, cluster: Cluster) -> None:
         """I5: every credit that was answered stands in the log once, with that sum. I6: every read."""

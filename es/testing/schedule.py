@@ -83,5 +83,5 @@ def _heal(cluster: FaultyCluster) -> None:
     """Liveness: without further faults both nodes come back in sync, and a commit follows (the checker's point 8)."""
     cluster.heal()
     cluster.run_until(cluster.in_sync, cluster.hung_us + HEALING_US, "one active server with both in sync")
-    floor = max(cluster.checker.committed, default=0)
-    cluster.run_until(lambda: max(cluster.checker.committed, default=0) > floor, COMMIT_US, "a commit after healing")
+    floor = cluster.checker.committed_seq
+    cluster.run_until(lambda: cluster.checker.committed_seq > floor, COMMIT_US, "a commit after healing")
