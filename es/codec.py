@@ -50,7 +50,8 @@ class Entry(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A commit batch with its bytes and their hash. Immutable; `entries` is never empty."""
+    """A commit batch with its bytes, their hash and the sequence number of its last event. Immutable; `entries` is
+    never empty."""
 
     epoch: int
     first_seq: int
@@ -59,11 +60,7 @@ class Batch(NamedTuple):
     entries: tuple[Entry, ...]
     data: bytes
     hash: bytes
-
-    @property
-    def last_seq(self) -> int:
-        """Sequence number of the last event in this batch."""
-        return self.first_seq + len(self.entries) - 1
+    last_seq: int
 
 
 _pack = msgpack.Packer(use_bin_type=True, strict_types=False).pack
@@ -101,9 +98,14 @@ class BatchBuilder:
         assert self.entries, "a batch has at least one entry"
         header: bytes = _pack((FORMAT, self.epoch, self.first_seq, self.prev_hash, self.ts_us))
         data = b"".join((_SIX_FIELDS, header[1:], _array_header(len(self.entries)), *self._packed))
-        return Batch(
-            self.epoch, self.first_seq, self.prev_hash, self.ts_us, tuple(self.entries), data, sha256(data).digest()
-        )
+        return _batch(self.epoch, self.first_seq, self.prev_hash, self.ts_us, tuple(self.entries), data)
+
+
+def _batch(
+    epoch: int, first_seq: int, prev_hash: bytes, ts_us: int, entries: tuple[Entry, ...], data: bytes
+) -> Batch:
+    last_seq = first_seq + len(entries) - 1
+    return Batch(epoch, first_seq, prev_hash, ts_us, entries, data, sha256(data).digest(), last_seq)
 
 
 _SIX_FIELDS = b"\x96"
@@ -145,7 +147,7 @@ def decode_batch(data: bytes) -> Batch:
     for offset, entry in enumerate(entries):
         if entry.offset != offset or type(entry.type) is not str or type(entry.application) is not str:
             raise RemoteProtocolError(f"entry {offset} of the batch is malformed")
-    return Batch(epoch, first_seq, prev_hash, ts_us, entries, data, sha256(data).digest())
+    return _batch(epoch, first_seq, prev_hash, ts_us, entries, data)
 
 
 def is_canonical(batch: Batch) -> bool:

@@ -133,7 +133,7 @@ class Checker:
         self._refold(replicas, log)
 
     def _refold(self, replicas: dict[str, Replica], log: EventLog) -> None:
-        """I8: the state is a function of the log alone. One fold goes through it, and stands where each live one does."""
+        """I8: the state is a function of the log alone. One fold goes through it and stops wherever a live one is."""
         if not replicas:
             return
         fold = next(iter(replicas.values())).node.fold.fresh()

@@ -23,6 +23,8 @@ class SimulatedClock:
         skew_us = self._draw.randint(-WALL_SKEW_US_MAX, WALL_SKEW_US_MAX)
         self._wall_offset_us = WALL_START_US + (skew_us if skewed else 0)
         self._boot_offset_us = 0
+        self._read_at_us = NEVER_US
+        self._reading = Instant(0, 0)
         self.reboot(0)
 
     def read(self, now_us: int) -> Instant:
