@@ -39,7 +39,7 @@ class AllowList:
     What happens in a directory that others could change is not followed (nodes.security.trust).
     """
 
-    __slots__ = ("_by_curve", "_by_principal", "_directory", "_entries", "_keys", "problems")
+    __slots__ = ("_by_curve", "_by_principal", "_directory", "_entries", "_keys", "has_revoked", "problems")
 
     def __init__(self, directory: Path) -> None:
         self._keys = directory
@@ -49,6 +49,8 @@ class AllowList:
         self._by_principal: Mapping[Principal, Mapping[str, PublicKeys]] = {}
         self.problems: tuple[str, ...] = ()
         """A sentence for everything that lets nobody in."""
+        self.has_revoked = False
+        """Whether the last change took anybody's key away."""
         self.refresh()
 
     def refresh(self) -> bool:
@@ -123,6 +125,7 @@ class AllowList:
         by_principal: dict[Principal, dict[str, PublicKeys]] = {}
         for one in by_curve.values():
             by_principal.setdefault(one.principal, {})[one.fingerprint] = one
+        self.has_revoked = any(by_curve.get(curve) != one for curve, one in self._by_curve.items())
         self._by_curve, self._by_principal = by_curve, by_principal
         return True
 

@@ -131,6 +131,7 @@ class Authenticator:
         change = self.security.refresh()
         if change.is_allow_list:
             logger().info("keys changed", allowed=len(self.security.allow_list.all()))
+        if change.is_revocation:
             for door in self._doors:
                 door.end_revoked()
         return change.must_reopen

@@ -24,10 +24,11 @@ CURVE: Final = "curve"
 
 
 class Change(NamedTuple):
-    """What `refresh` found: other keys are allowed; sockets must be opened anew, for our own key was replaced, or
-    that of somebody whom we call."""
+    """What `refresh` found: other keys are allowed; somebody's no longer is; sockets must be opened anew, for our own
+    key was replaced, or that of somebody whom we call."""
 
     is_allow_list: bool
+    is_revocation: bool
     must_reopen: bool
 
 
@@ -100,7 +101,7 @@ class Curve:
         must_reopen = self._take_secret(is_changed) or (
             is_changed and any(self._key_of(peer) != key for peer, key in self._called.items())
         )
-        return Change(is_changed, must_reopen)
+        return Change(is_changed, is_changed and self.allow_list.has_revoked, must_reopen)
 
     def _key_of(self, peer: Principal) -> bytes | None:
         newest = self.allow_list.newest(peer)

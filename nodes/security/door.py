@@ -164,7 +164,7 @@ class Door:
         self._authenticator.refuse(self.name, reason, address=session.address, key=key, why=why)
 
     def end_revoked(self) -> None:
-        """The allow-list changed. Nothing counts any more that a revoked session says, and all sessions end that are
+        """A key was revoked. Nothing counts any more that a revoked session says, and all sessions end that are
         not known to be an allowed peer's: those of honest peers, too, which have never said anything here, and which
         come back at once."""
         for route, session in self._sessions.items():

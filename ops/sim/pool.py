@@ -17,6 +17,8 @@ from nodes.shell import die_with_parent
 TASKS_PER_PROCESS = 3
 """One that runs, and two behind it while the oldest result is waited for."""
 
+TOLD_TO_END = (signal.SIGINT, signal.SIGTERM)
+
 Result = TypeVar("Result")
 
 
@@ -50,6 +52,7 @@ def open_pool(jobs: int) -> Iterator[Pool]:
     others = active_children()
     with ProcessPoolExecutor(jobs, initializer=_prepare, initargs=(os.getpid(),)) as executor:
         try:
+            _start(executor)
             yield Pool(executor, jobs)
         except BaseException:
             for worker in active_children():
@@ -60,9 +63,20 @@ def open_pool(jobs: int) -> Iterator[Pool]:
             executor.shutdown(cancel_futures=True)
 
 
+def _start(executor: ProcessPoolExecutor) -> None:
+    """Start all of its processes, and hear of Ctrl-C and SIGTERM only then: an executor that is interrupted while it
+    starts them waits for ever, or leaves one behind."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, TOLD_TO_END)
+    try:
+        executor.submit(os.getpid)  # the first task starts them, as they are forked
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
 def _prepare(parent: int) -> None:
     """A worker ends with its pool, however that ends, and not by Ctrl-C; it collects only what its schedules make."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, TOLD_TO_END)
     die_with_parent(parent)
     gc.freeze()

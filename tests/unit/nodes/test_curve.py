@@ -38,5 +38,5 @@ def test_a_rotation_that_finds_no_descriptor_is_said_once_and_taken_up_as_soon_a
     said = capsys.readouterr()
     assert (said.out + said.err).count("the new secret key is not used") == 1
     assert (said.out + said.err).count("a key is not allowed") == 1
-    assert curve.refresh() == Change(is_allow_list=True, must_reopen=True)
-    assert curve.refresh() == Change(is_allow_list=False, must_reopen=False)
+    assert curve.refresh() == Change(is_allow_list=True, is_revocation=False, must_reopen=True)
+    assert curve.refresh() == Change(is_allow_list=False, is_revocation=False, must_reopen=False)

@@ -427,3 +427,19 @@ def test_without_security_everybody_is_let_in_and_nobody_is_known(tmp_path: Path
     assert house.received[0].session.peer is None
     house.turn_until(lambda: house.authenticator.deadline() > house.loop.clock().boot_us)  # nor does it spin
     house.close()
+
+
+def test_a_key_that_is_let_in_besides_ends_no_connection(house: House) -> None:
+    """Nor one on which nothing was read yet: whoever asks once and waits would wait in vain."""
+    quiet, watch = house.call(FACULTY), house.door._watch
+    assert watch is not None
+    house.turn_until(lambda: quiet.poll(1, zmq.POLLOUT))
+    events = sockets.monitor(house._strangers, quiet, zmq.EVENT_DISCONNECTED)
+    seventh = principals.faculty(7)
+    house.make(seventh)
+    house.turn_until(lambda: isinstance(house.security, Curve) and house.security.allow_list.newest(seventh))
+    house.say(quiet, b"", b"still there")
+    house.turn_until(lambda: house.received)
+    assert not events.poll(0)
+    quiet.disable_monitor()
+    events.close()
