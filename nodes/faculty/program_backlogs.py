@@ -27,8 +27,9 @@ to wait in, and the core takes what it can hold."""
 TURN_MAX: Final = 8
 """Requests of one turn: each costs a faculty several times what it costs a server."""
 
-WAIT_US_MAX: Final = 1_000_000
-"""How long a request waits before it is told BUSY."""
+WAIT_US_MAX: Final = 5_000_000
+"""How long a request waits before it is told BUSY: half of the time within which a faculty answers by default. A
+program that is told so asks again, at the cost of a connection."""
 
 CHECK_US: Final = 100_000
 """How often that is looked at while nothing else happens."""
