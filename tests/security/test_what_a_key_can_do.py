@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from typing import Self
 
 import zmq
 
@@ -35,7 +36,7 @@ def listen() -> None:
 
 
 class Victim:
-    """A process that listens so. `heard` is its next line."""
+    """A process that listens so, for as long as the block lasts at most. `heard` is its next line."""
 
     def __init__(self) -> None:
         self.process = subprocess.Popen(
@@ -43,6 +44,13 @@ class Victim:
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()},
         )  # fmt: skip
         self.endpoint = self.heard()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.communicate()
 
     def heard(self) -> str:
         assert self.process.stdout is not None
@@ -55,20 +63,19 @@ class Victim:
 
 
 def test_a_peer_that_resets_while_its_heartbeats_wait_ends_a_busy_process() -> None:
-    victim = Victim()
-    peer = connect(victim.endpoint)
-    peer.sendall(frame(b"x") * 3 * UNREAD_MAX + ping(50) * 10)
-    time.sleep(0.1)
-    reset(peer)
-    status, said = victim.end()
+    with Victim() as victim:
+        peer = connect(victim.endpoint)
+        peer.sendall(frame(b"x") * 3 * UNREAD_MAX + ping(50) * 10)
+        time.sleep(0.1)  # the process is busy, and nothing but its end tells that libzmq has read so far
+        reset(peer)
+        status, said = victim.end()
     assert status == -signal.SIGABRT
     assert "!_io_error" in said
 
 
 def test_a_peer_that_takes_the_route_that_is_drawn_next_ends_the_process() -> None:
     assert zmq.zmq_version() == "4.3.5"
-    victim = Victim()
-    with connect(victim.endpoint) as first:
+    with Victim() as victim, connect(victim.endpoint) as first:
         first.sendall(frame(b"x"))
         drawn = int(victim.heard(), 16)
         following = (drawn + 1) % (1 << 32)
