@@ -12,7 +12,7 @@ import pytest
 
 from ops.observe import fetch_status
 from tests.process.running_cluster import RunningCluster, metrics, wait_for
-from tests.process.verdict import Journal, events_of
+from tests.process.verdict import Journal, events_of, is_written
 from tests.process.wire_client import LATER, Clients, Dealer, ack, new_id, sol
 
 CLUSTER = ("--faculties", 2, "--restart")
@@ -104,10 +104,10 @@ def test_a_faculty_dies_between_proposal_and_answer(
                "transaction_id": transaction_id}  # fmt: skip
     healed.kill(backup["pid"], signal.SIGSTOP)  # no proposal leaves before the backup has it, too
     clients.req(faculty["endpoint"]).send(request)
-    wait_for(lambda: healed.wait_alive(server["http"])["seq"] > server["seq"], "the primary has decided")
+    data = Path(server["data"])
+    wait_for(lambda: is_written(data, transaction_id, after_seq=server["seq"]), "the primary has decided")
     healed.kill(faculty["pid"], signal.SIGSTOP)
     healed.kill(backup["pid"], signal.SIGCONT)
-    data = Path(server["data"])
     wait_for(lambda: events_of(data, transaction_id), "the rooms are held")
     healed.kill(faculty["pid"])
 

@@ -10,6 +10,7 @@ from ops.audit import broken_rules
 from ops.log_reader import committed, opened
 from projections.rooms.checker import Observation
 from projections.rooms.export import Exporter
+from projections.rooms.identity import transaction_id_of
 from tests.process.running_cluster import RunningCluster, aulario, wait_for
 from tests.process.wire_client import Message
 
@@ -85,6 +86,13 @@ def events_of(data: Path, transaction_id: str) -> list[dict[str, Any]]:
     exporter = Exporter()
     events = [event for batch in _batches(data) for event in exporter.feed(batch)]
     return [event for event in events if event["body"].get("transaction_id") == transaction_id]
+
+
+def is_written(data: Path, transaction_id: str, after_seq: int) -> bool:
+    """Whether a server has an event of that transaction, committed or not."""
+    with opened(data) as log:
+        entries = [entry for batch in log.batches(after_seq + 1) for entry in batch.entries]
+    return any(transaction_id_of(entry.request_id) == transaction_id for entry in entries)
 
 
 def check(cluster: RunningCluster, journal: Journal) -> None:
