@@ -14,6 +14,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -44,6 +45,8 @@ POLITE: Final = 1
 """The polite client: faculty 1, or program 1 of that faculty; the flooders follow."""
 
 ENDED_WITHIN_S: Final = 30
+SETTLED_WITHIN_S: Final = 120
+SETTLED_CHECK_S: Final = 0.2
 COLUMNS: Final = ("beside", "transactions", "accepted", "p50_ms", "p99_ms", "ratio", "to_burn", "worst_ratio", "max_ms",
                   "flood_frames", "flood_mb", "flood_answers", "busy", "resident_mb", "peak_mb")  # fmt: skip
 
@@ -106,6 +109,7 @@ def flood(
                     with _flooding(kind, flooders, settings, window):
                         _polite(window, {**_of(settings, POLITE), "per_second": per_second, "seconds": seconds})
                         _weigh(window, http)
+                    _settle(config)
     _print(found, output)
 
 
@@ -191,14 +195,32 @@ def _polite(window: Found, settings: dict[str, Any]) -> None:
     window.statuses["unanswered"] += figures["unanswered"]
 
 
+def _settle(config: ClusterConfig) -> None:
+    """Wait until nothing has happened for longer than a hold lives, so that no window has the expiries of the one
+    before."""
+    http = config.server(config.preferred).http
+    limit_s, quiet_s = time.monotonic() + SETTLED_WITHIN_S, config.timing.ack_timeout_ms / 1_000 + 1
+    seq, since_s = _status(http)["seq"], time.monotonic()
+    while time.monotonic() - since_s < quiet_s:
+        if time.monotonic() > limit_s:
+            raise click.ClickException("the server does not come to rest after a flood")
+        time.sleep(SETTLED_CHECK_S)
+        if (now_seq := _status(http)["seq"]) != seq:
+            seq, since_s = now_seq, time.monotonic()
+
+
 def _weigh(window: Found, http: str) -> None:
     """The memory of the process that is flooded, from proc(5)."""
+    lines = Path(f"/proc/{_status(http)['pid']}/status").read_text(encoding="utf-8").splitlines()
+    sizes = dict(line.split(":", 1) for line in lines)
+    window.resident_mb, window.peak_mb = (int(sizes[name].split()[0]) >> 10 for name in ("VmRSS", "VmHWM"))
+
+
+def _status(http: str) -> dict[str, Any]:
     status = fetch_status(http)
     if status is None:
         raise click.ClickException("what is flooded does not answer")
-    lines = Path(f"/proc/{status['pid']}/status").read_text(encoding="utf-8").splitlines()
-    sizes = dict(line.split(":", 1) for line in lines)
-    window.resident_mb, window.peak_mb = (int(sizes[name].split()[0]) >> 10 for name in ("VmRSS", "VmHWM"))
+    return status
 
 
 def _print(found: dict[str, Found], output: str) -> None:
