@@ -37,8 +37,9 @@ MEMBERS_MAX = 7
 REPLAY_EVENTS_PER_TURN = 20_000
 """Events a node folds in one turn while it rebuilds its state, so that its loop keeps breathing."""
 
-DUE_EVENTS_PER_BATCH_MAX = 1_024
-"""Deadline events (expiries) that one batch takes before it takes requests."""
+DUE_EVENTS_PER_BATCH = 64
+"""Deadline events (expiries) that one batch takes before it takes requests, which have to wait for them; and as many
+more as the batch before had requests, so that they keep pace with what requests begin."""
 
 SEQ_MAX = 1 << 48
 """Events of one log that a checkpoint can speak of: a million a second for nine years."""

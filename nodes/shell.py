@@ -11,6 +11,7 @@ import ctypes
 import gc
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -28,6 +29,10 @@ DRAIN_MESSAGES_MAX: Final = 512
 
 POLL_MS_MAX: Final = 1_000
 """Longest wait of one turn, deadline or not."""
+
+SWITCH_S: Final = 0.0005
+"""How long a thread that has done its work waits for the interpreter while the loop computes: what was written to the
+disk is to be known soon."""
 
 _GC_THRESHOLDS: Final = (50_000, 20, 100)
 _PR_SET_PDEATHSIG: Final = 1
@@ -164,6 +169,7 @@ def run_process(loop: Loop, participant: Participant, *closers: Callable[[], Non
     """Run a whole process's loop until SIGTERM or SIGINT; give back what it holds, in this order, however it ends."""
     loop.stop_on_signals()
     settle_memory()
+    sys.setswitchinterval(SWITCH_S)
     try:
         loop.run(participant)
     finally:

@@ -147,10 +147,12 @@ def request_router(context: Context, endpoint: str, security: Security) -> Socke
     return _client_router(context, endpoint, roles.REQUESTS, security)
 
 
-def request_dealer(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
-    """A faculty's lasting connection to one server. While there is none a send is refused (zmq.Again)
-    rather than queued for a server that may be dead."""
-    return _dealer(context, endpoint, peer, security, MESSAGES_MAX, MESSAGE_BYTES_MAX)
+def request_dealer(
+    context: Context, endpoint: str, peer: Principal, security: Security, messages_max: int = MESSAGES_MAX
+) -> Socket:
+    """A faculty's lasting connection to one server, which keeps so many messages each way. While there is none a send
+    is refused (zmq.Again) rather than queued for a server that may be dead."""
+    return _dealer(context, endpoint, peer, security, messages_max, MESSAGE_BYTES_MAX)
 
 
 def request_req(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:

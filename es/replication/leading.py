@@ -15,7 +15,7 @@ from es.codec import Batch, BatchBuilder
 from es.limits import (
     BATCH_BYTES_MAX,
     BATCH_ENTRIES_MAX,
-    DUE_EVENTS_PER_BATCH_MAX,
+    DUE_EVENTS_PER_BATCH,
     ENTRY_BYTES_MAX,
     JOIN_WINDOW_BATCHES,
     MEMBERS_MAX,
@@ -98,6 +98,7 @@ class Leading:
         self.pending: Member | None = None
         self.opened = False
         self._answers: list[Answer] = []
+        self._asked_before = 0
         self._waiting = 0
         self._joined_at_seq = 0
         self._judged_from_us = now.boot_us
@@ -172,8 +173,9 @@ class Leading:
             self._owed_us = 0
 
     def _expire(self, batch: BatchBuilder) -> None:
+        events_max = DUE_EVENTS_PER_BATCH + self._asked_before
         for name, machine in self.node.fold.machines.items():
-            for event in machine.due(batch.ts_us, DUE_EVENTS_PER_BATCH_MAX):
+            for event in machine.due(batch.ts_us, events_max):
                 self._record(batch, name, event)
 
     def _record(self, batch: BatchBuilder, application: str, event: Event) -> None:
@@ -205,7 +207,7 @@ class Leading:
         node = self.node
         node.chain.append(batch)
         self.flights.append(Flight(batch, now.boot_us, self._answers))
-        self.open_batch, self._answers = None, []
+        self.open_batch, self._answers, self._asked_before = None, [], len(self._answers)
         node.persist(now.boot_us, (batch,))
         node.out.append(Publish(Frame(node.cluster_id, node.epoch, node.commit_seq, batch.data)))
 
@@ -472,8 +474,9 @@ class Leading:
         return deadline is not None and deadline <= self._ts(now) and self._may_expire(now.boot_us)
 
     def _may_expire(self, now_us: int) -> bool:
-        """Nothing expires before this role serves, while a batch is open (it took what was due), or in a stall."""
-        return self.opened and self.open_batch is None and not self._stalled_for(now_us)
+        """Nothing expires before this role serves, while a batch is open (it took what was due) or under way (another
+        request would have to wait for two), or in a stall."""
+        return self.opened and self.open_batch is None and not self.flights and not self._stalled_for(now_us)
 
     def tick(self, now: Instant) -> None:
         """What time alone brings: expiries, beacons, changes of in_sync, reads whose lease came."""

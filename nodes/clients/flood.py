@@ -32,7 +32,7 @@ FLOODING: Final = "flooding"
 """It has been answered; where it does not read, it has sent something."""
 
 FRAMES_AHEAD_MAX: Final = 4
-"""Frames that wait in this process; the rest of the flood waits in the kernel's and the server's buffers."""
+"""Frames that wait in this process, each way; the rest of the flood waits in the kernel's and the server's buffers."""
 
 FRESH: Final = 16
 """Connections at one time of one that floods in the request-reply pattern, where each waits for its answer."""
@@ -83,10 +83,7 @@ class Flood:
     def _stream(self, stop: Event) -> None:
         """Never wait for an answer, nor read one that is worth nothing."""
         reads = zmq.POLLIN if self._settings.kind == REQUESTS else 0
-        dealer = self._caller.lasting()
-        dealer.set(zmq.SNDHWM, FRAMES_AHEAD_MAX)
-        if not reads:
-            dealer.set(zmq.RCVHWM, 1)
+        dealer = self._caller.lasting(FRAMES_AHEAD_MAX)
         self._poller.register(dealer, zmq.POLLOUT | reads)
         while not stop.is_set():
             for _, events in self._poller.poll(POLL_MS):

@@ -43,9 +43,9 @@ class Caller:
             self.peer, self.endpoint = principals.server(server.name), server.requests
             self.program = "Sistemas"
 
-    def lasting(self) -> Socket:
-        """A DEALER: it takes nothing before its connection stands."""
-        return sockets.request_dealer(self.context, self.endpoint, self.peer, self.security)
+    def lasting(self, messages_max: int = sockets.MESSAGES_MAX) -> Socket:
+        """A DEALER that keeps so many messages each way: it takes nothing before its connection stands."""
+        return sockets.request_dealer(self.context, self.endpoint, self.peer, self.security, messages_max)
 
     def fresh(self) -> Socket:
         """A REQ, for one transaction."""

@@ -51,7 +51,7 @@ class _Asked(NamedTuple, Generic[S]):
     session: S
     identity: Hashable
     speaks_for: int | None
-    payload: bytes
+    payload: bytes | memoryview
     came_us: int
 
 
@@ -78,7 +78,7 @@ class ProgramBacklogs(Generic[S]):
         self._effects: list[Effect] = []
 
     def on_payload(
-        self, session: S, identity: Hashable, speaks_for: int | None, payload: bytes, now: Instant
+        self, session: S, identity: Hashable, speaks_for: int | None, payload: bytes | memoryview, now: Instant
     ) -> list[Effect]:
         """A program asks, which may do so for `speaks_for` only (None: for anybody); it waits for `admit`. What is
         refused instead is answered as far as that is cheap."""
@@ -127,7 +127,7 @@ class ProgramBacklogs(Generic[S]):
         return is_late
 
     def _ask(self, asked: _Asked[S], now: Instant, is_within: bool) -> None:
-        request, encoding = wire.decode_program_request(asked.payload)
+        request, encoding = wire.decode_program_request(bytes(asked.payload))
         if isinstance(request, Dropped):
             self._ignored[request.why] += 1
         self._admission.enter(asked.identity, now.boot_us)  # whatever it asks, it is answered once

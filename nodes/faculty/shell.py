@@ -181,13 +181,14 @@ class FacultyShell:
             beats.close()
 
     def _on_programs(self, now: Instant) -> None:
-        for _, session, frames in self._programs.messages(self._backlogs.messages_max):
-            if len(frames) != 2 or frames[0]:
+        for received in self._programs.messages(self._backlogs.messages_max):
+            if len(received.parts) != 2 or len(received.parts[0]):
                 self.metrics.ignored["bad_frames"] += 1
                 continue
+            session, payload = received.session, received.content(1)
             principal = None if session.peer is None else session.peer.principal
             speaks_for = None if principal is None else roles.program_id_of(principal)
-            self._carry_out(self._backlogs.on_payload(session, principal or session, speaks_for, frames[1], now))
+            self._carry_out(self._backlogs.on_payload(session, principal or session, speaks_for, payload, now))
 
     def _turns_away(self, session: Session) -> bool:
         """What a key said that was revoked while it waited does not count."""

@@ -28,6 +28,12 @@ PARTS_MAX: Final = 16
 PARTS_SKIPPED_MAX: Final = 4_096
 """Of a message of more, those that a turn reads over."""
 
+COPIED_BYTES_MAX: Final = 8 << 10
+"""A smaller frame that is kept as it came would keep what libzmq received together with it."""
+
+READ_BYTES_MAX: Final = 8 * MESSAGE_BYTES_MAX
+"""What is read of a socket in one turn. A client that sends little waits while what others sent is read before it."""
+
 PEER_GONE: Final = "peer gone"
 PEER_FULL: Final = "peer full"
 
@@ -50,7 +56,17 @@ class Received(NamedTuple):
 
     route: bytes
     session: Session
-    frames: list[bytes]
+    parts: list[zmq.Frame]
+
+    @property
+    def frames(self) -> list[bytes]:
+        """All of it, copied."""
+        return [part.bytes for part in self.parts]
+
+    def content(self, number: int) -> bytes | memoryview:
+        """One frame, which is not copied if it is large: perhaps it is dropped unread."""
+        part = self.parts[number]
+        return part.bytes if len(part) <= COPIED_BYTES_MAX else part.buffer
 
 
 class Door:
@@ -82,7 +98,7 @@ class Door:
         authenticator.guards(self)
 
     def messages(
-        self, messages_max: int = DRAIN_MESSAGES_MAX, bytes_max: int = MESSAGE_BYTES_MAX
+        self, messages_max: int = DRAIN_MESSAGES_MAX, bytes_max: int = READ_BYTES_MAX
     ) -> Iterator[Received]:
         """What is there already, at most so many messages, of which the last may exceed `bytes_max`. What comes on a
         revoked session is counted and left out. The socket gives every connection's messages in turn, and TCP holds
@@ -102,10 +118,9 @@ class Door:
                 self.refuse(session, OVERRUN, "a message of too many parts")
                 self._watch.end(session.fd)
                 continue
-            frames = [part.bytes for part in parts]
-            read_bytes += sum(map(len, frames))
+            read_bytes += sum(map(len, parts))
             if session.why is None:
-                yield Received(route, session, frames)
+                yield Received(route, session, parts)
             else:
                 self.refuse(session, session.why)
 

@@ -20,14 +20,24 @@ from nodes.server.token_bucket import TokenBucket
 QUANTUM_REQUESTS: Final = 8
 """What one identity gets before the next one's turn."""
 
-TURN_REQUESTS_MAX: Final = 64
+TURN_REQUESTS_MAX: Final = 128
 """Requests of one turn: everybody's latency is a few of these, and the loop must not fall silent (R9)."""
 
 BESIDE_NEW_REQUESTS_MAX: Final = 16
 """Of them, for those who wait already, in a turn that somebody new has entered: it is sealed and on its way sooner."""
 
-LITTLE_BYTES: Final = 8 << 10
+LITTLE_BYTES: Final = 16 << 10
 """What waits of everybody is little if it has no more bytes, which is about a turn's requests: it is taken at once."""
+
+BULK_BYTES: Final = 32 << 10
+"""Who has more waiting sends bulk: hundreds of requests that he does not wait for one by one."""
+
+BULK_UNDER_WAY_MAX: Final = 16
+"""Under way of all bulk together, while others are about, and at least one for everybody: it is done in small batches,
+and neither processors nor disks have a row before them that others would have to wait in."""
+
+ABOUT_US: Final = 1_000_000
+"""So long after its last request somebody is about."""
 
 READ_MESSAGES_MAX: Final = 128
 READ_BESIDE_MESSAGES_MAX: Final = 32
@@ -83,6 +93,10 @@ class _Account(Generic[P]):
     credit: int = 0
     in_flight: int = 0
     is_listed: bool = False
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it sends more than it waits for."""
+        return self.bytes > BULK_BYTES
 
 
 class Admission(Generic[P]):
@@ -112,6 +126,7 @@ class Admission(Generic[P]):
         self._old: deque[_Account[P]] = deque()
         self._in_flight = 0
         self._due_us: int | None = None
+        self._others_us: int | None = None
         self.bytes = 0
 
     @property
@@ -218,7 +233,10 @@ class Admission(Generic[P]):
             self._settle(account)
 
     def _room(self, account: _Account[P], now_us: int) -> int:
-        share = min(self._limits.in_flight_max, self.capacity - self._in_flight) - account.in_flight
+        capacity = self.capacity
+        if account.is_bulk and self._others_us is not None and now_us - self._others_us < ABOUT_US:
+            capacity = min(capacity, max(BULK_UNDER_WAY_MAX, self._in_flight + 1))
+        share = min(self._limits.in_flight_max, capacity - self._in_flight) - account.in_flight
         return min(share, account.rate.available(now_us))
 
     # -- a turn
@@ -273,6 +291,8 @@ class Admission(Generic[P]):
             if allowed <= 0:
                 self._wish_for_tokens(account, now.boot_us)
                 break
+            if not account.is_bulk:
+                self._others_us = now.boot_us
             requests, cost, is_over = take(frame, allowed, now)
             account.rate.take(requests)
             if is_over:

@@ -65,12 +65,13 @@ class Frontend:
     def on_ready(self, now: Instant) -> None:
         """Read what came to the door, within bounds. Which pattern a peer speaks is told by its socket's type, for
         which faculty by its key."""
-        for _, session, frames in self.door.messages(self._core.messages_max):
-            if len(frames) != 2 or frames[0]:
+        for received in self.door.messages(self._core.messages_max):
+            session = received.session
+            if len(received.parts) != 2 or len(received.parts[0]):
                 self.ignored["bad frames"] += 1
             else:
                 pattern = "lbb" if session.socket_type == "REQ" else "async"
-                payload = frames[1]
+                payload = received.content(1)
                 principal = None if session.peer is None else session.peer.principal
                 faculty_id = None if principal is None else int(principal.name)
                 self._core.on_payload(session, pattern, faculty_id, payload, now, principal)

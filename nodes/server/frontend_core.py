@@ -82,6 +82,10 @@ class Alert(NamedTuple):
     seq: int
 
 
+Payload: TypeAlias = bytes | memoryview
+"""What came from a client; a large one is not copied before it is read."""
+
+
 class Exchange(Generic[S]):
     """One payload of a client and where its answers go. A REQ peer gets all of them in one payload."""
 
@@ -102,11 +106,12 @@ class Exchange(Generic[S]):
 
 
 class Parcel(Generic[S]):
-    """One payload on its way in. `messages` is what is left of it once its structure was read."""
+    """One payload on its way in, not copied yet if it is large. `messages` is what is left of it once its structure was
+    read."""
 
     __slots__ = ("exchange", "messages", "payload")
 
-    def __init__(self, exchange: Exchange[S], payload: bytes, messages: Iterator[Any] | None = None) -> None:
+    def __init__(self, exchange: Exchange[S], payload: Payload, messages: Iterator[Any] | None = None) -> None:
         self.exchange = exchange
         self.payload = payload
         self.messages = messages
@@ -160,7 +165,7 @@ class FrontendCore(Generic[S]):
         session: S,
         pattern: str,
         faculty_id: int | None,
-        payload: bytes,
+        payload: Payload,
         now: Instant,
         identity: Hashable | None = None,
     ) -> None:
@@ -199,9 +204,9 @@ class FrontendCore(Generic[S]):
             if exchange.pattern == "lbb" or self._workers_for_all:
                 if self._workers.full:
                     return Portion(0, 0, is_over=False)
-                self._workers.decode(parcel.payload, partial(self._on_decoded, exchange, len(parcel.payload)))
+                self._workers.decode(bytes(parcel.payload), partial(self._on_decoded, exchange, len(parcel.payload)))
                 return Portion(0, 1 + cost, is_over=True)
-            opened = wire.open_requests(parcel.payload)
+            opened = wire.open_requests(bytes(parcel.payload))
             exchange.encoding, exchange.is_array, exchange.awaited = opened.encoding, opened.is_array, opened.total
             parcel.messages = opened.messages
         taken = 0
@@ -253,7 +258,7 @@ class FrontendCore(Generic[S]):
     def _refuse_parcel(self, parcel: Parcel[S]) -> None:
         """Nothing of a payload is done for want of room in its sender's backlog."""
         exchange = parcel.exchange
-        decoded = wire.decode_requests(parcel.payload)
+        decoded = wire.decode_requests(bytes(parcel.payload))
         exchange.encoding, exchange.is_array = decoded.encoding, decoded.is_array
         exchange.awaited = len(decoded.messages)
         for message in decoded.messages:
@@ -355,6 +360,7 @@ class FrontendCore(Generic[S]):
         """Push the expiries among what has committed to those who wait on a lasting connection; give the alerts.
         What had committed before this process began is history, and no news."""
         alerts = []
+        copies = self._metrics.copies()
         for batch in batches:
             if batch.last_seq <= self._history_seq:
                 continue
@@ -363,18 +369,18 @@ class FrontendCore(Generic[S]):
                     continue
                 if entry.type == "Expired":
                     self._metrics.holds_expired += 1
-                    self._push_expiry(batch, batch.first_seq + entry.offset, entry.request_id, entry.body[0])
+                    receipt = Receipt(batch.epoch, batch.first_seq + entry.offset, batch.hash.hex(), copies)
+                    self._push_expiry(receipt, entry.request_id, entry.body[0])
                 elif entry.type == "AlertRaised":
                     code, term = entry.body
                     self._metrics.alerts[code] += 1
                     alerts.append(Alert(code, term, batch.first_seq + entry.offset))
         return alerts
 
-    def _push_expiry(self, batch: Batch, seq: int, request_id: str | bytes, faculty_id: int) -> None:
+    def _push_expiry(self, receipt: Receipt, request_id: str | bytes, faculty_id: int) -> None:
         transaction_id = transaction_id_of(request_id)
         exchange = self._pushes.pop((faculty_id, transaction_id), None)
         if exchange is not None:
-            receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
             self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))
 
     def _answer(self, exchange: Exchange[S], answer: Proposal | Res) -> None:

@@ -91,7 +91,8 @@ class WitnessShell(Collector):
 
     def _on_ready(self, _: Instant) -> None:
         assert self._door is not None
-        for route, session, frames in self._door.messages():
+        for received in self._door.messages():
+            route, session, frames = received.route, received.session, received.frames
             now = self._loop.clock()  # after it was received: what waited while this process was frozen is old (R16)
             try:
                 message = unpack(frames[0]) if len(frames) == 1 else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from es.codec import BatchBuilder
-from es.limits import DUE_EVENTS_PER_BATCH_MAX
+from es.limits import DUE_EVENTS_PER_BATCH
 from es.machine import Answered, Decision
 from es.replication.instant import Instant
 from es.replication.leading import Leading
@@ -30,7 +30,7 @@ _decide = Rooms.decide
 def _expire_silently(self: Leading, batch: BatchBuilder) -> None:
     fold = self.node.fold
     for machine in fold.machines.values():
-        for event in machine.due(batch.ts_us, DUE_EVENTS_PER_BATCH_MAX):
+        for event in machine.due(batch.ts_us, DUE_EVENTS_PER_BATCH):
             machine.evolve(event, fold.seq, batch.ts_us)
 
 

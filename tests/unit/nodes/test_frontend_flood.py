@@ -131,7 +131,7 @@ def test_what_exceeds_a_backlog_is_refused_as_long_as_that_is_cheap_then_dropped
 
 
 def test_an_array_that_a_worker_has_decoded_is_taken_in_portions(door: Door) -> None:
-    door.come(array("a", 100), pattern="lbb")
+    door.come(array("a", 200), pattern="lbb")
     door.admit()
     door.come(msgpack(SOL), route=b"polite")
     (decode,) = door.jobs
@@ -140,13 +140,13 @@ def test_an_array_that_a_worker_has_decoded_is_taken_in_portions(door: Door) -> 
     door.core.admit(door.servers.now)
     leading = door.servers.replica("a").leading
     assert leading is not None
-    assert leading.waiting < 100
+    assert leading.waiting < 200
     door.servers.run(door.admit)
     door.release()
     assert [route for route, _ in door.hear()] == [b"polite"], "a REQ peer gets all its answers at once"
     door.work()
     [(_, answers)] = door.hear()
-    assert len(answers) == 100
+    assert len(answers) == 200
 
 
 def test_nothing_is_done_of_what_waits_of_a_key_that_was_revoked(door: Door) -> None:
@@ -169,8 +169,8 @@ def test_nothing_is_done_of_what_waits_of_a_key_that_was_revoked(door: Door) -> 
 
 def test_an_identity_with_many_connections_is_one(door: Door) -> None:
     for number in range(20):
-        door.come(array(f"{number}", 80), route=b"connection %d" % number, identity="one key")
-    door.come(array("other", 80), route=b"other", identity="another key")
+        door.come(array(f"{number}", 10), route=b"connection %d" % number, identity="one key")
+    door.come(array("other", 200), route=b"other", identity="another key")
     turn(door)
     turn(door)
     answered = {route: len(answers) for route, answers in door.hear()}
