@@ -169,6 +169,11 @@ class Door:
             return PEER_GONE
         return None
 
+    def is_over(self, session: Session) -> bool:
+        """Whether nobody hears any more what is said on it, as far as the loop has heard. Where nobody is asked who he
+        is, a route is all there is to know, and never over."""
+        return self._authenticator.is_asked and self._sessions.get(session.route) != session
+
     def is_revoked(self, session: Session) -> bool:
         """Whether its key is no longer allowed, be the session over or not."""
         return session.peer is not None and not self._authenticator.is_allowed(session.peer)
@@ -210,12 +215,11 @@ class Door:
         return self._meet(route, first, user_id, fd)
 
     def _is_there(self, session: Session) -> bool:
-        """Whether that session still has its route, and may hear. Where nobody is asked who he is, a route is all there
-        is to know. libzmq tells that a connection is over before it lets another one have its route."""
-        if not self._authenticator.is_asked:
-            return True
-        self._watch.take_told()
-        return self._sessions.get(session.route) == session
+        """Whether that session still has its route, and may hear. libzmq tells that a connection is over before it lets
+        another one have its route."""
+        if self._authenticator.is_asked:
+            self._watch.take_told()
+        return not self.is_over(session)
 
     def _meet(self, route: bytes, first: zmq.Frame, user_id: str, fd: int) -> Session:
         """A session's first message. Who must say who he is does not choose his route besides: it could be the one that

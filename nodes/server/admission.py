@@ -64,7 +64,7 @@ P = TypeVar("P")
 
 
 def nobody(sender: object) -> bool:  # noqa: ARG001 - everybody is alike to it
-    """Who is turned away where nobody has a key that could be revoked."""
+    """Who is turned away where nobody has a key that could be revoked, or a connection that could be over."""
     return False
 
 

@@ -49,6 +49,7 @@ class Frontend:
             metrics,
             self._refuse,
             self._turns_away,
+            is_over=self._is_over,
             requests_of=requests_of,
             workers_for_all=workers_for_all,
             keep_timing=keep_timing,
@@ -93,6 +94,9 @@ class Frontend:
         if is_revoked:
             self.door.refuse(session, REVOKED)
         return is_revoked
+
+    def _is_over(self, session: Session) -> bool:
+        return self.door.is_over(session)
 
     def on_answers(self, effect: Answers, now: Instant) -> None:
         """What the kernel releases: committed, or read from committed state."""

@@ -17,7 +17,7 @@ from es.replication.instant import Instant
 from es.replication.replica import Replica
 from nodes import wire
 from nodes.config.cluster import Limits
-from nodes.server.admission import QUANTUM_REQUESTS, Admission, Portion
+from nodes.server.admission import QUANTUM_REQUESTS, Admission, Portion, nobody
 from nodes.server.jobs import tagged, untagged
 from nodes.server.metrics import ServerMetrics
 from nodes.wire.encoding import Encoding, join
@@ -44,7 +44,13 @@ FRAME_BYTES_A_REQUEST: Final = 8 << 10
 BACKLOG_FULL: Final = "backlog full"
 """Why a frame of somebody who floods is dropped unread: nothing of it was done."""
 
-CORE_WHYS: Final = (*wire.WHYS, "bad field", BACKLOG_FULL)
+ABANDONED: Final = "abandoned"
+"""Why what waited long is dropped: whoever sent it is gone, and asks again if he still wants to know."""
+
+ABANDONED_US: Final = 1_000_000
+"""What waited less is done, even if its connection is over: somebody's last words count."""
+
+CORE_WHYS: Final = (*wire.WHYS, "bad field", BACKLOG_FULL, ABANDONED)
 REFUSALS: Final = {
     NOT_ACTIVE: "this server is not the active one",
     BUSY: "too many requests are under way; try again",
@@ -121,7 +127,8 @@ class FrontendCore(Generic[S]):
     """Takes payloads of clients, gives payloads for clients. What it submits waits in the kernel as
     (exchange, faculty id, boot time in µs, leg that a result of it ends). `on_forbidden(session, why)` hears of what a
     faculty said in another's name. What came waits until `admit`, each identity's by itself; of one that
-    `turns_away(session)` then, because its key was revoked meanwhile, nothing is done and nobody is answered.
+    `turns_away(session)` then, because its key was revoked meanwhile, nothing is done and nobody is answered; nor
+    is anything of what waited long on a session that `is_over`.
 
     `ignored` counts what is dropped or malformed; `metrics` counts the rest.
     """
@@ -134,15 +141,16 @@ class FrontendCore(Generic[S]):
         on_forbidden: Callable[[S, str], None],
         turns_away: Callable[[S], bool],
         *,
+        is_over: Callable[[S], bool] = nobody,
         requests_of: Callable[[str], str | None],
         workers_for_all: bool,
         keep_timing: KeepTiming = _forget,
         limits: Limits | None = None,
     ) -> None:
         self._turns_away = turns_away
-        self._admission: Admission[Parcel[S]] = Admission(
-            limits or Limits(), UNDER_WAY_MAX, lambda parcel: turns_away(parcel.exchange.session)
-        )
+        self._is_over = is_over
+        self._admission: Admission[Parcel[S]] = Admission(limits or Limits(), UNDER_WAY_MAX, self._is_in_vain)
+        self._now_us = 0
         self._role = replica.leading
         self._keep_timing = keep_timing
         self._replica = replica
@@ -194,7 +202,17 @@ class FrontendCore(Generic[S]):
         if self._role is not self._replica.leading:  # whatever waits in a role that is over is never answered
             self._role = self._replica.leading
             self._admission.forget_in_flight()
+        self._now_us = now.boot_us
         return self._admission.admit(self._take, now)
+
+    def _is_in_vain(self, parcel: Parcel[S]) -> bool:
+        exchange = parcel.exchange
+        if self._turns_away(exchange.session):
+            return True
+        is_abandoned = self._now_us - exchange.began_us > ABANDONED_US and self._is_over(exchange.session)
+        if is_abandoned:
+            self.ignored[ABANDONED] += 1
+        return is_abandoned
 
     def _take(self, parcel: Parcel[S], requests_max: int, now: Instant) -> Portion:
         """Some requests of a payload; its structure is read at once, by a worker if it comes from a REQ peer."""

@@ -36,12 +36,14 @@ class Door:
         self.metrics = ServerMetrics(replica, faculties)
         self.revoked: set[bytes] = set()
         self.turned_away: list[bytes] = []
+        self.over: set[bytes] = set()
         self.core: FrontendCore[bytes] = FrontendCore(
             replica,
             self,
             self.metrics,
             lambda route, why: self.forbidden.append((route, why)),
             self._turns_away,
+            is_over=self.over.__contains__,
             requests_of=ENDPOINTS.__getitem__,
             workers_for_all=workers_for_all,
             limits=limits,

@@ -14,7 +14,7 @@ from nodes.server.admission import (
     REFUSED_BYTES_PER_S,
     TURN_REQUESTS_MAX,
 )
-from nodes.server.frontend_core import BACKLOG_FULL, UNDER_WAY_MAX
+from nodes.server.frontend_core import ABANDONED, BACKLOG_FULL, UNDER_WAY_MAX
 from nodes.wire.encoding import ARRAY_MESSAGES_MAX
 from nodes.wire.schema import Res
 from projections.rooms.commands import Proposal
@@ -165,6 +165,24 @@ def test_nothing_is_done_of_what_waits_of_a_key_that_was_revoked(door: Door) -> 
     assert leading.waiting == taken
     assert door.turned_away == [b"revoked"] * 3
     assert door.core.deadline() is None
+
+
+def test_what_waited_long_is_not_done_for_somebody_who_is_gone(door: Door) -> None:
+    for frame in range(3):
+        for who in ("gone", "there"):
+            door.come(array(f"{who}/{frame}"), route=who.encode())
+    turn(door)
+    door.come(array("last words", 1), route=b"just gone")
+    door.over |= {b"gone", b"just gone"}
+    for _ in range(60):
+        turn(door)
+    answered: Counter[bytes] = Counter()
+    for route, answers in door.hear():
+        answered[route] += len(answers)
+    assert answered[b"there"] == 3_000
+    assert answered[b"just gone"] == 1
+    assert answered[b"gone"] < 1_000
+    assert door.core.ignored[ABANDONED] == 3
 
 
 def test_an_identity_with_many_connections_is_one(door: Door) -> None:
