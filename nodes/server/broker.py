@@ -1,7 +1,8 @@
 """The load-balancing broker of the request-reply pattern (A5): a ready queue of worker processes.
 
-A worker that is free announces itself; the one that has been idle longest gets the next job. A job that a
-worker took with it when it died goes to the next one; the processes are started again.
+A worker that is free announces itself; the one that has been idle longest gets the next job. Small jobs go first, and
+large ones leave a worker to them. A job that a worker took with it when it died goes to the next one; the processes are
+started again.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 import tempfile
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +32,11 @@ JOBS_MAX: Final = 10_000
 """Jobs that wait for a worker or are with one; beyond it requests wait elsewhere."""
 
 WAITING_BYTES_MAX: Final = 64 << 10
-"""What waits for a worker: a few milliseconds of work, for the queue is everybody's and knows no fairness."""
+"""What waits for a worker, of small jobs and of large ones: a few milliseconds of work, for a queue is everybody's and
+knows no fairness."""
+
+SMALL_JOB_BYTES: Final = 8 << 10
+"""So much is done in a millisecond. A larger one may take a hundred."""
 
 ATTEMPTS_MAX: Final = 3
 """A job that took this many workers down with it is dropped."""
@@ -57,6 +62,19 @@ class Job:
     request: bytes
     done: Done
     attempts: int = 0
+
+    @property
+    def is_large(self) -> bool:
+        """Whether others should not wait for it."""
+        return len(self.request) > SMALL_JOB_BYTES
+
+
+@dataclass(slots=True)
+class Queue:
+    """Jobs that wait, by their numbers, and the bytes of their requests."""
+
+    jobs: deque[int] = field(default_factory=deque)
+    bytes: int = 0
 
 
 @dataclass(slots=True)
@@ -94,8 +112,7 @@ class Broker:
         loop.register(self._router, self._on_ready)
         self.ignored: Counter[str] = Counter(dict.fromkeys(BROKER_WHYS, 0))
         self._jobs: dict[int, Job] = {}
-        self._queue: deque[int] = deque()
-        self._waiting_bytes = 0
+        self._small, self._large = Queue(), Queue()
         self._next_job = 0
         self._ready: OrderedDict[bytes, int] = OrderedDict()
         self._busy: dict[bytes, Busy] = {}
@@ -107,10 +124,10 @@ class Broker:
         """Process ids of the workers that run."""
         return [process.popen.pid for process in self._pool if process.popen is not None]
 
-    @property
-    def full(self) -> bool:
-        """True if no further request should be taken at this moment."""
-        return len(self._jobs) >= JOBS_MAX or self._waiting_bytes >= WAITING_BYTES_MAX
+    def is_full(self, size_bytes: int) -> bool:
+        """True if no further request of that size should be taken at this moment."""
+        queue = self._large if size_bytes > SMALL_JOB_BYTES else self._small
+        return len(self._jobs) >= JOBS_MAX or queue.bytes >= WAITING_BYTES_MAX
 
     def decode(self, payload: bytes, done: Done) -> None:
         """Have a request decoded and checked: `done(encoding, is_array, tagged messages)`."""
@@ -123,23 +140,34 @@ class Broker:
     def _take(self, request: Callable[[int], tuple[Any, ...]], done: Done) -> None:
         self._next_job += 1
         job = self._jobs[self._next_job] = Job(pack(request(self._next_job)), done)
-        self._queue.append(self._next_job)
-        self._waiting_bytes += len(job.request)
+        queue = self._queue_of(job)
+        queue.jobs.append(self._next_job)
+        queue.bytes += len(job.request)
+
+    def _queue_of(self, job: Job) -> Queue:
+        return self._large if job.is_large else self._small
+
+    def _next_queue(self) -> Queue | None:
+        """Whose turn it is: of several workers one is left to small jobs."""
+        if self._small.jobs:
+            return self._small
+        large = sum(self._jobs[busy.job_id].is_large for busy in self._busy.values())
+        return self._large if self._large.jobs and large < max(len(self._pool) - 1, 1) else None
 
     def dispatch(self, now_us: int) -> None:
         """Give waiting jobs to waiting workers, the longest idle first."""
-        while self._queue and self._ready:
+        while self._ready and (queue := self._next_queue()) is not None:
             route, pid = self._ready.popitem(last=False)
-            job_id = self._queue.popleft()
+            job_id = queue.jobs.popleft()
             job = self._jobs[job_id]
             try:
                 self._router.send_multipart([route, job.request], zmq.NOBLOCK)
             except zmq.ZMQError as error:
                 if error.errno not in (zmq.EHOSTUNREACH, zmq.EAGAIN):
                     raise
-                self._queue.appendleft(job_id)  # that worker is gone; its process will be missed, too
+                queue.jobs.appendleft(job_id)  # that worker is gone; its process will be missed, too
                 continue
-            self._waiting_bytes -= len(job.request)
+            queue.bytes -= len(job.request)
             self._busy[route] = Busy(job_id, now_us, pid)
 
     def deadline(self) -> int:
@@ -205,8 +233,9 @@ class Broker:
         job = self._jobs[job_id]
         job.attempts += 1
         if job.attempts < ATTEMPTS_MAX:
-            self._queue.appendleft(job_id)
-            self._waiting_bytes += len(job.request)
+            queue = self._queue_of(job)
+            queue.jobs.appendleft(job_id)
+            queue.bytes += len(job.request)
         else:
             del self._jobs[job_id]
             self.ignored["job dropped"] += 1

@@ -70,10 +70,9 @@ def _forget(*leg: object) -> None:
 
 class Workers(Protocol):
     """The pool that decodes and encodes for REQ peers (nodes.server.broker). `done` is called later, `now` last. While
-    it is `full`, what it would decode waits in front of the door."""
+    it `is_full` for a payload of that size, what it would decode waits in front of the door."""
 
-    @property
-    def full(self) -> bool: ...
+    def is_full(self, size_bytes: int) -> bool: ...
 
     def decode(self, payload: bytes, done: Callable[..., None]) -> None: ...
 
@@ -220,7 +219,7 @@ class FrontendCore(Generic[S]):
         if parcel.messages is None:
             cost = len(parcel.payload) // FRAME_BYTES_A_REQUEST
             if exchange.pattern == "lbb" or self._workers_for_all:
-                if self._workers.full:
+                if self._workers.is_full(len(parcel.payload)):
                     return Portion(0, 0, is_over=False)
                 self._workers.decode(bytes(parcel.payload), partial(self._on_decoded, exchange, len(parcel.payload)))
                 return Portion(0, 1 + cost, is_over=True)

@@ -110,8 +110,6 @@ def _nobody_is_asked(*refused: object) -> None:
 class _Front:
     """One life of one server's front. It is its own pool of workers (nodes.server.frontend_core), never full."""
 
-    full = False
-
     def __init__(self, node: SimulatedNode, work: Callable[..., None]) -> None:
         assert node.replica is not None
         name, replica = node.name, node.replica
@@ -127,6 +125,9 @@ class _Front:
             workers_for_all=False,
         )
         self.heartbeats = Heartbeats(name, ENDPOINTS[name], replica, BEAT_US, is_central=name == CENTRAL)
+
+    def is_full(self, size_bytes: int) -> bool:
+        return False
 
     def decode(self, payload: bytes, done: Callable[..., None]) -> None:
         """See Workers."""

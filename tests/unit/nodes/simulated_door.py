@@ -22,8 +22,6 @@ ACK = Answer("t1", None, True)
 class Door:
     """The door of one simulated server. It is its own pool of workers, whose jobs wait until `work`."""
 
-    full = False
-
     def __init__(
         self,
         name: str = "a",
@@ -49,12 +47,16 @@ class Door:
             limits=limits,
         )
         self.forbidden: list[tuple[bytes, str]] = []
+        self.full = False
         self.jobs: list[Callable[[], None]] = []
 
     def _turns_away(self, route: bytes) -> bool:
         if route in self.revoked:
             self.turned_away.append(route)
         return route in self.revoked
+
+    def is_full(self, size_bytes: int) -> bool:
+        return self.full
 
     def decode(self, payload: bytes, done: Callable[..., None]) -> None:
         self.jobs.append(lambda: done(*decode_job(payload), self.servers.now))

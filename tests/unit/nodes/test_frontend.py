@@ -30,7 +30,8 @@ SERVER, FACULTY, OTHER = principals.server("a"), principals.faculty(3), principa
 class Workers:
     """Nobody needs them: nobody here speaks as a REQ peer."""
 
-    full = False
+    def is_full(self, size_bytes: int) -> bool:
+        raise AssertionError(f"nobody has {size_bytes} bytes for a worker")
 
     def dispatch(self, now_us: int) -> None:
         """No job waits."""
