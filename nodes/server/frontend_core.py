@@ -377,7 +377,6 @@ class FrontendCore(Generic[S]):
         """Push the expiries among what has committed to those who wait on a lasting connection; give the alerts.
         What had committed before this process began is history, and no news."""
         alerts = []
-        copies = self._metrics.copies()
         for batch in batches:
             if batch.last_seq <= self._history_seq:
                 continue
@@ -386,18 +385,18 @@ class FrontendCore(Generic[S]):
                     continue
                 if entry.type == "Expired":
                     self._metrics.holds_expired += 1
-                    receipt = Receipt(batch.epoch, batch.first_seq + entry.offset, batch.hash.hex(), copies)
-                    self._push_expiry(receipt, entry.request_id, entry.body[0])
+                    self._push_expiry(batch, batch.first_seq + entry.offset, entry.request_id, entry.body[0])
                 elif entry.type == "AlertRaised":
                     code, term = entry.body
                     self._metrics.alerts[code] += 1
                     alerts.append(Alert(code, term, batch.first_seq + entry.offset))
         return alerts
 
-    def _push_expiry(self, receipt: Receipt, request_id: str | bytes, faculty_id: int) -> None:
+    def _push_expiry(self, batch: Batch, seq: int, request_id: str | bytes, faculty_id: int) -> None:
         transaction_id = transaction_id_of(request_id)
         exchange = self._pushes.pop((faculty_id, transaction_id), None)
         if exchange is not None:
+            receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
             self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))
 
     def _answer(self, exchange: Exchange[S], answer: Proposal | Res) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
+from es.codec import Batch
 from es.replication import leading as leading_module
 from es.replication.instant import Instant
 from es.replication.messages import Member
@@ -11,7 +12,7 @@ from es.testing.mutants import Mutant
 from nodes.clients.program import Asking
 from nodes.faculty.core import Effect, FacultyCore, SavePrograms, _Seen, _Transaction
 from nodes.server.frontend_core import FrontendCore
-from nodes.wire.schema import ProgramRequest, Receipt, Res
+from nodes.wire.schema import ProgramRequest, Res
 from projections.rooms.commands import DENIED, NOT_ENOUGH_ROOMS
 
 _retry = FacultyCore._retry
@@ -52,13 +53,14 @@ def _save_programs_last(self: FacultyCore, route: object, request: ProgramReques
 
 def _push_to_the_oldest(
     self: FrontendCore[bytes],
-    receipt: Receipt,
+    batch: Batch,
+    seq: int,
     request_id: str | bytes,  # noqa: ARG001 - likewise
     faculty_id: int,
 ) -> None:
     oldest = next((one for one in self._pushes if one[0] == faculty_id), None)
     if oldest is not None:
-        _push_expiry(self, receipt, oldest[1], faculty_id)
+        _push_expiry(self, batch, seq, oldest[1], faculty_id)
 
 
 def _believe(self: Asking, res: Res) -> Res:  # noqa: ARG001 - likewise
