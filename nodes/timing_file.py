@@ -1,11 +1,12 @@
-"""Raw timings (A19) on disk: one file of fixed-size records a process, in its data directory, the newest kept.
+"""Raw timings (A19) on disk: two files of blocks in a process's data directory, the newest kept.
 
-    record 0      magic, since when the records are numbered (µs, wall clock), how many slots follow
-    slot n        record number i stands in slot (i - 1) mod slots, with i at either end: a torn one is passed over
+    begin         magic, since when the records are numbered (µs, wall clock)
+    each block    number of its first record, how many, bytes that follow, their CRC-32; then msgpack, an array a record
 
 The hot path appends a tuple to a bounded list; a thread packs and writes what has gathered a moment later, so that no
-loop ever waits for the disk. What does not fit the list, or cannot be written, is counted and lost: timings are
-no promise, and no fsync is spent on them. A process that is killed takes the last fraction of a second along.
+loop ever waits for the disk. A file that is full becomes the old one, in the place of the one before. What does not
+fit the list, or cannot be written, is counted and lost: timings are no promise, and no fsync is spent on them.
+A process that is killed takes the last fraction of a second along.
 """
 
 from __future__ import annotations
@@ -15,65 +16,59 @@ import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from hashlib import sha256
 from io import FileIO
-from itertools import product
 from pathlib import Path
 from threading import Event, Thread
-from typing import Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias
+from zlib import crc32
 
-from nodes.wire.schema import STATUSES
+import msgpack
+
 from projections.rooms.identity import request_id_of
-from projections.timings import KEY_BYTES, LEGS, Timing, key_of
+from projections.timings import Timing, key_of
 
 FILE_NAME: Final = "timings"
-SLOTS: Final = 65_536
-"""Records a file keeps: 4.5 MiB."""
+OLD_NAME: Final = "timings.old"
+FILE_BYTES: Final = 3 << 20
+"""A file that has more becomes the old one: about 40 000 records, so that at least as many are kept."""
 
 PENDING_MAX: Final = 4_096
 """Records that wait for the thread; one more is lost."""
 
-GATHER_S: Final = 0.02
+GATHER_S: Final = 0.05
 """Between the first record that waits and the write of all."""
 
-SLICE: Final = 512
-"""Records packed at a time: the interpreter's lock is given back between two slices."""
+BLOCK_RECORDS: Final = 512
+"""Records packed at a time: the interpreter's lock is given back between two blocks."""
 
-US_MAX: Final = (1 << 32) - 1
-_MAGIC: Final = b"aulario timings1"
-_HEADER: Final = struct.Struct("<16sQI")
-RECORD_BYTES: Final = 72
-_RECORD: Final = struct.Struct("<QqIIIBB36sI2x")
-"""number, ended_us, us, faculty id, program id, code, length of the id, transaction id, number's lower half"""
-
-_ID_BYTES: Final = 36
-"""Longest transaction id that is kept as it is."""
-_HASHED: Final = 0xFF
-_NAMES: Final = tuple(product(LEGS, ("async", "lbb"), ("", *STATUSES)))
-_CODES: Final = {names: code for code, names in enumerate(_NAMES)}
-_HALF: Final = (1 << 32) - 1
+_MAGIC: Final = b"aulario timings2"
+_HEADER: Final = struct.Struct("<16sQ")
+_BLOCK: Final = struct.Struct("<QIII")
+"""number of the first record, records, bytes, CRC-32"""
 
 _Measured: TypeAlias = tuple[str, str, str, int, int, str, int, int]
 """leg, pattern, status, faculty id, program id, transaction id, ended_us, us"""
 
 
 class TimingFile(NamedTuple):
-    """What a file holds: since when its records are numbered, and those it still has, in the order of their numbers."""
+    """What a process left: since when its records are numbered, and those it still has, in order of their numbers."""
 
     since_us: int
     timings: Sequence[Timing]
 
 
 class TimingWriter:
-    """Writes one process's file."""
+    """Writes one process's files."""
 
-    def __init__(self, directory: Path, slots: int = SLOTS, pending_max: int = PENDING_MAX) -> None:
-        self._path = directory / FILE_NAME
-        self._slots = slots
+    def __init__(self, directory: Path, file_bytes: int = FILE_BYTES, pending_max: int = PENDING_MAX) -> None:
+        self._directory = directory
+        self._file_bytes = file_bytes
         self._pending_max = pending_max
         self._pending: deque[_Measured] = deque()
         self._file: FileIO | None = None
+        self._since_us = 0
         self._next = 1
+        self._end = 0
         self._overflowed = 0
         self._unwritten = 0
         self._stopping = Event()
@@ -84,7 +79,7 @@ class TimingWriter:
 
     @property
     def lost(self) -> int:
-        """Timings that are not in the file and never will be."""
+        """Timings that are not in a file and never will be."""
         return self._overflowed + self._unwritten
 
     def add(
@@ -121,98 +116,132 @@ class TimingWriter:
             stopping = self._stopping.wait(GATHER_S)
             self._is_awake = False  # before it looks: what comes after that wakes it again
             self._flush()
-        if self._file is not None:
-            with suppress(OSError):
-                self._file.close()
+        self._give_back()
 
     def _flush(self) -> None:
         while self._pending:
-            size = min(len(self._pending), self._slots, SLICE)
+            size = min(len(self._pending), BLOCK_RECORDS)
             measured = [self._pending.popleft() for _ in range(size)]
             try:
                 self._write(measured)
             except OSError:
                 self._unwritten += size
+                self._cut()
 
     def _write(self, measured: Sequence[_Measured]) -> None:
         if self._file is None:
-            self._file, self._next = _opened(self._path, self._slots)
-        packed = [_packed(self._next + index, one) for index, one in enumerate(measured)]
-        begin = (self._next - 1) % self._slots
-        until_end = self._slots - begin
-        _write_at(self._file, 1 + begin, packed[:until_end])
-        if packed[until_end:]:
-            _write_at(self._file, 1, packed[until_end:])
-        self._next += len(packed)
+            self._open()
+        if self._end >= self._file_bytes:
+            self._turn()
+        assert self._file is not None
+        packed = msgpack.packb(measured)
+        block = _BLOCK.pack(self._next, len(measured), len(packed), crc32(packed)) + packed
+        if self._file.write(block) != len(block):
+            raise OSError("the disk took a part of it")
+        self._next += len(measured)
+        self._end += len(block)
+
+    def _cut(self) -> None:
+        """Take a block away that is not whole: nobody reads past it."""
+        if self._file is not None:
+            try:
+                self._file.truncate(self._end)
+                self._file.seek(self._end)
+            except OSError:
+                self._give_back()
+
+    def _open(self) -> None:
+        """Go on after the last whole block; made anew if there is no file or it is none of ours."""
+        path = self._directory / FILE_NAME
+        found = _read(path)
+        old = _read(self._directory / OLD_NAME)
+        newest = found or old
+        self._since_us = newest.since_us if newest is not None else time.time_ns() // 1_000
+        self._next = max([1, *(block.first + block.records for part in (old, found) if part for block in part.blocks)])
+        if found is None:
+            self._begin()
+        else:
+            self._file, self._end = FileIO(path, "r+"), found.end
+            self._cut()
+
+    def _turn(self) -> None:
+        self._give_back()
+        (self._directory / FILE_NAME).replace(self._directory / OLD_NAME)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        path = self._directory / FILE_NAME
+        new = path.with_suffix(".new")
+        new.write_bytes(_HEADER.pack(_MAGIC, self._since_us))
+        new.replace(path)
+        self._file, self._end = FileIO(path, "r+"), _HEADER.size
+        self._file.seek(self._end)
+
+    def _give_back(self) -> None:
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
+
+
+class _Block(NamedTuple):
+    first: int
+    records: int
+    packed: bytes
+
+
+class _Part(NamedTuple):
+    """One file: its whole blocks, and where the last of them ends."""
+
+    since_us: int
+    blocks: Sequence[_Block]
+    end: int
 
 
 def read_timings(directory: Path) -> TimingFile | None:
     """The timings a process left in its data directory, running or not; None if there are none that can be read."""
-    try:
-        content = (directory / FILE_NAME).read_bytes()
-    except OSError:
+    current = _read(directory / FILE_NAME)  # before the old one: it may become that meanwhile
+    old = _read(directory / OLD_NAME)
+    parts = [part for part in (old, current) if part is not None]
+    if not parts:
         return None
-    header = _header_of(content)
-    if header is None:
-        return None
-    timings = sorted(_records(content[RECORD_BYTES:]))
-    return TimingFile(header[0], timings)
+    since_us = parts[-1].since_us
+    blocks = {block.first: block for part in parts if part.since_us == since_us for block in part.blocks}
+    return TimingFile(since_us, [timing for first in sorted(blocks) for timing in _timings(blocks[first])])
 
 
-def _opened(path: Path, slots: int) -> tuple[FileIO, int]:
-    """The file, made anew if it is none of ours or of another size, and the number of the next record."""
+def _read(path: Path) -> _Part | None:
     try:
         content = path.read_bytes()
-    except FileNotFoundError:
-        content = b""
-    header = _header_of(content)
-    if header is not None and header[1] == slots:
-        whole = len(content) // RECORD_BYTES * RECORD_BYTES
-        records = _RECORD.iter_unpack(content[RECORD_BYTES:whole])
-        numbers = (number for number, *_, end in records if number & _HALF == end)
-        return FileIO(path, "r+"), 1 + max(numbers, default=0)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_suffix(".new")
-    new.write_bytes(_HEADER.pack(_MAGIC, time.time_ns() // 1_000, slots).ljust(RECORD_BYTES, b"\0"))
-    new.replace(path)
-    return FileIO(path, "r+"), 1
-
-
-def _write_at(file: FileIO, slot: int, packed: Sequence[bytes]) -> None:
-    data = b"".join(packed)
-    file.seek(slot * RECORD_BYTES)
-    if file.write(data) != len(data):
-        raise OSError("the disk took a part of it")
-
-
-def _packed(number: int, one: _Measured) -> bytes:
-    leg, pattern, status, faculty_id, program_id, transaction_id, ended_us, us = one
-    code = _CODES[leg, pattern, status]
-    name = transaction_id.encode()
-    length = len(name)
-    if length > _ID_BYTES:
-        name, length = sha256(name).digest(), _HASHED
-    return _RECORD.pack(
-        number, ended_us, min(us, US_MAX), faculty_id, program_id, code, length, name, number & _HALF
-    )  # fmt: skip
-
-
-def _header_of(content: bytes) -> tuple[int, int] | None:
-    """(since_us, slots) of a file of timings."""
-    if len(content) < RECORD_BYTES:
+    except OSError:
         return None
-    magic, since_us, slots = _HEADER.unpack_from(content)
-    return (since_us, slots) if magic == _MAGIC and slots > 0 else None
+    if len(content) < _HEADER.size:
+        return None
+    magic, since_us = _HEADER.unpack_from(content)
+    if magic != _MAGIC:
+        return None
+    blocks = list(_blocks(content))
+    end = _HEADER.size + sum(_BLOCK.size + len(block.packed) for block in blocks)
+    return _Part(since_us, blocks, end)
 
 
-def _records(content: bytes) -> Iterator[Timing]:
-    for at in range(0, len(content) - RECORD_BYTES + 1, RECORD_BYTES):
-        number, ended_us, us, faculty_id, program_id, code, length, name, end = _RECORD.unpack_from(content, at)
-        if number and number & _HALF == end and code < len(_NAMES):
-            key = name[:KEY_BYTES] if length == _HASHED else _key(name[:length])
-            leg, pattern, status = _NAMES[code]
-            yield Timing(number, leg, pattern, status, faculty_id, program_id, key, ended_us, us)
+def _blocks(content: bytes) -> Iterator[_Block]:
+    """Up to the first that is cut or altered."""
+    at = _HEADER.size
+    while at + _BLOCK.size <= len(content):
+        first, records, size, crc = _BLOCK.unpack_from(content, at)
+        at += _BLOCK.size
+        packed = content[at : at + size]
+        if len(packed) < size or crc32(packed) != crc:
+            return
+        yield _Block(first, records, packed)
+        at += size
 
 
-def _key(name: bytes) -> bytes:
-    return key_of(request_id_of(name.decode(errors="replace")))
+def _timings(block: _Block) -> Iterator[Timing]:
+    measured: Sequence[Sequence[Any]] = msgpack.unpackb(block.packed)
+    for number, one in enumerate(measured, block.first):
+        leg, pattern, status, faculty_id, program_id, transaction_id, ended_us, us = one
+        key = key_of(request_id_of(transaction_id))
+        yield Timing(number, leg, pattern, status, faculty_id, program_id, key, ended_us, us)

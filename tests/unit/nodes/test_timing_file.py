@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+from io import FileIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from nodes import timing_file
-from nodes.timing_file import FILE_NAME, RECORD_BYTES, TimingWriter, read_timings
+from nodes.timing_file import FILE_NAME, OLD_NAME, TimingWriter, read_timings
 from projections.rooms.identity import request_id_of
 from projections.timings import Timing, key_of
 
@@ -20,8 +22,8 @@ def add(writer: TimingWriter, us: int, transaction_id: str = T1) -> None:
     writer.add("ack_res", "lbb", "ACCEPTED", 3, 17, transaction_id, 1_000 + us, us)
 
 
-def written(directory: Path, *us: int, slots: int = 64) -> None:
-    writer = TimingWriter(directory, slots)
+def written(directory: Path, *us: int, file_bytes: int = timing_file.FILE_BYTES) -> None:
+    writer = TimingWriter(directory, file_bytes)
     for one in us:
         add(writer, one)
     writer.close()
@@ -48,16 +50,25 @@ def test_what_was_added_is_read_again(tmp_path: Path, transaction_id: str) -> No
 
 
 def test_the_newest_are_kept_and_numbers_go_on_in_the_next_life(tmp_path: Path) -> None:
-    written(tmp_path, *range(10), slots=8)
+    written(tmp_path, 0, 1, file_bytes=64)
     since_us = read_timings(tmp_path).since_us  # type: ignore[union-attr]
-    assert [(one.number, one.us) for one in read(tmp_path)] == [(n, n - 1) for n in range(3, 11)]
-    written(tmp_path, 100, 101, slots=8)
-    assert [(one.number, one.us) for one in read(tmp_path)][-3:] == [(10, 9), (11, 100), (12, 101)]
-    assert len(read(tmp_path)) == 8
-    written(tmp_path, *range(200, 207), slots=8)
-    assert [one.us for one in read(tmp_path)] == [101, *range(200, 207)], "a write may go round the end"
+    written(tmp_path, 2, file_bytes=64)
+    assert [(one.number, one.us) for one in read(tmp_path)] == [(1, 0), (2, 1), (3, 2)]
+    for us in range(3, 10):
+        written(tmp_path, us, file_bytes=64)
+        assert [(one.number, one.us) for one in read(tmp_path)][-2:] == [(us, us - 1), (us + 1, us)]
+        assert len(read(tmp_path)) <= 4, "the older of both files goes when the newer is full"
+    (tmp_path / FILE_NAME).unlink()
+    left = read(tmp_path)[-1].number
+    written(tmp_path, 100, file_bytes=64)
+    assert [(one.number, one.us) for one in read(tmp_path)][-1] == (left + 1, 100)
     assert read_timings(tmp_path).since_us == since_us  # type: ignore[union-attr]
-    assert (tmp_path / FILE_NAME).stat().st_size == 9 * RECORD_BYTES
+
+
+def test_a_file_that_becomes_the_old_one_is_not_read_twice(tmp_path: Path) -> None:
+    written(tmp_path, 1, 2)
+    (tmp_path / OLD_NAME).write_bytes((tmp_path / FILE_NAME).read_bytes())
+    assert [one.us for one in read(tmp_path)] == [1, 2]
 
 
 def test_a_file_that_is_none_is_made_anew(tmp_path: Path) -> None:
@@ -68,13 +79,19 @@ def test_a_file_that_is_none_is_made_anew(tmp_path: Path) -> None:
     assert [one.us for one in read(tmp_path)] == [5]
 
 
-def test_a_torn_record_is_passed_over(tmp_path: Path) -> None:
-    written(tmp_path, 1, 2, 3)
+@pytest.mark.parametrize("at", [-1, -30])
+def test_a_block_that_was_cut_or_altered_is_passed_over_and_written_over(tmp_path: Path, at: int) -> None:
+    written(tmp_path, 1)
+    written(tmp_path, 2)
     path = tmp_path / FILE_NAME
     content = bytearray(path.read_bytes())
-    content[2 * RECORD_BYTES] ^= 1
-    path.write_bytes(content[:-1])
+    content[at] ^= 1
+    path.write_bytes(content)
     assert [one.us for one in read(tmp_path)] == [1]
+    path.write_bytes(content[:at])
+    assert [one.us for one in read(tmp_path)] == [1]
+    written(tmp_path, 3)
+    assert [(one.number, one.us) for one in read(tmp_path)] == [(1, 1), (2, 3)]
 
 
 def test_more_than_may_wait_is_counted_and_lost(tmp_path: Path) -> None:
@@ -103,14 +120,15 @@ def opened_by_the_writer(path: Path) -> int:
 
 def test_a_disk_that_refuses_costs_timings_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     refuses = [True]
-    write_at = timing_file._write_at
 
-    def full(*arguments: object) -> None:
-        if refuses[0]:
-            raise OSError(errno.ENOSPC, "no space")
-        write_at(*arguments)  # type: ignore[arg-type]
+    class Full(FileIO):
+        def write(self, data: Any) -> int:
+            if refuses[0]:
+                super().write(data[:-1])  # as a disk does that has little room left
+                raise OSError(errno.ENOSPC, "no space")
+            return super().write(data)
 
-    monkeypatch.setattr(timing_file, "_write_at", full)
+    monkeypatch.setattr(timing_file, "FileIO", Full)
     writer = TimingWriter(tmp_path)
     add(writer, 1)
     while writer.lost == 0:
