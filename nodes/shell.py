@@ -34,7 +34,10 @@ SWITCH_S: Final = 0.0005
 """How long a thread that has done its work waits for the interpreter while the loop computes: what was written to the
 disk is to be known soon."""
 
-_GC_THRESHOLDS: Final = (50_000, 20, 100)
+YOUNG_OBJECTS_MAX: Final = 5_000
+"""Objects that are new since the last search for garbage when the next one looks at them: about a millisecond."""
+
+_NEVER: Final = 1 << 30
 _PR_SET_PDEATHSIG: Final = 1
 
 
@@ -178,8 +181,16 @@ def run_process(loop: Loop, participant: Participant, *closers: Callable[[], Non
 
 
 def settle_memory() -> None:
-    """Call once a process is set up: what exists now is never scanned for garbage again, and later
-    garbage, of which the cores make little, is looked for rarely."""
+    """Call once a process is set up: from now on garbage, of which the cores make none, is looked for among new objects
+    alone. What survives that once is never looked at again: the more a server remembers, the longer a search through
+    all of it would hold the loop."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    gc.set_threshold(YOUNG_OBJECTS_MAX, _NEVER, _NEVER)
+    if _keep_survivors not in gc.callbacks:
+        gc.callbacks.append(_keep_survivors)
+
+
+def _keep_survivors(phase: str, _: dict[str, int]) -> None:
+    if phase == "stop":
+        gc.freeze()
