@@ -35,6 +35,7 @@ class Journal:
         self.results: dict[Transaction, tuple[Result, int | None]] = {}
         self.released: dict[Transaction, int | None] = {}
         self.closing: set[str] = set()
+        self._closed: dict[str, tuple[TermResult, int | None]] = {}
         self._opened: dict[str, bool] = {}
         self._floors: dict[tuple[type[Any], Transaction], int] = {}
 
@@ -55,7 +56,7 @@ class Journal:
     def check(self, command: commands.Command, answer: Any, seq: int | None) -> None:
         """Hold one answer against all others."""
         if isinstance(command, CloseTerm):
-            self._check_closing(command, answer)
+            self._check_closing(command, answer, seq)
             return
         assert isinstance(command, Reserve | Answer | Release)
         transaction = _transaction(command)
@@ -75,9 +76,12 @@ class Journal:
         else:
             self._check_result(command, transaction, answer, seq)
 
-    def _check_closing(self, command: CloseTerm, answer: Any) -> None:
-        """Closed for good, unless nobody had been given anything in it when that was asked for."""
+    def _check_closing(self, command: CloseTerm, answer: Any, seq: int | None) -> None:
+        """Closed for good and once, unless nobody had been given anything in it when that was asked for."""
         assert isinstance(answer, TermResult)
+        if answer.status == commands.ACCEPTED:
+            first = self._closed.setdefault(command.term, (answer, seq))
+            _expect((answer, seq) == first, command, (answer, seq), first)
         unknown = answer.code == commands.UNKNOWN_TERM and not self._opened[command.term]
         _expect(unknown or answer.status == commands.ACCEPTED, command, answer)
 

@@ -98,9 +98,13 @@ class Result(NamedTuple):
 
 
 class TermResult(NamedTuple):
-    """Answer to CloseTerm: ACCEPTED, or INVALID with a code."""
+    """Answer to CloseTerm: ACCEPTED, or INVALID with a code. With ACCEPTED it says what ended with the term: how many
+    classrooms (mobile labs among them) and labs were confirmed, and how many proposals held rooms."""
 
     term: str
     status: str
     code: str | None = None
     reason: str | None = None
+    classrooms: int = 0
+    labs: int = 0
+    holds: int = 0

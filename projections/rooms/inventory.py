@@ -19,7 +19,7 @@ from projections.rooms.holds import Hold, Holds
 from projections.rooms.identity import session_key
 from projections.rooms.limits import Bounds
 from projections.rooms.outcome import Outcome
-from projections.rooms.term import RoomSet, Term
+from projections.rooms.term import Closure, RoomSet, Term
 from projections.rooms.upcast import UPCASTER
 
 Body = tuple[Any, ...]
@@ -37,7 +37,7 @@ class Inventory:
         self.faculties: dict[int, str] = {}
         self.programs: dict[tuple[int, int], str] = {}
         self.terms: dict[str, Term] = {}
-        self.closed_terms: set[str] = set()
+        self.closed_terms: dict[str, Closure] = {}
         self.holds = Holds()
         self.sessions = SessionTable(
             bounds.open_terms_max, bounds.transactions_per_term_max, bounds.transactions_max
@@ -95,7 +95,7 @@ class Inventory:
     def _term_closed(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         term = self._terms_by_number.pop(body[0])
         del self.terms[term.name]
-        self.closed_terms.add(term.name)
+        self.closed_terms[term.name] = term.closure(seq)
         self.holds.end_term(term)
         self.sessions.close_scope(term.number)
 
@@ -156,7 +156,7 @@ class Inventory:
             tuple(sorted(self.faculties.items())),
             tuple((*ids, name) for ids, name in sorted(self.programs.items())),
             tuple(term.to_plain() for _, term in sorted(self._terms_by_number.items())),
-            tuple(sorted(self.closed_terms)),
+            tuple((name, *closure) for name, closure in sorted(self.closed_terms.items())),
             self.holds.to_plain(),
             self.sessions.to_plain(),
         )

@@ -11,6 +11,7 @@ from projections.rooms.events import event_of, faculty_actor
 from projections.rooms.identity import request_id_of
 from projections.rooms.inventory import Inventory
 from projections.rooms.limits import ID_MAX
+from projections.rooms.term import Closure
 
 
 def release(state: Inventory, command: Release) -> Decision:
@@ -35,15 +36,17 @@ def release(state: Inventory, command: Release) -> Decision:
 
 
 def close_term(state: Inventory, command: CloseTerm) -> Decision:
-    """End a term and forget its transactions (A10). Closing it again changes nothing."""
+    """End a term: its holds end with it and its transactions are forgotten (A10). Closing it again changes nothing and
+    gets the first answer."""
     if not is_text(command.actor) or not is_text(command.term):
         return Answered(TermResult(command.term, commands.INVALID, commands.BAD_FIELD, "term or actor is too long"))
-    closed = TermResult(command.term, commands.ACCEPTED)
     term = state.terms.get(command.term)
     if term is not None:
-        return Accepted((event_of(events.TermClosed(term.number), command.actor, ""),), closed)
-    if command.term in state.closed_terms:
-        return Answered(closed)
+        event = event_of(events.TermClosed(term.number), command.actor, "")
+        return Accepted((event,), _closed(command.term, term.closure(0)))
+    closure = state.closed_terms.get(command.term)
+    if closure is not None:
+        return Answered(_closed(command.term, closure), closure.seq)
     return Answered(TermResult(command.term, commands.INVALID, commands.UNKNOWN_TERM, "no such term was ever opened"))
 
 
@@ -54,6 +57,10 @@ def raise_alert(state: Inventory, command: RaiseAlert) -> Decision:
     if term is not None and command.code in term.alerts:
         return Answered(None)
     return Accepted((event_of(events.AlertRaised(command.code, command.term), events.SYSTEM_ACTOR, ""),), None)
+
+
+def _closed(term: str, closure: Closure) -> TermResult:
+    return TermResult(term, commands.ACCEPTED, None, None, closure.classrooms, closure.labs, closure.holds)
 
 
 def _bad_release_field(command: Release) -> str | None:

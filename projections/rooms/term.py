@@ -28,6 +28,16 @@ class Occupancy(NamedTuple):
     mobile: int
 
 
+class Closure(NamedTuple):
+    """What ended with a term: confirmed classrooms (mobile labs among them) and labs, and live holds. `seq` is the
+    event that closed it."""
+
+    seq: int
+    classrooms: int
+    labs: int
+    holds: int
+
+
 class Term:
     """The rooms of one term as three sets, and the same as counts kept apart from them. Each change
     asserts that both agree and that the sets are a partition of all rooms: conservation (A14)."""
@@ -81,6 +91,10 @@ class Term:
         self.confirmed_classrooms -= rooms.classrooms
         self.confirmed_labs -= rooms.labs
         self._free(rooms)
+
+    def closure(self, seq: int) -> Closure:
+        """What ends if the event `seq` closes the term now."""
+        return Closure(seq, self.confirmed_classrooms, self.confirmed_labs, self.holds)
 
     def _leave_hold(self, rooms: RoomSet) -> None:
         self.held ^= rooms.mask

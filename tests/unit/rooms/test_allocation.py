@@ -11,7 +11,7 @@ from es.machine import Accepted, Answered, Event, Refused
 from projections.rooms import commands
 from projections.rooms.catalog import Catalog, Room, default_catalog
 from projections.rooms.checker import check_rooms
-from projections.rooms.commands import CloseTerm, Proposal, RaiseAlert, Release, Result
+from projections.rooms.commands import CloseTerm, Proposal, RaiseAlert, Release, Result, TermResult
 from projections.rooms.limits import Bounds
 from projections.rooms.machine import Rooms
 from projections.rooms.term import Occupancy, RoomSet
@@ -297,6 +297,20 @@ def test_a10_a_closed_term_forgets_its_transactions_and_takes_no_more(driver: Dr
     assert driver.accept("other").status == "ACCEPTED"
     assert driver.machine.next_deadline() is None
     assert len(driver.machine.inventory.sessions) == 1
+
+
+def test_a10_closing_a_term_says_what_ended_with_it_and_says_it_again(driver: Driver) -> None:
+    driver.allocate("t1", 7, 2)
+    driver.allocate("t2", 1, 60)  # two labs too many: classrooms lent as labs
+    driver.allocate("released", 5, 0)
+    driver.do(Release("released", 1, "faculty:1", ""))
+    driver.reserve("held", 3, 0)
+    closed = driver.decide(CloseTerm("2025-2", "operator:ana"))
+    assert isinstance(closed, Accepted)
+    assert closed.answer == TermResult("2025-2", "ACCEPTED", None, None, 7 + 1 + 2, 60, 1)
+    seq = driver.batches[-1].last_seq
+    driver.reserve("other", 1, 0, term="2026-1")
+    assert driver.decide(CloseTerm("2025-2", "operator:eva")) == Answered(closed.answer, seq)
 
 
 def test_a10_a_term_that_never_was_cannot_be_closed(driver: Driver) -> None:
