@@ -29,6 +29,7 @@ from es.replication.messages import (
     sender_of,
 )
 from nodes.security.principals import EVERY_PROGRAM, Principal
+from nodes.wire.schema import CloseRequest, ReleaseRequest, ServerRequest
 from projections.rooms.commands import Answer, Reserve
 
 REQUESTS: Final = "requests"
@@ -44,7 +45,7 @@ Verbs: TypeAlias = tuple[type, ...]
 _NOTHING: Final[Verbs] = ()
 
 MATRIX: Final[Mapping[str, Mapping[str, Verbs]]] = {
-    REQUESTS: {"faculty": (Reserve, Answer)},
+    REQUESTS: {"faculty": (Reserve, Answer, ReleaseRequest), "operator": (ReleaseRequest, CloseRequest)},
     HEARTBEATS: dict.fromkeys(("server", "faculty", "operator", "auditor"), _NOTHING),
     BATCHES: {"server": _NOTHING},
     BEACONS: {"server": _NOTHING},
@@ -55,6 +56,13 @@ MATRIX: Final[Mapping[str, Mapping[str, Verbs]]] = {
 """By door and kind of peer: the types of what it may say there. At PROGRAMS there is but one thing to say."""
 
 DOORS: Final = tuple(MATRIX)
+
+_DOES: Final[Mapping[type, str]] = {
+    Reserve: "ask for rooms",
+    Answer: "answer a proposal",
+    ReleaseRequest: "release an allocation",
+    CloseRequest: "close a term",
+}
 
 BACK: Final[Mapping[str, Verbs]] = {
     BATCHES: (Frame,),
@@ -77,6 +85,16 @@ def is_configured(peer: Principal, servers: Collection[str]) -> bool:
     """Whether the configuration, which has servers of these names, knows of that peer. It names every server: an
     allowed key makes no further one. Faculties may be others' own programs, and have nothing but their keys."""
     return peer.kind != "server" or peer.name in servers
+
+
+def why_forbidden(peer: Principal, request: ServerRequest, faculty_id: int | None) -> str | None:
+    """Why a client may not ask that of a server, in one sentence; None: it may. `faculty_id`: whose transaction it
+    concerns, if any; a faculty speaks for its own."""
+    if not isinstance(request, MATRIX[REQUESTS].get(peer.kind, _NOTHING)):
+        return f"the key of {peer} may not {_DOES[type(request)]}"
+    if peer.kind == "faculty" and str(faculty_id) != peer.name:
+        return f"the key of faculty {peer.name} does not speak for faculty {faculty_id}"
+    return None
 
 
 def may_say(door: str, peer: Principal, message: Message) -> bool:

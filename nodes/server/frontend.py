@@ -1,4 +1,5 @@
-"""A server's door for faculties: both patterns on one ROUTER (A5), around the pure core (nodes.server.frontend_core).
+"""A server's door for faculties and operators: both patterns on one ROUTER (A5), around the pure core
+(nodes.server.frontend_core).
 
 DEALER peers are decoded in the sequencer's process; REQ peers go through the pool of workers (unless
 `workers_for` says that all do).
@@ -64,8 +65,8 @@ class Frontend:
         return self._metrics.refusals[BUSY]
 
     def on_ready(self, now: Instant) -> None:
-        """Read what came to the door, within bounds. Which pattern a peer speaks is told by its socket's type, for
-        which faculty by its key."""
+        """Read what came to the door, within bounds. Which pattern a peer speaks is told by its socket's type, who
+        it is by its key."""
         for received in self.door.messages(self._core.messages_max):
             session = received.session
             if len(received.parts) != 2 or len(received.parts[0]):
@@ -74,8 +75,7 @@ class Frontend:
                 pattern = "lbb" if session.socket_type == "REQ" else "async"
                 payload = received.content(1)
                 principal = None if session.peer is None else session.peer.principal
-                faculty_id = None if principal is None else int(principal.name)
-                self._core.on_payload(session, pattern, faculty_id, payload, now, principal)
+                self._core.on_payload(session, pattern, principal, payload, now, principal)
 
     def deadline(self) -> int | None:
         """Boot time in µs at which `admit` can go on; None: nothing waits that could enter."""

@@ -6,7 +6,7 @@ what `flush` gives.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from functools import partial
 from itertools import islice
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
@@ -17,14 +17,39 @@ from es.replication.instant import Instant
 from es.replication.replica import Replica
 from nodes import wire
 from nodes.config.cluster import Limits
+from nodes.security import roles
+from nodes.security.principals import Principal
 from nodes.server.admission import QUANTUM_REQUESTS, Admission, Portion, nobody
 from nodes.server.jobs import tagged, untagged
-from nodes.server.metrics import ServerMetrics
+from nodes.server.metrics import CLOSE, RELEASE, VERBS, ServerMetrics
 from nodes.wire.encoding import Encoding, join
-from nodes.wire.schema import FORBIDDEN, NOT_ACTIVE, Dropped, Invalid, Receipt, Res
+from nodes.wire.schema import (
+    FORBIDDEN,
+    NOT_ACTIVE,
+    Closed,
+    CloseRequest,
+    Dropped,
+    Invalid,
+    Receipt,
+    ReleaseRequest,
+    Res,
+    ServerRequest,
+)
 from projections.rooms import machine
-from projections.rooms.commands import BUSY, INVALID, UNAVAILABLE, Answer, Proposal, Reserve, Result
+from projections.rooms.commands import (
+    BUSY,
+    INVALID,
+    UNAVAILABLE,
+    Answer,
+    CloseTerm,
+    Proposal,
+    Release,
+    Reserve,
+    Result,
+    TermResult,
+)
 from projections.rooms.decide import timed_out
+from projections.rooms.events import faculty_actor
 from projections.rooms.identity import transaction_id_of
 from projections.timings import DEFINITE
 
@@ -56,6 +81,14 @@ REFUSALS: Final = {
     BUSY: "too many requests are under way; try again",
 }
 
+
+ANYBODY: Final = "operator"
+"""Actor of a closing where security is off and nobody is asked who he is."""
+
+_LEGS: Final[Mapping[type[Any], str]] = {
+    Reserve: "sol_res", Answer: "ack_res", ReleaseRequest: RELEASE, CloseRequest: CLOSE,
+}  # fmt: skip
+"""By what is asked: the leg of a transaction that its result ends, or the registrar's verb that it is."""
 
 S = TypeVar("S", bound=Hashable)
 """A session: the connection that something came on, and to which its answers go. The core only tells them apart."""
@@ -95,19 +128,21 @@ class Exchange(Generic[S]):
     """One payload of a client and where its answers go. A REQ peer gets all of them in one payload."""
 
     __slots__ = (
-        "answers", "awaited", "began_us", "encoding", "faculty_id", "identity", "is_array", "pattern", "session",
+        "answers", "awaited", "began_us", "encoding", "faculty_id", "identity", "is_array", "pattern", "peer",
+        "session",
     )  # fmt: skip
 
-    def __init__(self, session: S, pattern: str, faculty_id: int | None, identity: Hashable, now_us: int) -> None:
+    def __init__(self, session: S, pattern: str, peer: Principal | None, identity: Hashable, now_us: int) -> None:
         self.session = session
         self.identity = identity
         self.pattern = pattern
-        self.faculty_id = faculty_id
+        self.peer = peer
+        self.faculty_id = int(peer.name) if peer is not None and peer.kind == "faculty" else None
         self.began_us = now_us
         self.encoding = Encoding.MSGPACK
         self.is_array = False
         self.awaited = 0
-        self.answers: list[Proposal | Res] = []
+        self.answers: list[Proposal | Res | Closed] = []
 
 
 class Parcel(Generic[S]):
@@ -124,10 +159,10 @@ class Parcel(Generic[S]):
 
 class FrontendCore(Generic[S]):
     """Takes payloads of clients, gives payloads for clients. What it submits waits in the kernel as
-    (exchange, faculty id, boot time in µs, leg that a result of it ends). `on_forbidden(session, why)` hears of what a
-    faculty said in another's name. What came waits until `admit`, each identity's by itself; of one that
-    `turns_away(session)` then, because its key was revoked meanwhile, nothing is done and nobody is answered; nor
-    is anything of what waited long on a session that `is_over`.
+    (exchange, faculty id, boot time in µs, leg that a result of it ends or the registrar's verb, transaction id).
+    `on_forbidden(session, why)` hears of what was not its sender's to say. What came waits until `admit`, each
+    identity's by itself; of one that `turns_away(session)` then, because its key was revoked meanwhile, nothing is done
+    and nobody is answered; nor is anything of what waited long on a session that `is_over`.
 
     `ignored` counts what is dropped or malformed; `metrics` counts the rest.
     """
@@ -171,15 +206,15 @@ class FrontendCore(Generic[S]):
         self,
         session: S,
         pattern: str,
-        faculty_id: int | None,
+        peer: Principal | None,
         payload: Payload,
         now: Instant,
         identity: Hashable | None = None,
     ) -> None:
-        """What came on a session, which belongs to that faculty (None: nobody was asked who he is, and it speaks for
+        """What came on a session, which belongs to that peer (None: nobody was asked who he is, and it speaks for
         whom it says), waits for `admit` with what else `identity` (None: that session) has sent. Who has too
         much there already is refused: told so as far as that is cheap, and otherwise counted."""
-        exchange = Exchange(session, pattern, faculty_id, session if identity is None else identity, now.boot_us)
+        exchange = Exchange(session, pattern, peer, session if identity is None else identity, now.boot_us)
         parcel = Parcel(exchange, payload)
         for owner, refused, size_bytes in self._admission.offer(exchange.identity, parcel, len(payload), now.boot_us):
             if self._admission.may_answer(owner, size_bytes, now.boot_us):
@@ -251,26 +286,28 @@ class FrontendCore(Generic[S]):
             self._take(parcel, len(messages), now)
 
     def _submit(self, exchange: Exchange[S], message: Any, now: Instant) -> None:
-        kind = type(message)
-        if kind is Reserve:
-            leg, faculty_id = "sol_res", message.faculty_id
-            if exchange.faculty_id is None:
-                self._remember(exchange.session, faculty_id)
-        elif kind is Answer:
-            if message.faculty_id is None:
-                message = message._replace(faculty_id=self._faculty_of(exchange))
-            leg, faculty_id = "ack_res", message.faculty_id
-        else:
+        leg = _LEGS.get(type(message))
+        if leg is None:
             self._refuse_malformed(exchange, message)
             return
-        if exchange.faculty_id is not None and faculty_id != exchange.faculty_id:
-            self._refuse_forbidden(exchange, message)
-            return
-        refusal = self._replica.submit((exchange, faculty_id, exchange.began_us, leg), machine.NAME, message, now)
+        if leg == "ack_res" and message.faculty_id is None:
+            message = message._replace(faculty_id=self._faculty_of(exchange))
+        faculty_id = None if leg == CLOSE else message.faculty_id
+        peer = exchange.peer
+        if peer is not None:
+            why = roles.why_forbidden(peer, message, faculty_id)
+            if why is not None:
+                self._refuse_forbidden(exchange, message, why)
+                return
+        elif leg == "sol_res":
+            self._remember(exchange.session, message.faculty_id)
+        command = _registrars(message, peer) if leg in VERBS else message
+        waiter = exchange, faculty_id, exchange.began_us, leg, message.transaction_id
+        refusal = self._replica.submit(waiter, machine.NAME, command, now)
         if refusal is None:
             self._admission.enter(exchange.identity, now.boot_us)
         else:
-            self._refuse(exchange, faculty_id, self._unavailable(message.transaction_id, refusal))
+            self._refuse(exchange, faculty_id, self._unavailable(message.transaction_id, refusal), leg)
 
     def _refuse_parcel(self, parcel: Parcel[S]) -> None:
         """Nothing of a payload is done for want of room in its sender's backlog."""
@@ -279,12 +316,12 @@ class FrontendCore(Generic[S]):
         exchange.encoding, exchange.is_array = decoded.encoding, decoded.is_array
         exchange.awaited = len(decoded.messages)
         for message in decoded.messages:
-            if isinstance(message, Reserve | Answer):
-                faculty_id = exchange.faculty_id if message.faculty_id is None else message.faculty_id
-                busy = Res(message.transaction_id, UNAVAILABLE, BUSY, REFUSALS[BUSY])
-                self._refuse(exchange, faculty_id, busy)
-            else:
+            if isinstance(message, Invalid | Dropped):
                 self._refuse_malformed(exchange, message)
+                continue
+            named = None if isinstance(message, CloseRequest) else message.faculty_id
+            busy = Res(message.transaction_id, UNAVAILABLE, BUSY, REFUSALS[BUSY])
+            self._refuse(exchange, exchange.faculty_id if named is None else named, busy, _LEGS[type(message)])
 
     def _remember(self, session: S, faculty_id: int) -> None:
         """The faculty that speaks on a connection: an ACK may leave it out."""
@@ -297,23 +334,23 @@ class FrontendCore(Generic[S]):
         """Whose an answer is that does not say it: the connection's."""
         return self._faculties.get(exchange.session) if exchange.faculty_id is None else exchange.faculty_id
 
-    def _refuse_forbidden(self, exchange: Exchange[S], message: Reserve | Answer) -> None:
-        """A faculty spoke in another's name (CP11)."""
-        why = f"the key of faculty {exchange.faculty_id} does not speak for faculty {message.faculty_id}"
+    def _refuse_forbidden(self, exchange: Exchange[S], message: ServerRequest, why: str) -> None:
+        """Somebody spoke in another's name, or asked for what is not his to ask (CP11)."""
         self._on_forbidden(exchange.session, why)
-        self._refuse(exchange, exchange.faculty_id, Res(message.transaction_id, INVALID, FORBIDDEN, why))
+        res = Res(message.transaction_id, INVALID, FORBIDDEN, why)
+        self._refuse(exchange, exchange.faculty_id, res, _LEGS[type(message)])
 
     def _refuse_malformed(self, exchange: Exchange[S], message: Invalid | Dropped) -> None:
         if isinstance(message, Invalid):
             self.ignored["bad field"] += 1
-            self._refuse(exchange, None, message.as_res())
+            self._refuse(exchange, None, message.as_res(), None)
         else:
             self.ignored[message.why] += 1
             self._no_answer(exchange)
 
-    def _refuse(self, exchange: Exchange[S], faculty_id: int | None, res: Res) -> None:
+    def _refuse(self, exchange: Exchange[S], faculty_id: int | None, res: Res, leg: str | None) -> None:
         """Nothing was done, and that is counted."""
-        self._metrics.on_refusal(res.status, res.code, exchange.pattern, faculty_id)
+        self._metrics.on_refusal(res.status, res.code, exchange.pattern, faculty_id, leg)
         self._answer(exchange, res)
 
     def _unavailable(self, transaction_id: str, refusal: Refusal | Result) -> Res:
@@ -332,7 +369,7 @@ class FrontendCore(Generic[S]):
         for waiter, answer, seq in effect.answers:
             if waiter is None:
                 continue  # this server asked itself, for an alert
-            exchange, faculty_id, began_us, leg = waiter
+            exchange, faculty_id, began_us, leg, transaction_id = waiter
             self._admission.leave(exchange.identity)
             if type(answer) is Proposal:
                 us = now.boot_us - began_us
@@ -348,7 +385,11 @@ class FrontendCore(Generic[S]):
             if holder is not None and seq is not None:
                 receipt = Receipt(holder.epoch, seq, holder.hash.hex(), effect.copies)
             else:
-                assert isinstance(answer, Result)
+                assert isinstance(answer, Result | TermResult)
+            if leg in VERBS:
+                self._metrics.on_registrar(leg, answer.status)
+                self._answer(exchange, _registrars_answer(transaction_id, answer, receipt))
+                continue
             self._time_result(leg, exchange.pattern, faculty_id, answer, now, now.boot_us - began_us)
             self._pushes.pop((faculty_id, answer.transaction_id), None)
             self._answer(exchange, wire.res_of(answer, receipt))
@@ -399,7 +440,7 @@ class FrontendCore(Generic[S]):
             receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
             self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))
 
-    def _answer(self, exchange: Exchange[S], answer: Proposal | Res) -> None:
+    def _answer(self, exchange: Exchange[S], answer: Proposal | Res | Closed) -> None:
         if exchange.pattern == "async" and not self._workers_for_all:
             self._put(exchange, wire.encode(answer, exchange.encoding))
             return
@@ -439,3 +480,17 @@ class FrontendCore(Generic[S]):
             joined = join(messages, exchange.encoding) if exchange.is_array else messages
             payloads += [(session, payload) for payload in joined]
         return payloads
+
+
+def _registrars(message: ReleaseRequest | CloseRequest, peer: Principal | None) -> Release | CloseTerm:
+    """What is asked for outside a transaction, in the name of whose key it was asked with."""
+    if isinstance(message, CloseRequest):
+        return CloseTerm(message.term, ANYBODY if peer is None else str(peer))
+    actor = faculty_actor(message.faculty_id) if peer is None else str(peer)
+    return Release(message.transaction_id, message.faculty_id, actor, message.reason)
+
+
+def _registrars_answer(transaction_id: str, answer: Result | TermResult, receipt: Receipt | None) -> Res | Closed:
+    if isinstance(answer, TermResult):
+        return wire.answer_to_closing(transaction_id, answer, receipt)
+    return wire.res_of(answer, receipt)

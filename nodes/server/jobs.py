@@ -14,7 +14,7 @@ import msgpack
 
 from nodes import wire
 from nodes.wire.encoding import Encoding, whole
-from nodes.wire.schema import Dropped, Invalid, Receipt, Res
+from nodes.wire.schema import Closed, CloseRequest, Dropped, Invalid, Receipt, ReleaseRequest, Res, ServerRequest
 from projections.rooms.commands import Answer, Proposal, Reserve
 
 READY: Final = "ready"
@@ -30,6 +30,9 @@ _TAGS: Final[dict[str, Any]] = {
     "dropped": Dropped,
     "proposal": Proposal,
     "res": Res,
+    "release": ReleaseRequest,
+    "close": CloseRequest,
+    "closed": Closed,
 }
 _TAG_OF: Final = {message: tag for tag, message in _TAGS.items()}
 
@@ -52,12 +55,14 @@ def untagged(plain: tuple[Any, ...]) -> Any:
     tag, *fields = plain
     if tag == "res" and fields[7] is not None:
         fields[7] = Receipt(*fields[7])
+    elif tag == "closed":
+        fields[5] = Receipt(*fields[5])
     return _TAGS[tag](*fields)
 
 
 def decode_job(payload: bytes) -> tuple[str, bool, list[tuple[Any, ...]]]:
     """A worker's part of taking a request: decode and check. Never raises on what a client sent."""
-    decoded: wire.Decoded[Reserve | Answer] = wire.decode_requests(payload)
+    decoded: wire.Decoded[ServerRequest] = wire.decode_requests(payload)
     return decoded.encoding.value, decoded.is_array, [tagged(message) for message in decoded.messages]
 
 

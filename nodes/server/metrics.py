@@ -19,7 +19,15 @@ from nodes.histogram import LEG_BOUNDS_US, Histogram
 from nodes.shell import read_clock
 from nodes.wire.schema import NOT_ACTIVE, SERVER_STATUSES
 from projections.rooms import machine
-from projections.rooms.commands import BUSY, LABS_EXHAUSTED, NOT_ENOUGH_ROOMS
+from projections.rooms.commands import (
+    ACCEPTED,
+    BUSY,
+    CANCELED,
+    INVALID,
+    LABS_EXHAUSTED,
+    NOT_ENOUGH_ROOMS,
+    UNAVAILABLE,
+)
 from projections.rooms.machine import Rooms
 from projections.rooms.term import Occupancy, Term
 
@@ -29,9 +37,19 @@ OVERLOAD: Final = "OVERLOAD"
 LEGS: Final = ("sol_prop", "ack_res", "sol_res")
 """By what came and what it was answered with; `sol_res` is a SOL that ends at once: denied, refused or repeated."""
 
+RELEASE: Final = "release"
+CLOSE: Final = "close"
+VERBS: Final = (RELEASE, CLOSE)
+"""What is asked for outside a transaction."""
+
 PATTERNS: Final = ("async", "lbb")
 ALERTS: Final = (NOT_ENOUGH_ROOMS, LABS_EXHAUSTED, OVERLOAD)
 REFUSAL_CODES: Final = (BUSY, NOT_ACTIVE)
+REGISTRAR_STATUSES: Final[Mapping[str, tuple[str, ...]]] = {
+    RELEASE: (CANCELED, INVALID, UNAVAILABLE),
+    CLOSE: (ACCEPTED, INVALID, UNAVAILABLE),
+}
+"""CANCELED: the rooms were given back. ACCEPTED: the term is closed."""
 
 OTHER: Final = "other"
 """Label of every faculty that the configuration does not name."""
@@ -57,6 +75,9 @@ class ServerMetrics(Collector):
             for faculty_id, pattern in [*self._faculties.items(), *speakers]
             for status in SERVER_STATUSES
         }
+        self._registrars: Counter[tuple[str, str]] = Counter(
+            {(verb, status): 0 for verb in VERBS for status in REGISTRAR_STATUSES[verb]}
+        )
         self.refusals: Counter[str] = Counter(dict.fromkeys(REFUSAL_CODES, 0))
         self.alerts: Counter[str] = Counter(dict.fromkeys(ALERTS, 0))
         self.holds_expired = 0
@@ -73,11 +94,20 @@ class ServerMetrics(Collector):
         self._legs[leg, pattern].observe(us)
         self._count(status, pattern, faculty_id)
 
-    def on_refusal(self, status: str, code: str | None, pattern: str, faculty_id: int | None) -> None:
-        """A RES left for a client at once: nothing was done."""
+    def on_registrar(self, verb: str, status: str) -> None:
+        """A release or the closing of a term was answered."""
+        self._registrars[verb, status] += 1
+
+    def on_refusal(
+        self, status: str, code: str | None, pattern: str, faculty_id: int | None, leg: str | None = None
+    ) -> None:
+        """A RES left for a client at once: nothing was done. `leg` may be one of VERBS."""
         if code is not None and code in self.refusals:
             self.refusals[code] += 1
-        self._count(status, pattern, faculty_id)
+        if leg in VERBS:
+            self.on_registrar(leg, status)
+        else:
+            self._count(status, pattern, faculty_id)
 
     def _count(self, status: str, pattern: str, faculty_id: int | None) -> None:
         try:
@@ -123,6 +153,12 @@ class ServerMetrics(Collector):
         for (status, pattern, faculty_id), count in list(self._results.items()):
             results.add_metric([status, pattern, OTHER if faculty_id is None else str(faculty_id)], count)
         yield results
+        registrar = CounterMetricFamily(
+            "aulario_registrar", "Releases and closings answered.", labels=["verb", "status"]
+        )
+        for (verb, status), count in list(self._registrars.items()):
+            registrar.add_metric([verb, status], count)
+        yield registrar
         yield _by_code("aulario_refusals", "Requests of which nothing was done.", self.refusals)
         yield _by_code("aulario_alerts", "Alerts that entered the log (A13).", self.alerts)
         yield CounterMetricFamily("aulario_holds_expired", "Holds that expired (A9).", value=self.holds_expired)

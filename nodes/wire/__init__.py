@@ -21,22 +21,30 @@ from nodes.wire.encoding import (
 )
 from nodes.wire.schema import (
     DROPPED_WHYS,
+    Closed,
+    CloseRequest,
     Dropped,
     Invalid,
     Malformed,
     ProgramRequest,
     Receipt,
+    ReleaseRequest,
     Res,
+    ServerRequest,
     answer_fields,
+    close_fields,
+    closed_fields,
+    closing_answer,
     program_request,
     program_request_fields,
     proposal_fields,
+    release_fields,
     res_fields,
     reserve_fields,
     server_answer,
     server_request,
 )
-from projections.rooms.commands import Answer, Proposal, Reserve, Result
+from projections.rooms.commands import ACCEPTED, Answer, Proposal, Reserve, Result, TermResult
 
 M = TypeVar("M")
 
@@ -61,19 +69,24 @@ class Opened(NamedTuple, Generic[M]):
     is_array: bool
 
 
-def open_requests(payload: bytes) -> Opened[Reserve | Answer]:
-    """What a client sends a server: SOL and ACK, of which a turn may not have time for all. Never raises."""
+def open_requests(payload: bytes) -> Opened[ServerRequest]:
+    """What a client sends a server: SOL, ACK, LIB and CIE, of which a turn may not have time for all. Never raises."""
     return _open(payload, server_request)
 
 
-def decode_requests(payload: bytes) -> Decoded[Reserve | Answer]:
-    """What a client sends a server: SOL and ACK. Never raises."""
+def decode_requests(payload: bytes) -> Decoded[ServerRequest]:
+    """What a client sends a server: SOL, ACK, LIB and CIE. Never raises."""
     return _decode(payload, server_request)
 
 
 def decode_answers(payload: bytes) -> Decoded[Proposal | Res]:
     """What a server sends a client: PROP and RES. Never raises."""
     return _decode(payload, server_answer, ANSWERS_NODES_MAX)
+
+
+def decode_closing(payload: bytes) -> Decoded[Closed | Res]:
+    """What a server sends whoever asked it to close a term: CER and RES. Never raises."""
+    return _decode(payload, closing_answer, ANSWERS_NODES_MAX)
 
 
 def decode_program_request(payload: bytes) -> tuple[ProgramRequest | Malformed, Encoding]:
@@ -122,11 +135,14 @@ _FIELDS: dict[type[Any], Callable[[Any], dict[str, Any]]] = {
     Answer: answer_fields,
     Proposal: proposal_fields,
     Res: res_fields,
+    ReleaseRequest: release_fields,
+    CloseRequest: close_fields,
+    Closed: closed_fields,
     ProgramRequest: program_request_fields,
 }
 
 
-def encode(message: Reserve | Answer | Proposal | Res | ProgramRequest, encoding: Encoding) -> bytes:
+def encode(message: ServerRequest | Proposal | Res | Closed | ProgramRequest, encoding: Encoding) -> bytes:
     """Encode one message; `nodes.wire.encoding.join` puts several into one payload."""
     return encode_map(_FIELDS[type(message)](message), encoding)
 
@@ -134,3 +150,11 @@ def encode(message: Reserve | Answer | Proposal | Res | ProgramRequest, encoding
 def res_of(result: Result, receipt: Receipt | None) -> Res:
     """A server's RES; `receipt` names the event it is, None if it is none."""
     return Res(*result, receipt)
+
+
+def answer_to_closing(transaction_id: str, result: TermResult, receipt: Receipt | None) -> Closed | Res:
+    """A server's CER, with the receipt of its event, or the RES that refuses a CIE."""
+    if result.status != ACCEPTED:
+        return Res(transaction_id, result.status, result.code, result.reason)
+    assert receipt is not None, "a term is closed by an event"
+    return Closed(transaction_id, result.term, result.classrooms, result.labs, result.holds, receipt)

@@ -1,16 +1,51 @@
-"""Messages as types, and what each of their fields may be (PROTOCOL.md, wire).
+"""Messages as types, from maps and to maps (PROTOCOL.md, wire); what their fields may be stands in nodes.wire.fields.
 
     SOL  → Reserve     PROP → Proposal     ACK → Answer     RES → Res     a program's request → ProgramRequest
+    LIB  → ReleaseRequest                  CIE → CloseRequest             CER → Closed
 
 A map that is no such message becomes `Invalid` if its transaction id can be read, `Dropped` if not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple, TypeAlias
 
 from nodes.wire.encoding import DEPTH_MAX, RepeatedKeys
+from nodes.wire.fields import (
+    ACCEPTED_NAMES,
+    ACK,
+    ACK_NAMES,
+    BOOL,
+    BOTH_ZERO,
+    CER,
+    CER_NAMES,
+    CIE,
+    CIE_NAMES,
+    COUNT_NAMES,
+    COUNTS,
+    ID,
+    LIB,
+    LIB_NAMES,
+    LISTS,
+    MAP,
+    NAME,
+    PROGRAM,
+    PROGRAM_NAMES,
+    PROP,
+    PROP_NAMES,
+    RECEIPT,
+    RECEIPT_NAMES,
+    REPEATED,
+    RES_NAMES,
+    SOL,
+    SOL_NAMES,
+    TEXT,
+    Schema,
+    is_id,
+    is_name,
+    is_text,
+)
 from projections.rooms.commands import (
     ACCEPTED,
     BAD_FIELD,
@@ -22,7 +57,7 @@ from projections.rooms.commands import (
     Proposal,
     Reserve,
 )
-from projections.rooms.limits import ID_MAX, ROOMS_PER_REQUEST_MAX, TEXT_CHARS_MAX
+from projections.rooms.limits import TEXT_CHARS_MAX
 
 UNKNOWN: Final = "UNKNOWN"
 STATUSES: Final = (ACCEPTED, DENIED, CANCELED, INVALID, UNAVAILABLE, UNKNOWN)
@@ -36,8 +71,6 @@ NOT_ACTIVE: Final = "NOT_ACTIVE"
 
 FORBIDDEN: Final = "FORBIDDEN"
 """Code of INVALID for what a key may not say."""
-
-_NUMBER_MAX: Final = (1 << 63) - 1
 
 
 class Receipt(NamedTuple):
@@ -76,6 +109,32 @@ class ProgramRequest(NamedTuple):
     partial: bool = False
 
 
+class ReleaseRequest(NamedTuple):
+    """Give the confirmed rooms of a faculty's transaction back (A12). Who asks is told by its key."""
+
+    transaction_id: str
+    faculty_id: int
+    reason: str
+
+
+class CloseRequest(NamedTuple):
+    """End a term (A10). The id is that of the question; it stands in the answer, and nowhere else."""
+
+    transaction_id: str
+    term: str
+
+
+class Closed(NamedTuple):
+    """A term is closed: what ended with it (projections.rooms.commands.TermResult), and the receipt of its event."""
+
+    transaction_id: str
+    term: str
+    classrooms: int
+    labs: int
+    holds: int
+    receipt: Receipt
+
+
 class Invalid(NamedTuple):
     """A malformed message that can be answered: `field` is what is wrong with it, by its wire name."""
 
@@ -94,122 +153,25 @@ class Dropped(NamedTuple):
     why: str
 
 
+ServerRequest: TypeAlias = Reserve | Answer | ReleaseRequest | CloseRequest
 Malformed: TypeAlias = Invalid | Dropped
-_Check: TypeAlias = Callable[[Any], bool]
-_Schema: TypeAlias = tuple[tuple[str, _Check, str], ...]
 
 DROPPED_WHYS: Final = ("not_a_map", "no_transaction_id")
 """Every `why` of a Dropped map; a whole payload may also be dropped for one of UNREADABLE_WHYS."""
 
 
-# --- what a value may be
-
-
-def _is_name(value: Any) -> bool:
-    return type(value) is str and 0 < len(value) <= TEXT_CHARS_MAX
-
-
-def _is_text(value: Any) -> bool:
-    return type(value) is str and len(value) <= TEXT_CHARS_MAX
-
-
-def _is_id(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= ID_MAX
-
-
-def _is_count(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= ROOMS_PER_REQUEST_MAX
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int and 0 <= value <= _NUMBER_MAX
-
-
-def _is_bool(value: Any) -> bool:
-    return type(value) is bool
-
-
-def _is_confirm(value: Any) -> bool:
-    return type(value) is str and value in ("ACCEPT", "REJECT")
+# --- from maps
 
 
 def _is_status(value: Any) -> bool:
     return type(value) is str and value in STATUSES
 
 
-def _is_map(value: Any) -> bool:
-    return type(value) is dict
+_RES: Schema = (("status", _is_status, f"must be one of {', '.join(STATUSES)}"),)
 
 
-def _are_rooms(value: Any) -> bool:
-    return type(value) is list and len(value) <= ROOMS_PER_REQUEST_MAX and all(map(_is_name, value))
-
-
-_NAME = f"must be text of 1 to {TEXT_CHARS_MAX} characters"
-_TEXT = f"must be text of at most {TEXT_CHARS_MAX} characters"
-_ID = f"must be an integer from 0 to {ID_MAX}"
-_COUNT = f"must be an integer from 0 to {ROOMS_PER_REQUEST_MAX}"
-_NUMBER = "must be an integer from 0 up"
-_BOOL = "must be true or false"
-_MAP = "must be a map"
-_BOTH_ZERO = "salones and laboratorios are both zero"
-_REPEATED = "a key occurs twice"
-_ROOMS = f"must be a list of at most {ROOMS_PER_REQUEST_MAX} room ids"
-
-_SOL: _Schema = (
-    ("faculty_id", _is_id, _ID),
-    ("facultad", _is_text, _TEXT),
-    ("program_id", _is_id, _ID),
-    ("programa", _is_name, _NAME),
-    ("semester", _is_name, _NAME),
-    ("salones", _is_count, _COUNT),
-    ("laboratorios", _is_count, _COUNT),
-)
-_ACK: _Schema = (("confirm", _is_confirm, "must be ACCEPT or REJECT"),)
-_COUNTS: _Schema = (
-    ("salones_propuestos", _is_count, _COUNT),
-    ("laboratorios_propuestos", _is_count, _COUNT),
-    ("aulas_moviles", _is_count, _COUNT),
-)
-_LISTS: _Schema = (
-    ("aulas", _are_rooms, _ROOMS),
-    ("laboratorios", _are_rooms, _ROOMS),
-    ("moviles", _are_rooms, _ROOMS),
-)
-_PROP: _Schema = (("data", _is_map, _MAP), *_LISTS, ("vence", _is_number, _NUMBER))
-_RES: _Schema = (("status", _is_status, f"must be one of {', '.join(STATUSES)}"),)
-_RECEIPT: _Schema = (
-    ("epoch", _is_number, _NUMBER),
-    ("seq", _is_number, _NUMBER),
-    ("hash", _is_name, _NAME),
-    ("copias", _is_number, _NUMBER),
-)
-_PROGRAM: _Schema = (
-    ("programa", _is_name, _NAME),
-    ("salones", _is_count, _COUNT),
-    ("laboratorios", _is_count, _COUNT),
-)
-
-
-def _names(schema: _Schema, *more: str) -> frozenset[str]:
-    return frozenset(name for name, _, _ in schema) | {*more}
-
-
-_SOL_NAMES = _names(_SOL, "tipo", "transaction_id", "parcial")
-_ACK_NAMES = _names(_ACK, "tipo", "transaction_id", "faculty_id")
-_COUNT_NAMES = _names(_COUNTS)
-_PROP_NAMES = _names(_PROP, "tipo", "transaction_id")
-_RES_NAMES = _names(_RES, "tipo", "transaction_id", "code", "reason", "activo", "recibo")
-_ACCEPTED_NAMES = _RES_NAMES | _names((*_COUNTS, *_LISTS))
-_RECEIPT_NAMES = _names(_RECEIPT)
-_PROGRAM_NAMES = _names(_PROGRAM, "semestre", "transaction_id", "parcial")
-
-
-# --- from maps
-
-
-def server_request(fields: Any) -> Reserve | Answer | Malformed:
-    """A SOL or an ACK as the command it is."""
+def server_request(fields: Any) -> ServerRequest | Malformed:
+    """A SOL or an ACK as the command it is; a LIB or a CIE."""
     malformed = _identify(fields)
     if malformed:
         return malformed
@@ -218,7 +180,11 @@ def server_request(fields: Any) -> Reserve | Answer | Malformed:
         return _reserve(fields)
     if kind == "ACK":
         return _answer(fields)
-    return Invalid(fields["transaction_id"], "tipo", "must be SOL or ACK")
+    if kind == "LIB":
+        return _release(fields)
+    if kind == "CIE":
+        return _close(fields)
+    return Invalid(fields["transaction_id"], "tipo", "must be SOL, ACK, LIB or CIE")
 
 
 def server_answer(fields: Any) -> Proposal | Res | Malformed:
@@ -234,36 +200,49 @@ def server_answer(fields: Any) -> Proposal | Res | Malformed:
     return Invalid(fields["transaction_id"], "tipo", "must be PROP or RES")
 
 
+def closing_answer(fields: Any) -> Closed | Res | Malformed:
+    """A CER, or the RES that a refused CIE gets."""
+    malformed = _identify(fields)
+    if malformed:
+        return malformed
+    kind = fields.get("tipo")
+    if kind == "CER":
+        return _closed(fields)
+    if kind == "RES":
+        return _res(fields)
+    return Invalid(fields["transaction_id"], "tipo", "must be CER or RES")
+
+
 def program_request(fields: Any) -> ProgramRequest | Malformed:
     """What a program asks. Its transaction id is optional; an unreadable one is an answerable fault."""
     if type(fields) is RepeatedKeys:
         repeated: Any = fields.get("transaction_id")
-        return Invalid(repeated if _is_name(repeated) else "", "message", _REPEATED)
+        return Invalid(repeated if is_name(repeated) else "", "message", REPEATED)
     if type(fields) is not dict:
         return Dropped("not_a_map")
     get = fields.get
     transaction_id = get("transaction_id")
-    if transaction_id is not None and not _is_name(transaction_id):
-        return Invalid("", "transaction_id", _NAME)
+    if transaction_id is not None and not is_name(transaction_id):
+        return Invalid("", "transaction_id", NAME)
     echoed = transaction_id or ""
     term, partial = get("semestre"), get("parcial", False)
-    if invalid := _first_fault(fields, _PROGRAM, echoed):
+    if invalid := _first_fault(fields, PROGRAM, echoed):
         return invalid
-    if term is not None and not _is_name(term):
-        return Invalid(echoed, "semestre", _NAME)
+    if term is not None and not is_name(term):
+        return Invalid(echoed, "semestre", NAME)
     if type(partial) is not bool:
-        return Invalid(echoed, "parcial", _BOOL)
+        return Invalid(echoed, "parcial", BOOL)
     program, classrooms, labs = fields["programa"], fields["salones"], fields["laboratorios"]
     if not classrooms and not labs:
-        return Invalid(echoed, "salones", _BOTH_ZERO)
+        return Invalid(echoed, "salones", BOTH_ZERO)
     request = ProgramRequest(program, classrooms, labs, term, transaction_id, partial)
-    return _extra_fault(fields, _PROGRAM_NAMES, echoed) or request
+    return _extra_fault(fields, PROGRAM_NAMES, echoed) or request
 
 
 def _identify(fields: Any) -> Malformed | None:
     if type(fields) is not dict:
         return _not_a_plain_map(fields)
-    if not _is_name(fields.get("transaction_id")):
+    if not is_name(fields.get("transaction_id")):
         return Dropped("no_transaction_id")
     return None
 
@@ -272,12 +251,12 @@ def _not_a_plain_map(fields: Any) -> Malformed:
     if type(fields) is not RepeatedKeys:
         return Dropped("not_a_map")
     transaction_id: Any = fields.get("transaction_id")
-    if not _is_name(transaction_id):
+    if not is_name(transaction_id):
         return Dropped("no_transaction_id")
-    return Invalid(transaction_id, "message", _REPEATED)
+    return Invalid(transaction_id, "message", REPEATED)
 
 
-def _first_fault(fields: Mapping[str, Any], schema: _Schema, transaction_id: str) -> Invalid | None:
+def _first_fault(fields: Mapping[str, Any], schema: Schema, transaction_id: str) -> Invalid | None:
     for name, fits, sentence in schema:
         if not fits(fields.get(name)):
             return Invalid(transaction_id, name, sentence if name in fields else "is missing")
@@ -293,7 +272,7 @@ def _extra_fault(
     for name in fields:  # in their order: a message is always refused with the same words
         if name in known:
             continue
-        if not _is_text(name):
+        if not is_text(name):
             return Invalid(transaction_id, "message", f"a key is no text of at most {TEXT_CHARS_MAX} characters")
         if not _fits_limits(fields[name], depth_left):
             return Invalid(transaction_id, name, f"text over {TEXT_CHARS_MAX}, depth over {DEPTH_MAX} or no number")
@@ -309,7 +288,7 @@ def _fits_limits(value: Any, depth_left: int) -> bool:
     if kind is list or kind is dict:
         if depth_left == 1:
             return False
-        if kind is dict and not all(_is_text(key) for key in value):
+        if kind is dict and not all(is_text(key) for key in value):
             return False
         return all(_fits_limits(one, depth_left - 1) for one in (value if kind is list else value.values()))
     return kind is not RepeatedKeys
@@ -317,11 +296,11 @@ def _fits_limits(value: Any, depth_left: int) -> bool:
 
 def _reserve(fields: Mapping[str, Any]) -> Reserve | Invalid:
     transaction_id = fields["transaction_id"]
-    if invalid := _first_fault(fields, _SOL, transaction_id):
+    if invalid := _first_fault(fields, SOL, transaction_id):
         return invalid
     partial = fields.get("parcial", False)
     if type(partial) is not bool:
-        return Invalid(transaction_id, "parcial", _BOOL)
+        return Invalid(transaction_id, "parcial", BOOL)
     reserve = Reserve(
         transaction_id,
         fields["faculty_id"],
@@ -334,31 +313,49 @@ def _reserve(fields: Mapping[str, Any]) -> Reserve | Invalid:
         partial,
     )
     if not reserve.classrooms and not reserve.labs:
-        return Invalid(transaction_id, "salones", _BOTH_ZERO)
-    return _extra_fault(fields, _SOL_NAMES, transaction_id) or reserve
+        return Invalid(transaction_id, "salones", BOTH_ZERO)
+    return _extra_fault(fields, SOL_NAMES, transaction_id) or reserve
 
 
 def _answer(fields: Mapping[str, Any]) -> Answer | Invalid:
     transaction_id = fields["transaction_id"]
-    if invalid := _first_fault(fields, _ACK, transaction_id):
+    if invalid := _first_fault(fields, ACK, transaction_id):
         return invalid
     faculty_id = fields.get("faculty_id")
-    if "faculty_id" in fields and not _is_id(faculty_id):
-        return Invalid(transaction_id, "faculty_id", _ID)
+    if "faculty_id" in fields and not is_id(faculty_id):
+        return Invalid(transaction_id, "faculty_id", ID)
     answer = Answer(transaction_id, faculty_id, fields["confirm"] == "ACCEPT")
-    return _extra_fault(fields, _ACK_NAMES, transaction_id) or answer
+    return _extra_fault(fields, ACK_NAMES, transaction_id) or answer
+
+
+def _release(fields: Mapping[str, Any]) -> ReleaseRequest | Invalid:
+    transaction_id = fields["transaction_id"]
+    return (
+        _first_fault(fields, LIB, transaction_id)
+        or _extra_fault(fields, LIB_NAMES, transaction_id)
+        or ReleaseRequest(transaction_id, fields["faculty_id"], fields["reason"])
+    )
+
+
+def _close(fields: Mapping[str, Any]) -> CloseRequest | Invalid:
+    transaction_id = fields["transaction_id"]
+    return (
+        _first_fault(fields, CIE, transaction_id)
+        or _extra_fault(fields, CIE_NAMES, transaction_id)
+        or CloseRequest(transaction_id, fields["semester"])
+    )
 
 
 def _proposal(fields: Mapping[str, Any]) -> Proposal | Invalid:
     transaction_id = fields["transaction_id"]
-    invalid = _first_fault(fields, _PROP, transaction_id) or _count_fault(fields["data"], fields, transaction_id)
+    invalid = _first_fault(fields, PROP, transaction_id) or _count_fault(fields["data"], fields, transaction_id)
     if invalid:
         return invalid
     classrooms, labs, mobile = _rooms(fields)
     proposal = Proposal(transaction_id, classrooms, labs, mobile, fields["vence"])
     return (
-        _extra_fault(fields, _PROP_NAMES, transaction_id)
-        or _extra_fault(fields["data"], _COUNT_NAMES, transaction_id, DEPTH_MAX - 1)
+        _extra_fault(fields, PROP_NAMES, transaction_id)
+        or _extra_fault(fields["data"], COUNT_NAMES, transaction_id, DEPTH_MAX - 1)
         or proposal
     )
 
@@ -369,35 +366,49 @@ def _res(fields: Mapping[str, Any]) -> Res | Invalid:
     if invalid := _first_fault(fields, _RES, transaction_id):
         return invalid
     for name in ("code", "reason", "activo"):
-        if get(name) is not None and not _is_text(fields[name]):
-            return Invalid(transaction_id, name, _TEXT)
+        if get(name) is not None and not is_text(fields[name]):
+            return Invalid(transaction_id, name, TEXT)
     status = fields["status"]
     receipt = _receipt(get("recibo"), transaction_id) if status == ACCEPTED or "recibo" in fields else None
     if isinstance(receipt, Invalid):
         return receipt
-    if invalid := _extra_fault(fields, _ACCEPTED_NAMES if status == ACCEPTED else _RES_NAMES, transaction_id):
+    if invalid := _extra_fault(fields, ACCEPTED_NAMES if status == ACCEPTED else RES_NAMES, transaction_id):
         return invalid
     if status != ACCEPTED:
         return Res(transaction_id, status, get("code"), get("reason"), receipt=receipt, active=get("activo"))
-    if invalid := _first_fault(fields, _LISTS, transaction_id) or _count_fault(fields, fields, transaction_id):
+    if invalid := _first_fault(fields, LISTS, transaction_id) or _count_fault(fields, fields, transaction_id):
         return invalid
     return Res(transaction_id, status, get("code"), get("reason"), *_rooms(fields), receipt, get("activo"))
 
 
+def _closed(fields: Mapping[str, Any]) -> Closed | Invalid:
+    transaction_id = fields["transaction_id"]
+    receipt = _receipt(fields.get("recibo"), transaction_id)
+    if isinstance(receipt, Invalid):
+        return receipt
+    return (
+        _first_fault(fields, CER, transaction_id)
+        or _extra_fault(fields, CER_NAMES, transaction_id)
+        or Closed(
+            transaction_id, fields["semester"], fields["salones"], fields["laboratorios"], fields["reservas"], receipt
+        )
+    )
+
+
 def _receipt(fields: Any, transaction_id: str) -> Receipt | Invalid:
     if type(fields) is not dict:
-        return Invalid(transaction_id, "recibo", _MAP)
+        return Invalid(transaction_id, "recibo", MAP)
     return (
-        _first_fault(fields, _RECEIPT, transaction_id)
-        or _extra_fault(fields, _RECEIPT_NAMES, transaction_id, DEPTH_MAX - 1)
+        _first_fault(fields, RECEIPT, transaction_id)
+        or _extra_fault(fields, RECEIPT_NAMES, transaction_id, DEPTH_MAX - 1)
         or Receipt(fields["epoch"], fields["seq"], fields["hash"], fields["copias"])
     )
 
 
 def _count_fault(counts: Mapping[str, Any], lists: Mapping[str, Any], transaction_id: str) -> Invalid | None:
-    if invalid := _first_fault(counts, _COUNTS, transaction_id):
+    if invalid := _first_fault(counts, COUNTS, transaction_id):
         return invalid
-    for (count, _, _), (rooms, _, _) in zip(_COUNTS, _LISTS, strict=True):
+    for (count, _, _), (rooms, _, _) in zip(COUNTS, LISTS, strict=True):
         if counts[count] != len(lists[rooms]):
             return Invalid(transaction_id, count, f"must be the length of {rooms}")
     return None
@@ -440,6 +451,34 @@ def answer_fields(answer: Answer) -> dict[str, Any]:
     return fields
 
 
+def release_fields(release: ReleaseRequest) -> dict[str, Any]:
+    """LIB."""
+    return {
+        "tipo": "LIB",
+        "transaction_id": release.transaction_id,
+        "faculty_id": release.faculty_id,
+        "reason": release.reason,
+    }
+
+
+def close_fields(close: CloseRequest) -> dict[str, Any]:
+    """CIE."""
+    return {"tipo": "CIE", "transaction_id": close.transaction_id, "semester": close.term}
+
+
+def closed_fields(closed: Closed) -> dict[str, Any]:
+    """CER."""
+    return {
+        "tipo": "CER",
+        "transaction_id": closed.transaction_id,
+        "semester": closed.term,
+        "salones": closed.classrooms,
+        "laboratorios": closed.labs,
+        "reservas": closed.holds,
+        "recibo": _receipt_fields(closed.receipt),
+    }
+
+
 def proposal_fields(proposal: Proposal) -> dict[str, Any]:
     """PROP."""
     transaction_id, classrooms, labs, mobile, deadline_us = proposal
@@ -476,9 +515,13 @@ def res_fields(res: Res) -> dict[str, Any]:
         fields["laboratorios"] = labs
         fields["moviles"] = mobile
     if receipt is not None:
-        epoch, seq, digest, copies = receipt
-        fields["recibo"] = {"epoch": epoch, "seq": seq, "hash": digest, "copias": copies}
+        fields["recibo"] = _receipt_fields(receipt)
     return fields
+
+
+def _receipt_fields(receipt: Receipt) -> dict[str, Any]:
+    epoch, seq, digest, copies = receipt
+    return {"epoch": epoch, "seq": seq, "hash": digest, "copias": copies}
 
 
 def program_request_fields(request: ProgramRequest) -> dict[str, Any]:

@@ -18,9 +18,10 @@ from nodes import wire
 from nodes.server import jobs as worker_jobs
 from nodes.wire import beats as wire_beats
 from nodes.wire import encoding as wire_encoding
+from nodes.wire import fields as wire_fields
 from nodes.wire import schema as wire_schema
 from nodes.wire.encoding import Encoding
-from nodes.wire.schema import Dropped, Invalid, Malformed, ProgramRequest
+from nodes.wire.schema import Closed, Dropped, Invalid, Malformed, ProgramRequest, ReleaseRequest
 from ops.prove.hostile_limits import COUNTS, IDS, TEXT_CHARS, field_broken, limit_broken
 from projections.rooms.commands import Proposal, Reserve
 
@@ -67,7 +68,9 @@ def _where(error: BaseException) -> str:
 
 # --- clients
 
-_NUMBERS: Final[dict[type, tuple[str, ...]]] = {Reserve: COUNTS + IDS, Proposal: ("vence",)}
+_NUMBERS: Final[dict[type, tuple[str, ...]]] = {
+    Reserve: COUNTS + IDS, ReleaseRequest: IDS, Proposal: ("vence",), Closed: ("reservas",),
+}  # fmt: skip
 
 
 def _requests_fault(frame: bytes, decoded: wire.Decoded[Any]) -> str | None:
@@ -79,6 +82,10 @@ def _requests_fault(frame: bytes, decoded: wire.Decoded[Any]) -> str | None:
 
 def _answers_fault(frame: bytes, decoded: wire.Decoded[Any]) -> str | None:
     return _messages_fault(frame, decoded, wire.decode_answers)
+
+
+def _closing_fault(frame: bytes, decoded: wire.Decoded[Any]) -> str | None:
+    return _messages_fault(frame, decoded, wire.decode_closing)
 
 
 def _messages_fault(
@@ -162,6 +169,7 @@ def _checkpoint_fault(frame: bytes, signed: checkpoint.SignedCheckpoint) -> str 
 DECODERS: Final = (
     Decoder("decode_requests", wire.decode_requests, _requests_fault),
     Decoder("decode_answers", wire.decode_answers, _answers_fault),
+    Decoder("decode_closing", wire.decode_closing, _closing_fault),
     Decoder("decode_program_request", wire.decode_program_request, _program_request_fault),
     Decoder("decode_node_beat", wire_beats.decode_node_beat, _beat_fault),
     Decoder("unpack", unpack, _message_fault, (RemoteProtocolError,)),
@@ -174,7 +182,7 @@ DECODERS: Final = (
 SOURCES: Final = frozenset(
     function.__code__.co_filename
     for function in (
-        wire.encode, wire_encoding.parse, wire_schema.program_request, wire_beats.decode_node_beat,
+        wire.encode, wire_encoding.parse, wire_fields.is_name, wire_schema.program_request, wire_beats.decode_node_beat,
         unpack, unpack_whole, decode_batch, checkpoint.decode,
     )
 )  # fmt: skip

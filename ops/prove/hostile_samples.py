@@ -19,7 +19,16 @@ from es.replication.messages import Member, Message, Register, members, pack
 from nodes import wire
 from nodes.wire.beats import NODE_TOPIC, Beat, encode_node_beat
 from nodes.wire.encoding import Encoding
-from nodes.wire.schema import STATUSES, ProgramRequest, Receipt, Res
+from nodes.wire.schema import (
+    STATUSES,
+    Closed,
+    CloseRequest,
+    ProgramRequest,
+    Receipt,
+    ReleaseRequest,
+    Res,
+    ServerRequest,
+)
 from ops.prove.hostile_writing import tree
 from projections.rooms.commands import ACCEPTED, Answer, Proposal, Reserve
 
@@ -49,10 +58,10 @@ def draw_sample(drawn: Random) -> Sample:
 
 def draw_request(drawn: Random) -> Sample:
     """What a client sends a server."""
-    return drawn.choice((_reserve, _answer))(drawn)
+    return drawn.choice((_reserve, _answer, _release, _close))(drawn)
 
 
-def _client(message: Reserve | Answer | Proposal | Res | ProgramRequest) -> Sample:
+def _client(message: ServerRequest | Proposal | Res | Closed | ProgramRequest) -> Sample:
     return Sample(tree(msgpack.unpackb(wire.encode(message, Encoding.MSGPACK))), _BOTH)
 
 
@@ -74,6 +83,19 @@ def _reserve(drawn: Random) -> Sample:
 
 def _answer(drawn: Random) -> Sample:
     return _client(Answer(_id(drawn), drawn.choice((None, _number(drawn))), drawn.random() < 0.5))
+
+
+def _release(drawn: Random) -> Sample:
+    return _client(ReleaseRequest(_id(drawn), _number(drawn), "ñ" * drawn.randrange(200)))
+
+
+def _close(drawn: Random) -> Sample:
+    return _client(CloseRequest(_id(drawn), f"{ID_PREFIX}{drawn.getrandbits(32):x}"))
+
+
+def _closed(drawn: Random) -> Sample:
+    receipt = Receipt(drawn.getrandbits(20), drawn.getrandbits(20), "ab" * 32, drawn.randint(1, 2))
+    return _client(Closed(_id(drawn), "2027-1", _number(drawn), _number(drawn), _number(drawn), receipt))
 
 
 def _rooms(drawn: Random) -> tuple[str, ...]:
@@ -155,5 +177,6 @@ def _stored(drawn: Random) -> Sample:
 
 
 _KINDS: Final[tuple[Callable[[Random], Sample], ...]] = (
-    _reserve, _reserve, _answer, _proposal, _res, _program_request, _beat, _between_nodes, _between_nodes, _stored,
+    _reserve, _reserve, _answer, _release, _close, _proposal, _res, _closed, _program_request, _beat,
+    _between_nodes, _between_nodes, _stored,
 )  # fmt: skip

@@ -12,7 +12,18 @@ from hypothesis import strategies as st
 from nodes import wire
 from nodes.wire.beats import decode_node_beat
 from nodes.wire.encoding import Encoding, join
-from nodes.wire.schema import STATUSES, Dropped, Invalid, ProgramRequest, Receipt, Res
+from nodes.wire.schema import (
+    STATUSES,
+    Closed,
+    CloseRequest,
+    Dropped,
+    Invalid,
+    ProgramRequest,
+    Receipt,
+    ReleaseRequest,
+    Res,
+    ServerRequest,
+)
 from projections.rooms.commands import Answer, Proposal, Reserve
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
@@ -23,6 +34,9 @@ counts = st.integers(1, 1_000)
 rooms = st.lists(names, max_size=12).map(tuple)
 reserves = st.builds(Reserve, names, ids, texts, ids, names, names, counts, counts, st.booleans())
 answers = st.builds(Answer, names, st.none() | ids, st.booleans())
+releases = st.builds(ReleaseRequest, names, ids, texts)
+closings = st.builds(CloseRequest, names, names)
+requests = reserves | answers | releases | closings
 proposals = st.builds(Proposal, names, rooms, rooms, rooms, numbers)
 receipts = st.builds(Receipt, numbers, numbers, names, numbers)
 nothing, no_rooms = st.none(), st.just(())
@@ -47,7 +61,8 @@ values = st.recursive(
     max_leaves=20,
 )
 sol_names = st.sampled_from(
-    ["tipo", "transaction_id", "faculty_id", "facultad", "program_id", "programa", "semester", "salones", "parcial"]
+    ["tipo", "transaction_id", "faculty_id", "facultad", "program_id", "programa", "semester", "salones", "parcial",
+     "reason"]
 )
 
 
@@ -71,12 +86,20 @@ def check_requests(payload: bytes) -> None:
                 message.program.encode()
             case Answer():
                 assert type(message.accept) is bool
+            case ReleaseRequest():
+                assert type(message.faculty_id) is int
+                assert len(message.reason) <= 200
+                message.reason.encode()
+            case CloseRequest():
+                assert 0 < len(message.term) <= 200
+                message.term.encode()
 
 
 @given(st.binary(max_size=300))
 def test_random_bytes(payload: bytes) -> None:
     check_requests(payload)
     wire.decode_answers(payload)
+    wire.decode_closing(payload)
     wire.decode_program_request(payload)
     decode_node_beat(payload)
     decode_node_beat(b"NODE " + payload)
@@ -87,8 +110,8 @@ def test_random_text_that_looks_like_json(text: str, first: str) -> None:
     check_requests((first + text).encode(errors="surrogatepass"))
 
 
-@given(reserves | answers, encodings, st.data())
-def test_a_valid_message_with_some_bytes_changed(message: Reserve | Answer, encoding: Encoding, data: Any) -> None:
+@given(requests, encodings, st.data())
+def test_a_valid_message_with_some_bytes_changed(message: ServerRequest, encoding: Encoding, data: Any) -> None:
     payload = bytearray(wire.encode(message, encoding))
     for _ in range(data.draw(st.integers(1, 4))):
         position = data.draw(st.integers(0, len(payload) - 1))
@@ -97,8 +120,8 @@ def test_a_valid_message_with_some_bytes_changed(message: Reserve | Answer, enco
     check_requests(bytes(payload[: data.draw(st.integers(0, len(payload)))]))
 
 
-@given(reserves, st.dictionaries(sol_names | texts, values, max_size=4))
-def test_a_valid_message_with_some_fields_changed(message: Reserve, changes: dict[str, Any]) -> None:
+@given(requests, st.dictionaries(sol_names | texts, values, max_size=4))
+def test_a_valid_message_with_some_fields_changed(message: ServerRequest, changes: dict[str, Any]) -> None:
     fields = msgpack.unpackb(wire.encode(message, Encoding.MSGPACK)) | changes
     check_requests(msgpack.packb(fields))
     check_requests(json.dumps(fields, default=str).encode())
@@ -110,8 +133,8 @@ def test_any_array(items: list[Any]) -> None:
     check_requests(json.dumps(items, default=str).encode())
 
 
-@given(st.lists(reserves | answers, min_size=1, max_size=8), encodings)
-def test_requests_come_back_alone_and_in_arrays(messages: list[Reserve | Answer], encoding: Encoding) -> None:
+@given(st.lists(requests, min_size=1, max_size=8), encodings)
+def test_requests_come_back_alone_and_in_arrays(messages: list[ServerRequest], encoding: Encoding) -> None:
     encoded = [wire.encode(message, encoding) for message in messages]
     assert [wire.decode_requests(one).messages[0] for one in encoded] == messages
     [payload] = join(encoded, encoding)
@@ -123,6 +146,11 @@ def test_requests_come_back_alone_and_in_arrays(messages: list[Reserve | Answer]
 @given(proposals | refusals | accepted, encodings)
 def test_answers_come_back(message: Proposal | Res, encoding: Encoding) -> None:
     assert wire.decode_answers(wire.encode(message, encoding)).messages == [message]
+
+
+@given(refusals | accepted | st.builds(Closed, names, names, numbers, numbers, numbers, receipts), encodings)
+def test_answers_to_a_closing_come_back(message: Closed | Res, encoding: Encoding) -> None:
+    assert wire.decode_closing(wire.encode(message, encoding)).messages == [message]
 
 
 @given(st.builds(ProgramRequest, names, counts, counts, st.none() | names, st.none() | names, st.booleans()), encodings)

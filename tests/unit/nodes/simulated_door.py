@@ -7,16 +7,21 @@ from typing import Any
 
 from nodes import wire
 from nodes.config.cluster import Limits
+from nodes.security import principals
+from nodes.security.principals import Principal
 from nodes.server.frontend_core import FrontendCore
 from nodes.server.jobs import decode_job, encode_job
 from nodes.server.metrics import ServerMetrics
 from nodes.wire.encoding import Encoding, whole
+from nodes.wire.schema import CloseRequest, ReleaseRequest, ServerRequest
 from projections.rooms.commands import Answer, Reserve
 from tests.unit.nodes.simulated_server import SimulatedServers
 
 ENDPOINTS = {"a": "tcp://127.0.0.1:5555", "b": "tcp://127.0.0.1:5565"}
 SOL = Reserve("t1", 3, "Ingeniería", 1, "Sistemas", "2026-1", 2, 1)
 ACK = Answer("t1", None, True)
+LIB = ReleaseRequest("t1", 3, "the roof leaks")
+CIE = CloseRequest("q1", "2026-1")
 
 
 class Door:
@@ -64,16 +69,28 @@ class Door:
     def encode(self, encoding: str, answers: list[tuple[Any, ...]], done: Callable[..., None]) -> None:
         self.jobs.append(lambda: done(encode_job(encoding, tuple(answers)), self.servers.now))
 
-    def say(self, *payloads: bytes, route: bytes = b"r", pattern: str = "async", faculty_id: int | None = None) -> None:
-        self.servers.run(lambda: self.take(*payloads, route=route, pattern=pattern, faculty_id=faculty_id))
+    def say(
+        self,
+        *payloads: bytes,
+        route: bytes = b"r",
+        pattern: str = "async",
+        faculty_id: int | None = None,
+        peer: Principal | None = None,
+    ) -> None:
+        self.servers.run(lambda: self.take(*payloads, route=route, pattern=pattern, faculty_id=faculty_id, peer=peer))
         self.release()
 
     def take(
-        self, *payloads: bytes, route: bytes = b"r", pattern: str = "async", faculty_id: int | None = None
+        self,
+        *payloads: bytes,
+        route: bytes = b"r",
+        pattern: str = "async",
+        faculty_id: int | None = None,
+        peer: Principal | None = None,
     ) -> None:
         """Nothing follows from it yet."""
         for payload in payloads:
-            self.come(payload, route=route, pattern=pattern, faculty_id=faculty_id)
+            self.come(payload, route=route, pattern=pattern, faculty_id=faculty_id, peer=peer)
         self.admit()
 
     def come(
@@ -83,9 +100,11 @@ class Door:
         pattern: str = "async",
         faculty_id: int | None = None,
         identity: Hashable | None = None,
+        peer: Principal | None = None,
     ) -> None:
-        """It waits."""
-        self.core.on_payload(route, pattern, faculty_id, payload, self.servers.now, identity)
+        """It waits. Who comes with a key is `peer`, or that faculty."""
+        peer = peer if faculty_id is None else principals.faculty(faculty_id)
+        self.core.on_payload(route, pattern, peer, payload, self.servers.now, identity)
 
     def work(self) -> None:
         jobs, self.jobs = self.jobs, []
@@ -111,5 +130,5 @@ class Door:
         return [(route, wire.decode_answers(payload).messages) for route, payload in self.core.flush()]
 
 
-def msgpack(*messages: Reserve | Answer) -> bytes:
+def msgpack(*messages: ServerRequest) -> bytes:
     return whole([wire.encode(message, Encoding.MSGPACK) for message in messages], Encoding.MSGPACK)

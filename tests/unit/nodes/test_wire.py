@@ -10,8 +10,8 @@ import pytest
 
 from nodes import wire
 from nodes.wire.encoding import ARRAY_MESSAGES_MAX, Encoding, join
-from nodes.wire.schema import Dropped, Invalid, ProgramRequest, Receipt, Res
-from projections.rooms.commands import Answer, Proposal, Reserve, Result
+from nodes.wire.schema import Closed, CloseRequest, Dropped, Invalid, ProgramRequest, Receipt, ReleaseRequest, Res
+from projections.rooms.commands import Answer, Proposal, Reserve, Result, TermResult
 
 SOL: dict[str, Any] = {
     "tipo": "SOL",
@@ -25,6 +25,12 @@ SOL: dict[str, Any] = {
     "laboratorios": 2,
 }
 ACK: dict[str, Any] = {"tipo": "ACK", "transaction_id": "t1", "confirm": "ACCEPT", "faculty_id": 3}
+LIB: dict[str, Any] = {"tipo": "LIB", "transaction_id": "t1", "faculty_id": 3, "reason": "gotera"}
+CIE: dict[str, Any] = {"tipo": "CIE", "transaction_id": "q1", "semester": "2025-2"}
+CER: dict[str, Any] = {
+    "tipo": "CER", "transaction_id": "q1", "semester": "2025-2", "salones": 2_000, "laboratorios": 60, "reservas": 1,
+    "recibo": {"epoch": 2, "seq": 9, "hash": "ab" * 32, "copias": 2},
+}  # fmt: skip
 RESERVE = Reserve("t1", 3, "Ingeniería", 12, "Sistemas", "2025-2", 7, 2)
 PROPOSAL = Proposal("t1", ("C1", "C2"), ("L1",), ("C3",), 1_760_000_000_000_000)
 ACCEPTED = Res("t1", "ACCEPTED", None, None, ("C1", "C2"), ("L1",), ("C3",), Receipt(2, 9, "ab" * 32, 2))
@@ -44,6 +50,34 @@ def test_sol_and_ack_are_the_commands_they_mean(write: Any) -> None:
     assert wire.decode_requests(write(changed(SOL, parcial=True))).messages == [RESERVE._replace(partial=True)]
     assert wire.decode_requests(write(ACK)).messages == [Answer("t1", 3, True)]
     assert wire.decode_requests(write(changed(ACK, confirm="REJECT"))).messages == [Answer("t1", 3, False)]
+
+
+@both
+def test_lib_and_cie_are_what_they_ask_for(write: Any) -> None:
+    assert wire.decode_requests(write([LIB, CIE])).messages == [
+        ReleaseRequest("t1", 3, "gotera"), CloseRequest("q1", "2025-2"),
+    ]  # fmt: skip
+    assert wire.decode_requests(write(changed(LIB, reason=""))).messages == [ReleaseRequest("t1", 3, "")]
+    assert wire.decode_requests(write(changed(CIE, actor="operator:eva"))).messages == [CloseRequest("q1", "2025-2")]
+
+
+@both
+def test_cer_and_res_answer_a_closing_and_a_res_refuses_it(write: Any) -> None:
+    closed = Closed("q1", "2025-2", 2_000, 60, 1, Receipt(2, 9, "ab" * 32, 2))
+    assert wire.decode_closing(write(CER)).messages == [closed]
+    assert wire.answer_to_closing("q1", TermResult("2025-2", "ACCEPTED", None, None, 2_000, 60, 1), closed[5]) == closed
+    refused = Res("q1", "INVALID", "UNKNOWN_TERM", "no such term")
+    assert wire.answer_to_closing("q1", TermResult("2025-2", *refused[1:4]), None) == refused
+    for encoding in Encoding:
+        for answer in (closed, refused):
+            assert wire.decode_closing(wire.encode(answer, encoding)).messages == [answer]
+
+
+@both
+def test_a_cer_is_said_to_nobody_who_asked_for_rooms(write: Any) -> None:
+    [invalid] = wire.decode_answers(write(CER)).messages
+    assert isinstance(invalid, Invalid)
+    assert invalid.field == "tipo"
 
 
 def test_the_first_byte_tells_the_encoding_and_an_array() -> None:
@@ -127,6 +161,44 @@ def test_a_bad_field_of_an_ack_is_named(write: Any, changes: dict[str, Any], fie
 
 
 @both
+@pytest.mark.parametrize(
+    ("fields", "changes", "field"),
+    [
+        (LIB, {"faculty_id": ...}, "faculty_id"),
+        (LIB, {"faculty_id": None}, "faculty_id"),
+        (LIB, {"faculty_id": True}, "faculty_id"),
+        (LIB, {"faculty_id": 1 << 31}, "faculty_id"),
+        (LIB, {"reason": ...}, "reason"),
+        (LIB, {"reason": 7}, "reason"),
+        (LIB, {"reason": "x" * 201}, "reason"),
+        (LIB, {"nota": [[[["deep"]]]]}, "nota"),
+        (CIE, {"semester": ...}, "semester"),
+        (CIE, {"semester": ""}, "semester"),
+        (CIE, {"semester": "x" * 201}, "semester"),
+        (CIE, {"nota": {"a": {"b": {"c": {}}}}}, "nota"),
+    ],
+)
+def test_a_bad_field_of_a_lib_or_a_cie_is_named(
+    write: Any, fields: dict[str, Any], changes: dict[str, Any], field: str
+) -> None:
+    [invalid] = wire.decode_requests(write(changed(fields, **changes))).messages
+    assert isinstance(invalid, Invalid)
+    assert (invalid.transaction_id, invalid.field) == (fields["transaction_id"], field)
+
+
+@both
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"salones": -1}, "salones"), ({"reservas": True}, "reservas"), ({"recibo": ...}, "recibo"),
+     ({"semester": 7}, "semester")],
+)  # fmt: skip
+def test_a_bad_field_of_a_cer_is_named(write: Any, changes: dict[str, Any], field: str) -> None:
+    [invalid] = wire.decode_closing(write(changed(CER, **changes))).messages
+    assert isinstance(invalid, Invalid)
+    assert invalid.field == field
+
+
+@both
 @pytest.mark.parametrize("transaction_id", [..., None, "", 7, "x" * 201, ["t"]])
 def test_without_a_readable_transaction_id_it_is_dropped(write: Any, transaction_id: Any) -> None:
     decoded = wire.decode_requests(write(changed(SOL, transaction_id=transaction_id)))
@@ -143,6 +215,11 @@ def test_a_key_that_occurs_twice_is_refused_in_both_encodings() -> None:
     twice_json = json.dumps(SOL)[:-1] + ', "salones": 1}'
     twice_msgpack = bytes([0x80 | 10]) + msgpack.packb(SOL)[1:] + msgpack.packb("salones") + msgpack.packb(1)
     assert msgpack.unpackb(twice_msgpack)["salones"] == 1
+    for fields, key in ((LIB, "faculty_id"), (CIE, "semester")):
+        twice = (json.dumps(fields)[:-1] + f', "{key}": "2026-1"}}').encode()
+        assert wire.decode_requests(twice).messages == [
+            Invalid(fields["transaction_id"], "message", "a key occurs twice")
+        ]
     for payload in (twice_json.encode(), twice_msgpack):
         assert wire.decode_requests(payload).messages == [Invalid("t1", "message", "a key occurs twice")]
     nested = json.dumps(SOL)[:-1] + ', "nota": {"a": 1, "a": 2}}'
