@@ -24,6 +24,7 @@ class _Verb(NamedTuple):
 
 
 VERBS = {
+    "allocations": _Verb("ops.allocations", "allocations", "Show who has which rooms."),
     "audit": _Verb("ops.audit", "audit", "Check what the logs say."),
     "config": _Verb("ops.config_commands", "config", "Show or validate a configuration."),
     "demo": _Verb("ops.demo", "demo", "Run a whole cluster and the reference load, then sum up."),
@@ -33,11 +34,13 @@ VERBS = {
     "keys": _Verb("ops.keys", "keys", "Make, list, allow, revoke and rotate keys."),
     "log": _Verb("ops.log_commands", "log", "Read a node's event log."),
     "prometheus": _Verb("ops.prometheus.command", "prometheus", "Run Prometheus over a cluster."),
+    "release": _Verb("ops.registrar", "release", "Give the rooms of a confirmed transaction back."),
     "report": _Verb("ops.report.command", "report", "Table 3, latencies, recovery: as tables, HTML, CSV, JSON."),
     "request": _Verb("ops.request", "request", "Ask for rooms on behalf of one program."),
     "server": _Verb("ops.processes", "server", "Run one server (primary or backup)."),
     "sim": _Verb("ops.sim.command", "sim", "Run the cluster in one thread under faults drawn from seeds."),
     "status": _Verb("ops.status", "status", "Show every process of a cluster."),
+    "term": _Verb("ops.registrar", "term", "List the terms, and close those that are over."),
     "up": _Verb("ops.up", "up", "Run a whole cluster and stay."),
     "witness": _Verb("ops.processes", "witness", "Run the witness."),
 }

@@ -11,6 +11,7 @@ import click
 
 from es.codec import Batch
 from es.testing.history import BrokenRule
+from nodes.wire.schema import Receipt
 from projections.rooms.checker import Observation, Transaction
 from projections.rooms.commands import ACCEPTED, ACK_TIMEOUT, CANCELED, DENIED, REJECTED, RELEASED
 from projections.rooms.export import Exporter
@@ -68,6 +69,12 @@ def _receipt(told: Mapping[str, Any]) -> Observation:
 def _refusal(told: Mapping[str, Any]) -> Refusal:
     why = told["code"] if told["status"] == CANCELED else told["status"]
     return Refusal((int(told["faculty_id"]), str(told["transaction_id"])), told["status"], _REFUSED_BY[why])
+
+
+def receipt_line(receipt: Receipt) -> str:
+    """Which event a result is, for people."""
+    copies = "1 copy" if receipt.copies == 1 else f"{receipt.copies} copies"
+    return f"receipt      epoch {receipt.epoch}, seq {receipt.seq}, {copies}, hash {receipt.hash}"
 
 
 class Outcomes:

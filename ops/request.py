@@ -18,6 +18,7 @@ from nodes.wire.schema import ProgramRequest, Res, res_fields
 from ops.exits import OK, REFUSED, UNREACHABLE
 from ops.options import config_option, configuration, directory_option
 from ops.output import JSON, TABLE, output_option, print_json, printable
+from ops.receipts import receipt_line
 from ops.streams import telling
 
 ANSWER_SLACK_US = 2_000_000
@@ -127,9 +128,8 @@ def _print_result(res: Res, elapsed_us: int) -> None:
     for title, rooms in (("classrooms", res.classrooms), ("labs", res.labs), ("mobile labs", res.mobile)):
         if rooms:
             lines.append(f"{title:<12} {len(rooms)}: {' '.join(rooms)}")
-    if (receipt := res.receipt) is not None:
-        copies = "1 copy" if receipt.copies == 1 else f"{receipt.copies} copies"
-        lines.append(f"receipt      epoch {receipt.epoch}, seq {receipt.seq}, {copies}, hash {receipt.hash}")
+    if res.receipt is not None:
+        lines.append(receipt_line(res.receipt))
     click.echo("\n".join(lines))
 
 

@@ -91,7 +91,7 @@ def why_forbidden(peer: Principal, request: ServerRequest, faculty_id: int | Non
     """Why a client may not ask that of a server, in one sentence; None: it may. `faculty_id`: whose transaction it
     concerns, if any; a faculty speaks for its own."""
     if not isinstance(request, MATRIX[REQUESTS].get(peer.kind, _NOTHING)):
-        return f"the key of {peer} may not {_DOES[type(request)]}"
+        return f"the key of {f'{peer.kind} {peer.name}'.rstrip()} may not {_DOES[type(request)]}"
     if peer.kind == "faculty" and str(faculty_id) != peer.name:
         return f"the key of faculty {peer.name} does not speak for faculty {faculty_id}"
     return None

@@ -15,7 +15,7 @@ REPOSITORY = Path(__file__).parents[2]
 EXPECTED = {"demo", "up", "server", "witness", "faculty", "request", "status", "init"} | {
     "config validate", "config show", "log tail", "log show", "log verify", "log checkpoint", "log export",
     "audit check", "drill kill-primary", "drill freeze", "drill partition", "drill rolling-restart",
-    "sim", "report", "prometheus",
+    "sim", "report", "prometheus", "allocations", "release", "term list", "term close",
     "keys new", "keys list", "keys allow", "keys revoke", "keys rotate",
 }  # fmt: skip
 

@@ -60,6 +60,19 @@ def ack(request: Message, confirm: str = "ACCEPT", *, named: bool = True) -> Mes
     return {**answer, "faculty_id": request["faculty_id"]} if named else answer
 
 
+def lib(request: Message, reason: str = "gotera") -> Message:
+    """A LIB for what a SOL got."""
+    return {
+        "tipo": "LIB", "transaction_id": request["transaction_id"], "faculty_id": request["faculty_id"],
+        "reason": reason,
+    }  # fmt: skip
+
+
+def cie(term: str) -> Message:
+    """A CIE."""
+    return {"tipo": "CIE", "transaction_id": new_id(), "semester": term}
+
+
 Prepare = Callable[["zmq.Socket[bytes]", str], None]
 """Gives a socket the keys it needs for an endpoint."""
 

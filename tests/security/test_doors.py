@@ -28,7 +28,7 @@ from es.replication.messages import (
 )
 from tests.process.running_cluster import RunningCluster, wait_for
 from tests.process.verdict import Journal
-from tests.process.wire_client import JSON, MSGPACK, Clients, ack, dump, load, new_id, sol
+from tests.process.wire_client import JSON, MSGPACK, Clients, ack, cie, dump, lib, load, new_id, sol
 from tests.process.wire_client import Message as WireMessage
 from tests.security.doors import (
     BATCHES,
@@ -60,7 +60,7 @@ STRANGE_SERVER = "server:c"
 """Its key is allowed, and the configuration does not name it."""
 
 MAY_COME = {
-    "requests": {"faculty:1", "faculty:501"},
+    "requests": {"faculty:1", "faculty:501", "operator:ana"},
     "heartbeats": {*SERVERS, "faculty:1", "faculty:501", "operator:ana", "auditor:local"},
     "batches": SERVERS,
     "beacons": SERVERS,
@@ -274,6 +274,42 @@ def test_a18_a_faculty_asks_and_answers_for_no_other(
     assert place.refused()["identity"] == before + 4
     assert running.active()["seq"] == seq
     assert journal.saw(501, owner.ask(ack(theirs)))["status"] == "ACCEPTED"
+
+
+@pytest.mark.parametrize("encoding", [JSON, MSGPACK])
+def test_cp11_a_release_is_its_facultys_or_an_operators_and_a_closing_an_operators(
+    running: RunningCluster, visitors: Visitors, clients: Clients, journal: Journal, at: dict[str, Place], term: str,
+    encoding: str,
+) -> None:  # fmt: skip
+    place, theirs = at[REQUESTS], sol(term, 3, 1)
+    owner = clients.dealer(place.endpoint)
+    owner.ask(theirs)
+    journal.saw(501, owner.ask(ack(theirs)))
+    seq = running.active()["seq"]
+
+    wrong = [one for one in ("program:1/1", "program:1/*", "auditor:local", *SERVERS, "witness") if one != place.owner]
+    expected = place.refused()["wrong_role"] + len(wrong)
+    strangers = [visitors.come_as(one, place, dump(lib(theirs), encoding), dump(cie(term), encoding)) for one in wrong]
+    wait_for(lambda: place.refused()["wrong_role"] >= expected, f"{len(wrong)} refused")
+    assert place.refused()["wrong_role"] == expected
+
+    before = place.refused()["identity"]
+    forbidden = [
+        ("faculty:502", lib(theirs)), ("faculty:502", cie(term)), ("faculty:501", cie(term)),
+        ("operator:ana", sol(term, 1, 0)), ("operator:ana", theirs), ("operator:ana", ack(theirs, "REJECT")),
+    ]  # fmt: skip
+    for principal, message in forbidden:
+        res = answered(visitors.come_as(principal, place, dump(message, encoding)))
+        assert (res["tipo"], res["status"], res["code"]) == ("RES", "INVALID", "FORBIDDEN")
+    assert place.refused()["identity"] == before + len(forbidden)
+    assert any(line["reason"] == "identity" and line["key"].startswith("faculty:502#") for line in told(place))
+    assert running.active()["seq"] == seq
+    assert not any(stranger.poll(0) for stranger in strangers)
+
+    released = answered(visitors.come_as("operator:ana", place, dump(lib(theirs), encoding)))
+    assert (released["status"], released["code"]) == ("CANCELED", "RELEASED")
+    closed = answered(visitors.come_as("operator:ana", place, dump(cie(term), encoding)))
+    assert (closed["tipo"], closed["semester"], closed["salones"]) == ("CER", term, 0)
 
 
 def test_a18_a_program_asks_for_no_other(
