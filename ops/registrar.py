@@ -78,6 +78,7 @@ def release(
     request = ReleaseRequest(transaction, faculty_id, reason)
     options = f"--faculty {faculty_id} --reason {shlex.quote(reason)}"
     again = f"aulario release {shlex.quote(transaction)} {options} {_where(directory, config_file, speaker)}"
+    _check(request, speaker)
     _ask(configuration(directory, config_file), request, speaker, again, output)
 
 
@@ -114,17 +115,16 @@ def close(name: str, speaker: Principal, directory: Path, config_file: Path | No
       aulario term close 2025-2 --dir cluster
       aulario term close 2025-2 --as operator:ana -o json
     """
+    request = CloseRequest(str(uuid.uuid4()), name)
     again = f"aulario term close {shlex.quote(name)} {_where(directory, config_file, speaker)}"
-    _ask(configuration(directory, config_file), CloseRequest(str(uuid.uuid4()), name), speaker, again, output)
+    _check(request, speaker)
+    _ask(configuration(directory, config_file), request, speaker, again, output)
 
 
 def _ask(
     config: ClusterConfig, request: ReleaseRequest | CloseRequest, speaker: Principal, again: str, output: str
 ) -> None:
-    """Ask the servers and print what they say. Raises click's UsageError for what none of them would take, and Exit."""
-    _check(request)
-    if speaker.kind not in roles.MATRIX[roles.REQUESTS]:
-        raise click.UsageError(f"--as {speaker}: servers take requests from operator:NAME and faculty:ID")
+    """Ask the servers and print what they say. Raises click's Exit, KeysError."""
     servers = {server.name: server.requests for server in config.servers}
     with context() as sockets:
         reply = ask_servers(
@@ -140,8 +140,10 @@ def _ask(
     raise click.exceptions.Exit(_exit_code(answer))
 
 
-def _check(request: ReleaseRequest | CloseRequest) -> None:
-    """What breaks a limit of the wire is wrong usage."""
+def _check(request: ReleaseRequest | CloseRequest, speaker: Principal) -> None:
+    """What no server would take is wrong usage. Raises click's UsageError."""
+    if speaker.kind not in roles.MATRIX[roles.REQUESTS]:
+        raise click.UsageError(f"--as {speaker}: servers take requests from operator:NAME and faculty:ID")
     [checked] = wire.decode_requests(wire.encode(request, Encoding.JSON)).messages
     if isinstance(checked, Dropped):
         raise click.UsageError("TRANSACTION must be text of 1 to 200 characters")

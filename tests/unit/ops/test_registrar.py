@@ -1,0 +1,167 @@
+"""`aulario release`, `term` and `allocations` without a cluster that runs: what they read, and what they say."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from pathlib import Path
+
+import pytest
+
+from es.log.base import Write
+from es.log.lmdb_log import LmdbLog
+from nodes.wire.schema import Closed, CloseRequest, Receipt, ReleaseRequest, Res
+from ops import registrar
+from ops.allocations import _shortened
+from projections.rooms.catalog import default_catalog
+from projections.rooms.commands import CloseTerm, Release
+from projections.rooms.machine import Rooms
+from tests.unit.ops.command import aulario, json_lines
+from tests.unit.rooms.driver import Driver
+
+IMPATIENT = {"AULARIO_TIMING_ANSWER_MS": "1200"}
+RECEIPT = Receipt(4, 19, "ab", 1)
+RELEASE, CLOSE = ReleaseRequest("t1", 3, "gotera"), CloseRequest("q1", "2025-2")
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A stopped cluster: 2025-2 is closed, in 2026-1 t3 stands, t4 was released, t5 holds rooms. Server b lacks the
+    last of it."""
+    directory = tmp_path_factory.mktemp("c")
+    assert aulario("init", "--dir", directory).returncode == 0
+    driver = Driver(Rooms(default_catalog()))
+    driver.begin_epoch()
+    driver.allocate("t1", 7, 2)
+    driver.do(CloseTerm("2025-2", "operator:ana"))
+    driver.allocate("t3", 3, 61, term="2026-1")
+    driver.allocate("t4", 1, 0, term="2026-1", faculty_id=2)
+    behind = len(driver.batches)
+    driver.do(Release("t4", 2, "operator:ana", "the roof\x1b leaks"))
+    driver.reserve("t5", 1, 0, term="2026-1")
+    for name, batches in (("a", driver.batches), ("b", driver.batches[:behind])):
+        log = LmdbLog.open(directory / f"server-{name}")
+        log.write(Write(batches, commit_seq=batches[-1].last_seq))
+        log.close()
+    return directory
+
+
+@pytest.fixture
+def own(cluster: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be spoilt."""
+    return Path(shutil.copytree(cluster, tmp_path / "own"))
+
+
+def ids(*options: object) -> list[str]:
+    done = aulario("allocations", *options, "-o", "json")  # type: ignore[arg-type]
+    assert done.returncode == 0, done.stderr
+    return [row["transaction_id"] for row in json_lines(done.stdout)]
+
+
+def test_allocations_are_those_that_stand_in_the_log_that_goes_furthest(cluster: Path) -> None:
+    at = ("--dir", cluster)
+    assert ids(*at) == ["t3"]
+    assert ids(cluster / "server-b") == ["t3", "t4"], "as that server knows it"
+    assert ids(*at, "--all") == ["t1", "t3", "t4"]
+    assert ids(*at, "--all", "--room", "B01-C01", "--term", "2026-1") == ["t3"]
+    assert ids(*at, "--all", "--faculty", 2, "--program", 1) == ["t4"]
+    assert ids(*at, "--all", "--program", 99) == []
+
+
+def test_allocations_as_csv_and_as_a_table_say_the_same(cluster: Path) -> None:
+    [row] = csv.DictReader(aulario("allocations", "--dir", cluster, "-o", "csv").stdout.splitlines())
+    [line] = json_lines(aulario("allocations", "--dir", cluster, "-o", "json").stdout)
+    assert row["labs"].split() == line["labs"] and row["seq"] == str(line["seq"])
+    table = aulario("allocations", "--dir", cluster, "--all").stdout
+    assert "the roof\N{REPLACEMENT CHARACTER} leaks" in table
+    assert "B01-C01…B01-C07" in table
+
+
+def test_rooms_in_a_row_are_shortened() -> None:
+    assert _shortened([]) is None
+    assert _shortened(["A9", "A10", "A11", "B1", "B2", "Aula", "Aula", "C08", "C09", "C10", "C12"]) == (
+        "A9…A11 B1 B2 Aula Aula C08…C10 C12"
+    )
+
+
+def test_terms_say_how_much_of_them_is_taken(cluster: Path) -> None:
+    closed, opened = json_lines(aulario("term", "list", "--dir", cluster, "-o", "json").stdout)
+    assert (closed["term"], closed["state"], closed["closed_by"]) == ("2025-2", "closed", "operator:ana")
+    assert (closed["allocations"], closed["classrooms"], closed["labs"]) == (1, 7, 2)
+    assert (opened["term"], opened["state"], opened["closed"]) == ("2026-1", "open", None)
+    assert (opened["allocations"], opened["classrooms"], opened["labs"]) == (1, 4, 60)
+    assert (opened["classrooms_total"], opened["labs_total"]) == (380, 60)
+    assert "4 of 380" in aulario("term", "list", "--dir", cluster).stdout
+
+
+def test_what_is_not_there_is_said(cluster: Path) -> None:
+    for options, sentence in (
+        (("--term", "2025-3"), "there is no term 2025-3; those there were: 2025-2, 2026-1"),
+        (("--room", "B01-L99"), "there is no room B01-L99 in any term"),
+    ):
+        done = aulario("allocations", "--dir", cluster, *options)
+        assert (done.returncode, done.stdout, done.stderr) == (2, "", f"Error: {sentence}\n")
+
+
+def test_where_there_is_no_log_that_is_said(own: Path) -> None:
+    for name in "ab":
+        (own / f"server-{name}" / "data.mdb").unlink()
+    done = aulario("allocations", "--dir", own)
+    assert (done.returncode, done.stderr.count("\n")) == (3, 1)
+    assert "no log of this cluster is on this machine" in done.stderr
+
+
+def test_a_damaged_log_is_an_integrity_error_and_the_sound_one_can_be_named(own: Path) -> None:
+    with (own / "server-a" / "data.mdb").open("r+b") as data:
+        data.truncate(4096 * 3)
+    done = aulario("allocations", "--dir", own)
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1)
+    assert ids(own / "server-b") == ["t3", "t4"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("release", "t1", "--faculty", 1, "--reason", " "), "--reason must say something"),
+        (("release", "t1", "--faculty", 1, "--reason", "x" * 201), "--reason must be text of at most 200 characters"),
+        (("release", "", "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
+        (("release", "t" * 201, "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
+        (("release", "t1", "--faculty", 1, "--reason", "x", "--as", "auditor:local"), "servers take requests from"),
+        (("term", "close", ""), "TERM must be text of 1 to 200 characters"),
+        (("term", "close", "2025-2", "--as", "somebody"), "is no principal"),
+    ],
+)
+def test_what_no_server_would_take_is_wrong_usage(cluster: Path, arguments: tuple[str, ...], sentence: str) -> None:
+    done = aulario(*arguments, "--dir", cluster)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert sentence in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("request_", "answer", "code", "first_line"),
+    [
+        (RELEASE, Res("t1", "CANCELED", "RELEASED", "given back", receipt=RECEIPT), 0,
+         "CANCELED (RELEASED) in 1.5 ms: given back"),
+        (RELEASE, Res("t1", "INVALID", "FORBIDDEN", "no"), 1, "INVALID (FORBIDDEN) in 1.5 ms: no"),
+        (RELEASE, Res("t1", "UNAVAILABLE", "BUSY", "later"), 3, "UNAVAILABLE (BUSY) in 1.5 ms: later"),
+        (CLOSE, Closed("q1", "2025-2", 7, 2, 1, RECEIPT), 0, "CLOSED in 1.5 ms: term 2025-2"),
+        (CLOSE, Res("q1", "INVALID", "UNKNOWN_TERM", "no"), 1, "INVALID (UNKNOWN_TERM) in 1.5 ms: no"),
+    ],
+)  # fmt: skip
+def test_an_answer_in_lines_and_as_exit_status(
+    request_: ReleaseRequest | CloseRequest, answer: Res | Closed, code: int, first_line: str
+) -> None:
+    lines = registrar._lines(request_, answer, "again", registrar.OPERATOR, 1.5)
+    assert lines[0] == first_line
+    assert registrar._exit_code(answer) == code
+    assert (lines[-1] == "receipt      epoch 4, seq 19, 1 copy, hash ab") == (code == 0)
+    if isinstance(answer, Closed):
+        assert lines[1] == "ended        7 classrooms and 2 labs that were confirmed, and 1 proposal that held rooms"
+
+
+def test_where_nobody_answers_how_to_ask_again_is_said(cluster: Path) -> None:
+    done = aulario("release", "t3", "--faculty", 1, "--reason", "it's over", "--dir", cluster, environ=IMPATIENT)
+    assert done.returncode == 3
+    assert done.stdout.splitlines()[1].strip() == (
+        f"""aulario release t3 --faculty 1 --reason 'it'"'"'s over' --dir {cluster}"""
+    )
