@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from es.replication.transitions import TRANSITIONS
-from nodes.wire.schema import NOT_ACTIVE, STATUSES
+from nodes.wire.schema import FORBIDDEN, NOT_ACTIVE, STATUSES
 from projections.rooms import commands
 
 ROOT = Path(__file__).parents[2]
@@ -22,6 +22,7 @@ def test_every_status_and_code_is_documented() -> None:
     codes = {
         commands.NOT_ENOUGH_ROOMS, commands.REJECTED, commands.ACK_TIMEOUT, commands.BAD_FIELD, commands.CONFLICT,
         commands.UNKNOWN_TRANSACTION, commands.AMBIGUOUS, commands.TERM_CLOSED, commands.BUSY, NOT_ACTIVE,
+        commands.RELEASED, commands.UNKNOWN_TERM, FORBIDDEN,
     }  # fmt: skip
     table = PAGE.split("| STATUS |")[1].split("\n\n")[0]
     for word in (*STATUSES, *codes):
