@@ -21,10 +21,11 @@ from nodes.server.broker import Broker
 from nodes.server.frontend import Frontend
 from nodes.shell import Loop
 from nodes.sockets import Socket
-from tests.unit.nodes.simulated_door import ENDPOINTS, SOL, msgpack
+from tests.unit.nodes.simulated_door import CIE, ENDPOINTS, LIB, SOL, msgpack
 from tests.unit.nodes.simulated_door import Door as SimulatedDoor
 
 SERVER, FACULTY, OTHER = principals.server("a"), principals.faculty(3), principals.faculty(4)
+OPERATOR = principals.principal("operator:ana")
 
 
 class Workers:
@@ -42,7 +43,7 @@ class House:
 
     def __init__(self, keys: Path) -> None:
         self.keys = keys
-        for one in (SERVER, FACULTY, OTHER):
+        for one in (SERVER, FACULTY, OTHER, OPERATOR):
             self.make(one)
         self.context, self.loop, self.peers = sockets.context(), Loop(), sockets.context()
         self.security = Curve(keys, SERVER, "ab")
@@ -135,6 +136,19 @@ def test_what_a_key_said_that_was_revoked_while_it_waited_is_not_carried_out(hou
     answered = [answer.transaction_id for one in house.servers.answers for _, answer, _ in one.answers]
     assert answered == ["t2"]
     assert house.refused() == 1
+
+
+def test_an_operator_is_heard_and_has_one_backlog_for_all_its_connections(house: House) -> None:
+    house.say(FACULTY, msgpack(SOL))
+    house.admit()
+    house.servers.answers.clear()
+    for message in (CIE, LIB):
+        house.say(OPERATOR, msgpack(message))
+    assert house.frontend._core._admission.identities == 2
+    house.admit()
+    answered = [answer.status for one in house.servers.answers for _, answer, _ in one.answers]
+    assert answered == ["ACCEPTED", "INVALID"]
+    assert house.authenticator.refusals.counts[roles.REQUESTS, refusals.IDENTITY] == 0
 
 
 def test_what_is_ready_for_a_key_that_was_revoked_is_not_said(house: House) -> None:
