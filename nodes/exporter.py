@@ -7,8 +7,9 @@
     /primary      200 if this node is the active server, else 503 (for load balancers)
     /backup?lag=  200 if it is a backup at most `lag` events behind (default: any), else 503
 
-A daemon thread answers, so a scrape never waits for the loop and the loop never for a scrape. Only
-GET; connections, request size and time are bounded, and a client that is slow is not waited for (A20).
+A daemon thread answers, so a scrape never waits for the loop and the loop never for a scrape. GET and HEAD alone:
+any other method gets 405. Connections, request size and time are bounded, and a client that is slow is not waited for
+(A20).
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from queue import SimpleQueue
 from socket import SO_REUSEADDR, SOL_SOCKET
 from socket import socket as tcp_socket
 from threading import BoundedSemaphore, Thread
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -48,8 +50,10 @@ POLL_S = 0.1
 QUERY_FIELDS_MAX = 8
 
 Answer = tuple[HTTPStatus, str, bytes]
+METHODS = ("GET", "HEAD")
 TEXT = "text/plain; charset=utf-8"
 JSON = "application/json"
+_NOT_ALLOWED = b"only GET and HEAD are answered here\n"
 
 
 def _always() -> bool:
@@ -114,7 +118,7 @@ class Exporter:
         self._thread.join(REQUEST_TIMEOUT_S)
 
     def answer(self, target: str) -> Answer:
-        """Status, content type and body for GET `target`."""
+        """Status, content type and body for `target`; for HEAD the body is left out."""
         try:
             parts = urlsplit(target)
             query = parse_qs(parts.query, max_num_fields=QUERY_FIELDS_MAX)
@@ -177,7 +181,7 @@ class _Request(io.RawIOBase):
 
 def _handler_of(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
-        """One GET, one answer, then the connection ends."""
+        """One request, one answer, then the connection ends."""
 
         server_version = "aulario"
         sys_version = ""
@@ -195,15 +199,27 @@ def _handler_of(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
                 self.request_version = self.protocol_version  # what was cut off may have no version
                 self.send_error(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
                 return False
+            if is_read and self.command not in METHODS:
+                self._say(HTTPStatus.METHOD_NOT_ALLOWED, TEXT, _NOT_ALLOWED, {"Allow": ", ".join(METHODS)})
+                return False
             return is_read
 
         def do_GET(self) -> None:
-            status, content_type, body = exporter.answer(self.path)
+            self._say(*exporter.answer(self.path))
+
+        do_HEAD = do_GET
+
+        def _say(
+            self, status: HTTPStatus, content_type: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})
+        ) -> None:
             self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
             self.send_header("Content-Type", content_type)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            if self.command != "HEAD":
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's own name
             """A scrape a second is no news."""

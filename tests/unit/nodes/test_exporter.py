@@ -122,11 +122,34 @@ def test_backup_answers_by_lag(exporter: Exporter, query: str, expected: int) ->
     assert ask(exporter, f"/backup{query}")[0] == expected
 
 
-def test_only_get_and_only_what_there_is(exporter: Exporter) -> None:
+def test_only_what_there_is(exporter: Exporter) -> None:
     assert ask(exporter, "/nothing")[0] == 404
-    for method in ("HEAD", "POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get"):
-        assert ask(exporter, "/status", method)[0] == 501
     assert ask(exporter, "/backup?" + "a=1&" * 9)[0] == 400
+
+
+@pytest.mark.parametrize("target", ["/status", "/primary", "/nothing"])
+def test_head_is_get_without_the_body(exporter: Exporter, target: str) -> None:
+    told = {}
+    for method in ("GET", "HEAD"):
+        connection = HTTPConnection(*http_address(exporter.url), timeout=5)
+        connection.request(method, target)
+        response = connection.getresponse()
+        told[method] = (response.status, response.headers["Content-Type"], response.headers["Content-Length"])
+        assert (response.read() == b"") == (method == "HEAD")
+        connection.close()
+    assert told["HEAD"] == told["GET"]
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "OPTIONS", "TRACE", "CONNECT", "get"])
+def test_any_other_method_is_refused_in_one_plain_sentence(exporter: Exporter, method: str) -> None:
+    connection = HTTPConnection(*http_address(exporter.url), timeout=5)
+    connection.request(method, "/status")
+    response = connection.getresponse()
+    said = response.read().decode()
+    connection.close()
+    assert (response.status, response.headers["Allow"]) == (405, "GET, HEAD")
+    assert response.headers["Content-Type"].startswith("text/plain")
+    assert said == "only GET and HEAD are answered here\n"
 
 
 def test_a_port_in_use_is_one_sentence(exporter: Exporter) -> None:
