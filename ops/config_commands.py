@@ -35,7 +35,10 @@ def init(directory: Path, base_port: int | None, faculties: int | None, pattern:
         config = prepare(directory, base_port=base_port, faculties=faculties, pattern=pattern, overrides={})
     from nodes.datadir import initialise
     from nodes.security.cluster_keys import ensure_keys
+    from ops.log_reader import survive_damage
 
+    if not data_only:  # `up`, which asks for that, has the server itself say what is wrong
+        survive_damage(directory)
     initialise(config)
     ensure_keys(config)
     if not data_only:

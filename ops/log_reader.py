@@ -59,9 +59,10 @@ def committed(log: LmdbLog, from_seq: int = 1) -> Iterator[Batch]:
 
 
 def survive_damage(path: Path) -> None:
-    """Go on in a child, which does the reading; the parent waits and leaves with the child's exit code.
+    """Go on in a child, which reads the log in a data directory, or those of the cluster in `path`; the parent waits
+    and leaves with the child's exit code. Call it before anything of the command runs in a thread.
 
-    Returns in the child alone. In the parent raises click's Exit, or LogDamaged if the log killed the child.
+    Returns in the child alone. In the parent raises click's Exit, or LogDamaged if a log killed the child.
     """
     sys.stdout.flush()
     pid = os.fork()
@@ -69,7 +70,8 @@ def survive_damage(path: Path) -> None:
         return
     code = os.waitstatus_to_exitcode(_wait(pid))
     if -code in DEADLY_DAMAGE:
-        raise LogDamaged(f"the log in {path} is damaged: the process that read it died of {signal.Signals(-code).name}")
+        whose = f"the log in {path}" if (path / DATA_FILE).exists() else f"a log of the cluster in {path}"
+        raise LogDamaged(f"{whose} is damaged: the process that read it died of {signal.Signals(-code).name}")
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 

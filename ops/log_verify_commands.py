@@ -13,7 +13,7 @@ from ops.checkpoint_evidence import evidence
 from ops.checkpoint_text import to_plain
 from ops.cluster_dir import config_in_force, config_path
 from ops.exits import INTEGRITY, OK, REFUSED, Stopped
-from ops.log_reader import LOG_DIRECTORY, opened
+from ops.log_reader import LOG_DIRECTORY, opened, survive_damage
 from ops.log_verification import Verification, verified
 from ops.options import FILE_THERE
 from ops.output import JSON, TABLE, count, output_option, print_json, print_rows
@@ -63,6 +63,7 @@ def checkpoint(data_dir: Path, output: str) -> None:
     Example:
       aulario log checkpoint cluster/server-a > saved.json
     """
+    survive_damage(data_dir)
     config = _config_beside(data_dir)
     found = evidence(data_dir, config)
     with opened(data_dir) as node_log:

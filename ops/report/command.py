@@ -15,6 +15,7 @@ from nodes.config.cluster import ClusterConfig
 from ops.cluster import interrupt_on_signals, undisturbed
 from ops.cluster_dir import config_in_force
 from ops.exits import OK, REFUSED, Stopped
+from ops.log_reader import survive_damage
 from ops.options import DIRECTORY
 from ops.output import CSV, JSON, TABLE, output_option, print_json, print_rows, print_table
 from ops.report import tables
@@ -70,6 +71,7 @@ def report(
         for option, given in (("--all", everything), ("--mirrored", mirrored), ("--repeat", repeat is not None)):
             if given:
                 raise click.UsageError(f"{option} says what --run does; a finished run is told as it was")
+        survive_damage(directory)
     try:
         run, told = read_run(directory), read_told(directory)
     except NotARun as error:

@@ -69,11 +69,16 @@ def test_verify_says_ok_or_4(history: Path) -> None:
 
 def test_a_truncated_log_ends_every_reader_with_one_sentence_and_4(history: Path) -> None:
     with (history / "server-a" / "data.mdb").open("r+b") as data:
-        data.truncate(4096 * 3)
-    for verb in (("verify",), ("export",), ("tail",)):
-        damaged = aulario("log", *verb, history / "server-a")
-        assert damaged.returncode == 4, verb
-        assert damaged.stderr.startswith(f"Error: the log in {history}/server-a is damaged"), verb
+        data.truncate(20_000)
+    own, cluster = history / "server-a", ("--dir", history)
+    for command in (
+        ("log", "verify", own), ("log", "export", own), ("log", "tail", own), ("log", "show", own, 1),
+        ("log", "checkpoint", own), ("audit", "check", *cluster), ("report", history), ("init", *cluster),
+    ):  # fmt: skip
+        damaged = aulario(*command)
+        assert damaged.returncode == 4, command
+        whose = (f"Error: the log in {own} is damaged: ", f"Error: a log of the cluster in {history} is damaged: ")
+        assert damaged.stderr.startswith(whose), command
         assert damaged.stderr.count("\n") == 1
 
 
