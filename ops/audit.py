@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
@@ -17,7 +18,7 @@ from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
 from ops.log_reader import LOG_DIRECTORY, committed, opened
 from ops.options import DIRECTORY, FILE_THERE
 from ops.output import JSON, TABLE, count, output_option, print_json
-from ops.receipts import Outcomes, Results, beyond, read_results
+from ops.receipts import RECEIPT, Outcomes, Results, beyond, read_results
 from ops.streams import telling
 from ops.this_machine import is_here
 from projections.rooms.checker import Observation, check_rooms
@@ -49,7 +50,8 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
 
     On one of several machines the logs that are there are checked, and the others are named.
 
-    Exit code 4 if a rule is broken, 3 if no log is on this machine.
+    Exit code 4 if a rule is broken or a server's data directory lacks its log, 3 if no server of the cluster is
+    on this machine.
 
     \b
     Examples:
@@ -58,7 +60,9 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
       aulario audit check --dir cluster --receipts results.jsonl
     """
     not_here: list[str] = []
-    if not data_dirs:
+    if data_dirs:
+        _refuse_misuse(data_dirs)
+    else:
         data_dirs, not_here = _logs_of((directory or Path("cluster")).absolute())
 
     for data_dir in data_dirs:
@@ -72,6 +76,17 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
             _print_findings(findings)
     if exit_code != OK:
         raise Stopped(outcome, exit_code)
+
+
+def _refuse_misuse(data_dirs: Sequence[Path]) -> None:
+    """A log proves nothing against itself. Raises click's UsageError."""
+    if click.get_current_context().get_parameter_source("directory") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("give either DATA_DIRS or --dir")
+    seen: dict[Path, Path] = {}
+    for data_dir in data_dirs:
+        twin = seen.setdefault(data_dir.resolve(), data_dir)
+        if twin is not data_dir:
+            raise click.UsageError(f"{twin} and {data_dir} are one directory: a log is compared with another one")
 
 
 def _logs_of(directory: Path) -> tuple[tuple[Path, ...], list[str]]:
@@ -95,21 +110,25 @@ def check_logs(
 ) -> dict[str, Any]:
     """What the checker finds: `logs` (committed events and violations of each), `logs_equal` up to the lowest commit
     point `compared_to_seq` (None where there is one log alone), `not_here` (servers whose logs are elsewhere),
-    `receipts` if there are results to hold against them, and `ok`. A receipt beyond every log breaks a rule, unless a
-    log is elsewhere. Raises LogError."""
+    `receipts` if there are results to hold against them (its `violations` are of what clients were told, those of the
+    logs of the logs alone), and `ok`. A receipt beyond every log breaks a rule, unless a log is elsewhere.
+    Raises LogError."""
     logs: list[dict[str, Any]] = []
+    against_clients: list[BrokenRule] = []
     outcomes = Outcomes()
     told = results or Results()
     for path in data_dirs:
         with opened(path) as log:
             commit_seq = log.commit_seq()
             broken = broken_rules(log, [seen for seen in told.receipts if seen.seq <= commit_seq])
-            logs.append({"data": str(path), "events": commit_seq, "violations": _sentences(broken)})
+            of_log = [one for one in broken if one.rule != RECEIPT]
+            against_clients += (one for one in broken if one.rule == RECEIPT and one not in against_clients)
+            logs.append({"data": str(path), "events": commit_seq, "violations": _sentences(of_log)})
             if told.refusals:
                 outcomes.take(committed(log))
     commit_seqs = [log["events"] for log in logs]
     later = beyond(max(commit_seqs), told.receipts)
-    unmatched = _sentences([*([] if not_here else later), *outcomes.contradicting(told.refusals)])
+    unmatched = _sentences([*against_clients, *([] if not_here else later), *outcomes.contradicting(told.refusals)])
     differ_at = first_difference(data_dirs)
     return {
         "ok": differ_at is None and not unmatched and not any(log["violations"] for log in logs),

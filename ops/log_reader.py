@@ -17,14 +17,17 @@ from typing import Any
 import click
 
 from es.codec import Batch
-from es.errors import LogDamaged
+from es.errors import LogDamaged, LogMissing
 from es.log.lmdb_log import DATA_FILE, LmdbLog
+from nodes.config.cluster import ClusterConfig
+from ops.cluster_dir import config_in_force, config_path
 
 DEADLY_DAMAGE = (signal.SIGBUS, signal.SIGABRT, signal.SIGSEGV)
 
 
 class LogDirectory(click.Path):
-    """An argument that names a data directory with a log in it; anything else is wrong usage."""
+    """An argument that names a data directory with a log in it; anything else is wrong usage, except that a server's
+    own directory, by the configuration beside it, has lost its log: that is LogMissing."""
 
     def __init__(self) -> None:
         super().__init__(exists=True, file_okay=False, path_type=Path)
@@ -32,11 +35,23 @@ class LogDirectory(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         path = Path(os.fsdecode(super().convert(value, param, ctx)))
         if not (path / DATA_FILE).exists():
+            if (config := config_beside(path)) and any(_is_same(server.data, path) for server in config.servers):
+                raise LogMissing(f"there is no log in {path}, the data directory of a server")
             self.fail(f"there is no log in {path}", param, ctx)
         return path
 
 
 LOG_DIRECTORY = LogDirectory()
+
+
+def config_beside(data_dir: Path) -> ClusterConfig | None:
+    """The configuration of the cluster in whose directory a data directory lies, if it does. Raises ConfigError."""
+    directory = data_dir.absolute().parent
+    return config_in_force(directory) if config_path(directory).exists() else None
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
 
 
 @contextmanager

@@ -7,13 +7,11 @@ from typing import Any
 
 import click
 
-from nodes.config.cluster import ClusterConfig
 from nodes.security.keys import load_public
 from ops.checkpoint_evidence import evidence
 from ops.checkpoint_text import to_plain
-from ops.cluster_dir import config_in_force, config_path
 from ops.exits import INTEGRITY, OK, REFUSED, Stopped
-from ops.log_reader import LOG_DIRECTORY, opened, survive_damage
+from ops.log_reader import LOG_DIRECTORY, config_beside, opened, survive_damage
 from ops.log_verification import Verification, verified
 from ops.options import FILE_THERE
 from ops.output import JSON, TABLE, count, output_option, print_json, print_rows
@@ -32,7 +30,7 @@ def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...
     host. One that was saved elsewhere (--against) convicts even whoever controls all of them. What was altered after
     the last checkpoint cannot be shown: its number is told.
 
-    Exit code 4 if the log is damaged or is not what was signed, or a saved checkpoint is forged; 1 if one proves
+    Exit code 4 if the log is damaged, gone or not what was signed, or a saved checkpoint is forged; 1 if one proves
     nothing about the log: of another cluster, signed with a key that is not known, or beyond the log's end.
 
     \b
@@ -40,7 +38,7 @@ def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...
       aulario log verify cluster/server-a
       aulario log verify cluster/server-a --against saved.json --key server-a.toml
     """
-    config = _config_beside(data_dir)
+    config = config_beside(data_dir)
     found = evidence(data_dir, config, against, [load_public(path) for path in key_files])
     verification = verified(data_dir, config, found)
     outcome, exit_code = _outcome(data_dir, verification)
@@ -64,7 +62,7 @@ def checkpoint(data_dir: Path, output: str) -> None:
       aulario log checkpoint cluster/server-a > saved.json
     """
     survive_damage(data_dir)
-    config = _config_beside(data_dir)
+    config = config_beside(data_dir)
     found = evidence(data_dir, config)
     with opened(data_dir) as node_log:
         node = node_log.identity.node
@@ -74,12 +72,6 @@ def checkpoint(data_dir: Path, output: str) -> None:
     newest = max(signed, key=lambda one: one.checkpoint.seq)
     plain = to_plain(newest, found.key_of(newest))
     print_rows([plain], tuple(plain), output)
-
-
-def _config_beside(data_dir: Path) -> ClusterConfig | None:
-    """The configuration of the cluster in whose directory a data directory lies, if it does."""
-    directory = data_dir.absolute().parent
-    return config_in_force(directory) if config_path(directory).exists() else None
 
 
 def _outcome(data_dir: Path, verification: Verification) -> tuple[str, int]:

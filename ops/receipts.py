@@ -16,6 +16,9 @@ from projections.rooms.checker import Observation, Transaction
 from projections.rooms.commands import ACCEPTED, ACK_TIMEOUT, CANCELED, DENIED, REJECTED, RELEASED
 from projections.rooms.export import Exporter
 
+RECEIPT: Final = "receipt"
+"""The rule that is broken where a log is not what a client was told."""
+
 _CONFIRMED: Final = "Confirmed"
 _REFUSED_BY: Final[Mapping[str, str]] = {
     DENIED: "Denied", REJECTED: "Rejected", ACK_TIMEOUT: "Expired", RELEASED: "Released",
@@ -100,7 +103,7 @@ class Outcomes:
             found = self._events.get((faculty_id, transaction_id), {})
             if _CONFIRMED in found and event_type not in found:
                 who = f"transaction {transaction_id} of faculty {faculty_id}"
-                broken.append(BrokenRule(found[_CONFIRMED], "receipt", f"a client saw {who} {status}; it is confirmed"))
+                broken.append(BrokenRule(found[_CONFIRMED], RECEIPT, f"a client saw {who} {status}; it is confirmed"))
         return broken
 
 
@@ -108,7 +111,7 @@ def beyond(commit_seq: int, receipts: Iterable[Observation]) -> list[BrokenRule]
     """The receipts that no log can have, the longest being committed up to `commit_seq`."""
     return [
         BrokenRule(
-            seen.seq, "receipt",
+            seen.seq, RECEIPT,
             f"a client saw transaction {seen.transaction_id} of faculty {seen.faculty_id} accepted there; "
             f"no log is committed beyond seq {commit_seq}",
         )

@@ -95,9 +95,30 @@ def test_a_directory_without_a_log_is_wrong_usage(history: Path, command: tuple[
 
 
 def test_a_server_of_the_cluster_without_its_log_is_no_wrong_usage(history: Path) -> None:
-    shutil.rmtree(history / "server-b")
+    own = history / "server-b"
+    (own / "data.mdb").unlink()
+    for command in (("log", "verify", own), ("log", "tail", own), ("audit", "check", own)):
+        missing = aulario(*command)
+        assert (missing.returncode, missing.stderr) == (
+            4, f"Error: there is no log in {own}, the data directory of a server\n",
+        )  # fmt: skip
+    shutil.rmtree(own)
     checked = aulario("audit", "check", "--dir", history)
-    assert (checked.returncode, checked.stderr) == (4, f"Error: there is no log in {history}/server-b\n")
+    assert (checked.returncode, checked.stderr) == (4, f"Error: there is no log in {own}\n")
+
+
+def test_a_log_is_not_compared_with_itself(history: Path) -> None:
+    (history / "again").symlink_to("server-a")
+    for twin in (history / "server-a", history / "again", f"{history}/server-b/../server-a"):
+        misused = aulario("audit", "check", history / "server-a", twin)
+        assert (misused.returncode, misused.stdout, "are one directory" in misused.stderr) == (2, "", True)
+
+
+def test_directories_and_a_cluster_are_not_both_named(history: Path) -> None:
+    misused = aulario("audit", "check", history / "server-a", "--dir", history)
+    assert (misused.returncode, misused.stdout, "either DATA_DIRS or --dir" in misused.stderr) == (2, "", True)
+    of_environment = aulario("audit", "check", history / "server-a", environ={"AULARIO_DIR": "/nowhere"})
+    assert of_environment.returncode == 0, "what the command line names goes before the environment"
 
 
 @pytest.fixture
@@ -181,8 +202,11 @@ def test_audit_holds_receipts_against_the_logs(history: Path, accepted: dict[str
     assert findings["receipts"] == {"accepted": 1, "refused": 1, "passed_over": 1, "beyond": 0, "violations": []}
     assert shown.endswith("1 receipt and 1 refusal checked, 1 other result passed over, no violations\n")
 
-    code, _, shown = checked_against(history, {**accepted, "aulas": ["another room"]})
-    assert (code, "accepted with other rooms" in shown) == (4, True)
+    code, findings, shown = checked_against(history, {**accepted, "aulas": ["another room"]})
+    assert (code, [log["violations"] for log in findings["logs"]]) == (4, [[], []])
+    (violation,) = findings["receipts"]["violations"]
+    assert "accepted with other rooms" in violation
+    assert shown.endswith(f"1 receipt and 0 refusals checked, 0 other results passed over, 1 violation\n  {violation}\n")
 
 
 def test_a_receipt_beyond_the_logs_that_are_here_may_stand_elsewhere(
