@@ -207,7 +207,8 @@ def _handler_of(exporter: Exporter) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             self._say(*exporter.answer(self.path))
 
-        do_HEAD = do_GET
+        def do_HEAD(self) -> None:
+            self.do_GET()
 
         def _say(
             self, status: HTTPStatus, content_type: str, body: bytes, headers: Mapping[str, str] = MappingProxyType({})

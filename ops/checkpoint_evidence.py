@@ -7,7 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from es.log.checkpoint import SignedCheckpoint, is_signed_by
-from nodes.checkpoints.files import HEADS_BYTES_MAX, HEADS_DIRECTORY, HISTORY_BYTES_MAX, history_path, read
+from nodes.checkpoints.files import (
+    HEADS_BYTES_MAX,
+    HEADS_DIRECTORY,
+    HISTORY_BYTES_MAX,
+    RECORD_BYTES_MAX,
+    Records,
+    history_path,
+    read,
+)
 from nodes.config.cluster import ClusterConfig
 from nodes.security.allow_list import AllowList
 from nodes.security.keys import PublicKeys
@@ -20,12 +28,13 @@ NODES_MAX = 64
 
 @dataclass(slots=True)
 class Evidence:
-    """`held` says of each checkpoint where it lies; `history` is whether the log's own file of them is there. `notes`
-    are sentences about what could not be used, `keys` raw Ed25519 public keys by server; `against` is what a person
-    saved, by file."""
+    """`held` says of each checkpoint where it lies; `history` is what the log's own file of them holds, None if it is
+    not there. `damaged` are sentences about files that hold something else than checkpoints or cannot be read, `notes`
+    about what is not here; `keys` raw Ed25519 public keys by server; `against` is what a person saved, by file."""
 
     held: dict[SignedCheckpoint, list[str]] = field(default_factory=dict)
-    history: bool = False
+    history: Records | None = None
+    damaged: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     keys: dict[str, list[bytes]] = field(default_factory=dict)
     against: dict[Path, list[Saved]] = field(default_factory=dict)
@@ -89,31 +98,45 @@ def _take_keys(found: Evidence, config: ClusterConfig | None, keys: Sequence[Pub
 
 
 def _take_history(found: Evidence, data: Path) -> None:
+    """What follows its last sound record may be one that a power cut tore, or that is being written."""
     path = history_path(data)
-    found.history = path.exists()
-    _take_file(found, path, HISTORY_BYTES_MAX, BESIDE)
+    records = found.history = _read(found, path, HISTORY_BYTES_MAX)
+    if records is None:
+        return
+    found.add(records.signed, BESIDE)
+    if records.torn is None:
+        return
+    if path.stat().st_size - records.torn < RECORD_BYTES_MAX:
+        found.notes.append(f"{path} is torn at byte {records.torn}")
+    else:
+        found.damaged.append(_no_checkpoints(path, records.torn))
 
 
 def _take_heads(found: Evidence, directory: Path, where: str) -> None:
+    """Each file is replaced as a whole, and never by an empty one."""
     try:
         paths = sorted(path for path in (directory / HEADS_DIRECTORY).iterdir() if not path.name.startswith("."))
     except FileNotFoundError:
         return
     except OSError as error:
-        found.notes.append(f"{directory / HEADS_DIRECTORY} cannot be read: {error.strerror}")
+        found.damaged.append(f"{directory / HEADS_DIRECTORY} cannot be read: {error.strerror}")
         return
     for path in paths[:NODES_MAX]:
-        _take_file(found, path, HEADS_BYTES_MAX, where)
+        records = _read(found, path, HEADS_BYTES_MAX)
+        if records is None:
+            continue
+        found.add(records.signed, where)
+        if records.torn is not None or not records.signed:
+            found.damaged.append(_no_checkpoints(path, records.torn))
 
 
-def _take_file(found: Evidence, path: Path, bytes_max: int, where: str) -> None:
+def _no_checkpoints(path: Path, torn: int | None) -> str:
+    return f"{path} is empty" if torn is None else f"{path} holds no checkpoints from byte {torn} on"
+
+
+def _read(found: Evidence, path: Path, bytes_max: int) -> Records | None:
     try:
-        records = read(path, bytes_max)
+        return read(path, bytes_max)
     except OSError as error:
-        found.notes.append(f"{path} cannot be read: {error.strerror}")
-        return
-    if records is None:
-        return
-    found.add(records.signed, where)
-    if records.torn is not None:
-        found.notes.append(f"{path} is no file of checkpoints from byte {records.torn} on")
+        found.damaged.append(f"{path} cannot be read: {error.strerror}")
+        return None

@@ -33,12 +33,13 @@ def init(directory: Path, base_port: int | None, faculties: int | None, pattern:
         config = config_in_force(directory)
     else:
         config = prepare(directory, base_port=base_port, faculties=faculties, pattern=pattern, overrides={})
+    from es.log.lmdb_log import DATA_FILE
     from nodes.datadir import initialise
     from nodes.security.cluster_keys import ensure_keys
     from ops.log_reader import survive_damage
 
-    if not data_only:  # `up`, which asks for that, has the server itself say what is wrong
-        survive_damage(directory)
+    if not data_only and any((server.data / DATA_FILE).exists() for server in config.servers):
+        survive_damage(directory)  # `up` has the server itself say what is wrong
     initialise(config)
     ensure_keys(config)
     if not data_only:

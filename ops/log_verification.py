@@ -20,12 +20,14 @@ Held = Mapping[SignedCheckpoint, Sequence[str]]
 @dataclass(slots=True, frozen=True)
 class Verification:
     """`report` is of a log whose chain is whole. `findings` are sentences that say what contradicts what was signed,
-    and where; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved
-    file proves nothing, and why. `signed_seq` is the newest event that a signature covers, 0 if none; `held` the number
-    of checkpoints that counted, `by` who signed them, `places` where they lie."""
+    and where; `damaged` which file of evidence holds none: a power cut leaves that as a hand does, and it accuses
+    nobody; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved file
+    proves nothing, and why. `signed_seq` is the newest event that a signature covers, 0 if none; `held` the number of
+    checkpoints that counted, `by` who signed them, `places` where they lie."""
 
     report: Report
     findings: tuple[str, ...]
+    damaged: tuple[str, ...]
     notes: tuple[str, ...]
     forged: tuple[str, ...]
     unproven: tuple[str, ...]
@@ -42,16 +44,14 @@ def verified(data: Path, config: ClusterConfig | None, found: Evidence) -> Verif
     report = verify_in_child(data)
     genuine = found.genuine()
     with opened(data) as log:
-        findings = [
-            *_owner(log.identity, data, config),
-            *_history(log, found, genuine),
-            *_contradictions(log, genuine),
-        ]
+        missing, emptied = _history(log, found, genuine)
+        findings = [*_owner(log.identity, data, config), *missing, *_contradictions(log, genuine)]
         forged, unproven = tuple(_forged(found)), tuple(_unproven(log, found, genuine))
         signed_seq = max(_agreeing(log, genuine), default=0)
     return Verification(
         report,
         tuple(findings),
+        (*found.damaged, *emptied),
         tuple(_notes(found, genuine, report)),
         forged,
         unproven,
@@ -102,15 +102,17 @@ def _unproven(log: EventLog, found: Evidence, genuine: Held) -> Iterator[str]:
         yield f"{path} proves nothing about the log: {why}"
 
 
-def _history(log: EventLog, found: Evidence, genuine: Held) -> Iterator[str]:
-    """A server's own checkpoints are never gone while others keep what it has signed about this very directory."""
+def _history(log: EventLog, found: Evidence, genuine: Held) -> tuple[list[str], list[str]]:
+    """A server's own checkpoints are never gone while others keep what it has signed about this very directory: the
+    sentences of a finding (its file is made once and for good) and of damage (what is in it was not flushed)."""
     own = (log.identity.node, log.identity.incarnation)
     kept = [one for one in genuine if (one.checkpoint.node, one.checkpoint.incarnation) == own]
-    if kept and not found.history:
-        yield (
-            f"the server's own checkpoints are missing, though it had signed up to seq {kept[-1].checkpoint.seq} "
-            f"({_places(genuine, kept[-1])})"
-        )
+    if not kept or (found.history is not None and found.history.signed):
+        return [], []
+    signed = f"though it had signed up to seq {kept[-1].checkpoint.seq} ({_places(genuine, kept[-1])})"
+    if found.history is None:
+        return [f"the server's own checkpoints are missing, {signed}"], []
+    return [], [f"the server's own file of checkpoints holds none, {signed}"]
 
 
 def _contradictions(log: EventLog, genuine: Held) -> Iterator[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from nodes.security.keys import load_public
+from nodes.security.keys import PublicKeys
 from ops.checkpoint_evidence import evidence
 from ops.checkpoint_text import to_plain
 from ops.exits import INTEGRITY, OK, REFUSED, Stopped
@@ -15,15 +15,16 @@ from ops.log_reader import LOG_DIRECTORY, config_beside, opened, survive_damage
 from ops.log_verification import Verification, verified
 from ops.options import FILE_THERE
 from ops.output import JSON, TABLE, count, output_option, print_json, print_rows
+from ops.public_key_file import PUBLIC_KEY_FILE
 from ops.streams import telling
 
 
 @click.command()
 @click.argument("data_dir", type=LOG_DIRECTORY)
 @click.option("--against", type=FILE_THERE, multiple=True, help="A checkpoint saved with aulario log checkpoint.")
-@click.option("--key", "key_files", type=FILE_THERE, multiple=True, help="A public key file, besides the allow-list.")
+@click.option("--key", "keys", type=PUBLIC_KEY_FILE, multiple=True, help="A public key file, besides the allow-list.")
 @output_option(TABLE, JSON)
-def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...], output: str) -> None:
+def verify(data_dir: Path, against: tuple[Path, ...], keys: tuple[PublicKeys, ...], output: str) -> None:
     """Check the whole log: pages, hash chain, encoding, order; and hold it against signed checkpoints.
 
     Checkpoints lie beside the log, and with the other servers and the witness where their directories are on this
@@ -31,7 +32,8 @@ def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...
     the last checkpoint cannot be shown: its number is told.
 
     Exit code 4 if the log is damaged, gone or not what was signed, or a saved checkpoint is forged; 1 if one proves
-    nothing about the log: of another cluster, signed with a key that is not known, or beyond the log's end.
+    nothing about the log (of another cluster, signed with a key that is not known, or beyond the log's end), or if a
+    file of checkpoints is damaged, as by a power cut or by who wants nothing to speak of the log.
 
     \b
     Examples:
@@ -39,7 +41,7 @@ def verify(data_dir: Path, against: tuple[Path, ...], key_files: tuple[Path, ...
       aulario log verify cluster/server-a --against saved.json --key server-a.toml
     """
     config = config_beside(data_dir)
-    found = evidence(data_dir, config, against, [load_public(path) for path in key_files])
+    found = evidence(data_dir, config, against, keys)
     verification = verified(data_dir, config, found)
     outcome, exit_code = _outcome(data_dir, verification)
     with telling(outcome, exit_code):
@@ -82,6 +84,8 @@ def _outcome(data_dir: Path, verification: Verification) -> tuple[str, int]:
         return verification.forged[0], INTEGRITY
     if verification.unproven:
         return verification.unproven[0], REFUSED
+    if verification.damaged:
+        return f"evidence of the log in {data_dir} is damaged: {verification.damaged[0]}", REFUSED
     return f"the log in {data_dir} is whole", OK
 
 
@@ -100,6 +104,7 @@ def _facts(verification: Verification) -> dict[str, Any]:
         "signed_by": verification.by,
         "places": verification.places,
         "findings": verification.findings,
+        "damaged": verification.damaged,
         "forged": verification.forged,
         "unproven": verification.unproven,
         "notes": verification.notes,
@@ -108,7 +113,7 @@ def _facts(verification: Verification) -> dict[str, Any]:
 
 def _print_verification(verification: Verification) -> None:
     report = verification.report
-    doubts = (*verification.forged, *verification.unproven)
+    doubts = (*verification.forged, *verification.unproven, *verification.damaged)
     verdict = "NOT AS SIGNED" if verification.findings else "NOT SHOWN" if doubts else "ok"
     click.echo(f"{verdict}: {report.events} events in {report.batches} batches up to seq {report.head.seq}, "
                f"epoch {report.head.epoch}, hash {report.head.hash.hex()}")  # fmt: skip

@@ -26,6 +26,7 @@ HISTORY_BYTES_MAX: Final = 64 << 20
 """What is read of a history: some 300 000 records, 300 million events. The rest proves nothing more."""
 HEADS_BYTES_MAX: Final = 64 << 10
 _LENGTH_BYTES: Final = 2
+RECORD_BYTES_MAX: Final = _LENGTH_BYTES + CHECKPOINT_BYTES_MAX
 
 
 class Records(NamedTuple):

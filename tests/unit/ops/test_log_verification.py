@@ -133,7 +133,9 @@ def test_its_own_checkpoints_may_not_be_missing_while_another_keeps_one(history:
     assert code == 4
     assert "the server's own checkpoints are missing" in told["findings"][0]
     own_history(history)
-    assert verify(history)[0] == 0, "empty, as after a power cut"
+    code, told = verify(history)
+    assert (code, told["findings"], len(told["damaged"])) == (1, [], 1), "empty, as after a power cut"
+    assert "the server's own file of checkpoints holds none, though it had signed up to seq" in told["damaged"][0]
 
 
 def test_the_directory_of_the_other_server_is_told(history: Path) -> None:
@@ -159,14 +161,37 @@ def test_what_no_known_key_signed_accuses_nobody_and_is_told(history: Path) -> N
     assert verify(history, "--key", public)[0] == 4, "unless its key is named"
 
 
-def test_a_torn_or_foreign_file_is_told_and_accuses_nobody(history: Path) -> None:
-    own_history(history)
+def test_a_record_that_is_torn_at_the_end_is_told_and_accuses_nobody(history: Path) -> None:
+    own_history(history, signed(history, batches_of(history / "server-a")[0]))
     with history_path(history / "server-a").open("ab") as file:
         file.write(b"\0\x10torn")
-    (history / "witness" / "heads").mkdir()
-    (history / "witness" / "heads" / "a").write_bytes(b"foreign")
     code, told = verify(history)
-    assert (code, len(told["notes"])) == (0, 3)
+    assert (code, told["damaged"], told["checkpoints"]) == (0, [], 1)
+    assert "is torn at byte" in told["notes"][0]
+
+
+@pytest.mark.parametrize("content", [b"", b"foreign", b"\0" * 1_000], ids=["emptied", "short", "long"])
+@pytest.mark.parametrize("place", ["server-a/checkpoints", "server-a/heads/a", "server-b/heads/a", "witness/heads/a"])
+def test_damaged_evidence_is_no_evidence_and_is_told_as_such(history: Path, place: str, content: bytes) -> None:
+    last = signed(history, batches_of(history / "server-a")[-1])
+    own_history(history, last)
+    for keeper in ("server-a", "server-b", "witness"):
+        keep(history / keeper, last)
+    assert verify(history)[0] == 0
+    (history / place).write_bytes(content)
+    done = aulario("log", "verify", history / "server-a")
+    assert done.returncode == 1
+    assert done.stdout.startswith("NOT SHOWN: ")
+    assert done.stderr.startswith(f"Error: evidence of the log in {history}/server-a is damaged: ")
+    assert done.stderr.count("\n") == 1
+    assert verify(history)[1]["findings"] == []
+
+
+def test_a_public_key_file_that_is_none_is_wrong_usage_as_a_saved_checkpoint_is(history: Path) -> None:
+    wrong = history / "aulario.toml"
+    for option in ("--key", "--against"):
+        misused = aulario("log", "verify", history / "server-a", option, wrong)
+        assert (misused.returncode, misused.stdout, str(wrong) in misused.stderr) == (2, "", True), option
 
 
 def test_what_keepers_on_other_hosts_have_is_said_to_be_elsewhere(history: Path) -> None:
