@@ -18,8 +18,8 @@ from nodes.config.cluster import ClusterConfig
 from nodes.config.file import render
 from ops.cluster_dir import log_directory, run_directory, write_processes, write_whole
 from ops.exits import REFUSED, Stopped
-from ops.observe import fetch_status, observe, process_names, unreadiness
-from ops.supervisor import ERROR_PREFIX, Supervisor, Surround, plainly, spawn
+from ops.observe import fetch_status, not_ours, observe, process_names, unreadiness
+from ops.supervisor import ERROR_PREFIX, Supervisor, Surround, Surroundings, plainly, spawn
 
 READY_WITHIN_S = 60.0
 INITIALISED_WITHIN_S = 30.0
@@ -54,7 +54,8 @@ def running_cluster(
     try:
         write_whole(in_force, render(config, directory))
         _initialise(directory)
-        ready = _start(supervisor, config, directory)
+        commands = {name: _command(name, directory, surroundings(name)) for name in process_names(config)}
+        ready = _start(supervisor, config, commands)
         yield RunningCluster(config, supervisor, ready)
     finally:
         with undisturbed():
@@ -81,30 +82,35 @@ def undisturbed() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _start(supervisor: Supervisor, config: ClusterConfig, directory: Path) -> dict[str, Any]:
+def _start(supervisor: Supervisor, config: ClusterConfig, commands: dict[str, list[str]]) -> dict[str, Any]:
     """Start everything and give the ready line's object. The preferred server has a head start, or on a
     busy machine the other one would take its silence for death."""
-    commands = {name: _command(name, directory) for name in process_names(config)}
     first = ("witness", f"server-{config.preferred}")
     supervisor.start({name: commands.pop(name) for name in first})
-    http = [config.witness.http, config.server(config.preferred).http]
-    supervisor.await_ready(
-        lambda: None if all(map(fetch_status, http)) else f"no answer from {' and '.join(first)}", READY_WITHIN_S
-    )
+    http = process_names(config)
+
+    def why_not_first() -> str | None:
+        pids = supervisor.pids()
+        silent = [name for name in first if (fetch_status(http[name]) or {}).get("pid") != pids[name]]
+        return f"no answer from {' and '.join(silent)}" if silent else None
+
+    supervisor.await_ready(why_not_first, READY_WITHIN_S)
     supervisor.start(commands)
     ready: dict[str, Any] = {}
 
     def why_not_ready() -> str | None:
         ready.update(observe(config))
-        return unreadiness(ready)
+        return not_ours(ready, supervisor.pids()) or unreadiness(ready)
 
     supervisor.await_ready(why_not_ready, READY_WITHIN_S)
     return ready
 
 
-def _command(name: str, directory: Path) -> list[str]:
+def _command(name: str, directory: Path, surroundings: Surroundings) -> list[str]:
     kind, _, own = name.partition("-")
-    return [kind, *([own] if own else []), "--dir", str(directory)]
+    of_its_own = surroundings.config_file
+    where = ["--dir", str(directory)] if of_its_own is None else ["--config", str(of_its_own)]
+    return [kind, *([own] if own else []), *where]
 
 
 def _initialise(directory: Path) -> None:

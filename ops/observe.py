@@ -111,6 +111,15 @@ _WITNESS_KEYS = ("pid", "epoch", "primary", "in_sync")
 _FACULTY_KEYS = ("pid", "follows", "epoch")
 
 
+def not_ours(observed: Plain, pids: Mapping[str, int]) -> str | None:
+    """Whose answers come from another process than the one with that id, or None: a cluster in a copy of the directory
+    says the same of itself, from the same ports."""
+    processes = [*observed["servers"], observed["witness"], *observed["faculties"]]
+    others = (one for one in processes if one["alive"] and one["pid"] != pids.get(label(one)))
+    said = (f"{label(one)}'s port is another's: process {one['pid']} answers at {one['http']}" for one in others)
+    return "; ".join(said) or None
+
+
 def unreadiness(observed: Plain) -> str | None:
     """What a cluster still waits for, or None: one active server, all in sync, every faculty follows it."""
     processes = [*observed["servers"], observed["witness"], *observed["faculties"]]

@@ -36,11 +36,13 @@ ERROR_PREFIX = "Error: "
 
 
 class Surroundings(NamedTuple):
-    """What a process is started in: `prefix` is a command line that runs another's (`ip netns exec …`),
-    `environ` has variables that are its alone."""
+    """What a process is started in: `prefix` is a command line that becomes another's (`ip netns exec …`, its process
+    keeps its id), `environ` has variables that are its alone, `config_file` is the configuration that it reads instead
+    of the cluster directory's."""
 
     prefix: Sequence[str] = ()
     environ: Mapping[str, str] = MappingProxyType({})
+    config_file: Path | None = None
 
 
 PLAIN = Surroundings()
@@ -96,6 +98,11 @@ class Supervisor:
     def pids(self) -> dict[str, int]:
         """Process ids by name, of the dead ones the last."""
         return {name: child.process.pid for name, child in self._children.items()}
+
+    def is_over(self, *, restarts: bool) -> bool:
+        """Whether every process has ended and, if those that may are brought back, none will be."""
+        ended = (child for child in self._children.values() if child.ended_s is not None)
+        return sum(child.is_left_down or not restarts for child in ended) == len(self._children)
 
     def turn(self) -> list[str]:
         """Notice who ended; give their names."""

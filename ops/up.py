@@ -12,7 +12,7 @@ import click
 from nodes.config.cluster import PATTERNS, PROFILES, SECURITY
 from ops.cluster import READY_WITHIN_S, RunningCluster, interrupt_on_signals, running_cluster
 from ops.cluster_dir import prepare
-from ops.exits import OutputLost
+from ops.exits import OutputLost, Stopped
 from ops.options import directory_option
 from ops.output import JSON, TABLE, output_option, print_json
 from ops.prometheus.command import PROGRAM, grafana_command, is_ready, observed_url, program_path
@@ -44,7 +44,8 @@ def up(
     """Run primary, backup, witness and faculties as separate processes, until Ctrl-C.
 
     When all are ready one line says where they are. Run again on the same directory it continues from
-    the state that is there.
+    the state that is there. Stopped with Ctrl-C or SIGTERM once it was ready it ends with exit code 0, before
+    with 130; if every process has ended, with the code of the last one.
 
     With --restart a process that dies is started again after a second; one that dies again
     and again waits longer each time, half a minute at most. One that says that its
@@ -67,17 +68,15 @@ def up(
     if observe:
         program_path()
     interrupt_on_signals()
-    try:
-        with running_cluster(directory, config) as cluster:
-            if observe:
-                _observe(cluster, directory)
-            try:
-                _say_ready(cluster.ready, output)
-            except OutputLost as lost:
-                _say(f"the ready line was lost: {lost}; the cluster runs")
+    with running_cluster(directory, config) as cluster:
+        if observe:
+            _observe(cluster, directory)
+        try:
+            _say_ready(cluster.ready, output)
+        except OutputLost as lost:
+            _say(f"the ready line was lost: {lost}; the cluster runs")
+        with suppress(KeyboardInterrupt):
             _watch(cluster, restart=restart)
-    except KeyboardInterrupt:
-        return
 
 
 def _observe(cluster: RunningCluster, directory: Path) -> None:
@@ -90,12 +89,17 @@ def _observe(cluster: RunningCluster, directory: Path) -> None:
 
 
 def _watch(cluster: RunningCluster, *, restart: bool) -> None:
+    """Until Ctrl-C. Raises Stopped, with the exit code of who ended last, once no process runs or will run again."""
+    supervisor = cluster.supervisor
     refused: list[str] = []
     while True:
-        for name in cluster.supervisor.turn():
-            _say(f"{cluster.supervisor.failure(name)}{_consequence(cluster, name) if restart else ''}")
+        ended = supervisor.turn()
+        for name in ended:
+            _say(f"{supervisor.failure(name)}{_consequence(cluster, name) if restart else ''}")
+        if ended and supervisor.is_over(restarts=restart):
+            raise Stopped("every process of the cluster has ended", supervisor.failure(ended[-1]).exit_code)
         if restart:
-            before, refused = refused, cluster.supervisor.restart()
+            before, refused = refused, supervisor.restart()
             for sentence in refused:
                 if sentence not in before:
                     _say(f"{sentence}; trying again")

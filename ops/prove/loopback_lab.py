@@ -71,7 +71,7 @@ class LoopbackLab(PlainLab):
         """See Lab."""
         if process == "witness":
             return PLAIN
-        return Surroundings(environ={"AULARIO_CONFIG": str(self._paths[host_of(process)])})
+        return Surroundings(config_file=self._paths[host_of(process)])
 
     def seen_from(self, host: str) -> ClusterConfig:
         """See Lab."""

@@ -6,6 +6,7 @@ import json
 import os
 import select
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -74,6 +75,12 @@ def test_up_serves_status_tells_the_living_from_the_dead_and_stopping_leaves_not
             lost = granted_in_vain(tmp_path, *option)
             again = aulario("request", *lost, "-o", "json")
             assert (again.returncode, json.loads(again.stdout)["transaction_id"] in lost) == (0, True)
+
+        copy = tmp_path / "copy"
+        shutil.copytree(tmp_path, copy, ignore=shutil.ignore_patterns("workers", "copy"))
+        refused = aulario("up", "--dir", copy)
+        assert (refused.returncode, refused.stdout, refused.stderr.count("\n")) == (3, "", 1), refused.stderr
+        assert "in use" in refused.stderr, "what answers on its ports is not what it started"
 
         second = aulario("up", "--dir", tmp_path)
         assert (second.returncode, second.stderr) == (1, f"Error: a cluster is already running in {tmp_path}\n")
@@ -145,6 +152,16 @@ def test_a_restart_that_cannot_be_written_down_ends_nothing_and_is_written_down_
         process.send_signal(signal.SIGINT)
         assert process.wait(STOPPED_WITHIN_S) == 0
         assert process.stderr.read() == "", "a trouble that lasts is said once"
+
+
+def test_up_ends_when_every_process_has(tmp_path: Path) -> None:
+    with up(tmp_path, "--base-port", str(free_base_port()), "--faculties", "0") as (process, ready):
+        for pid in (*pids(ready)[:-1], ready["witness"]["pid"]):
+            if pid is not None and exists(pid):
+                os.kill(pid, signal.SIGKILL)
+        assert process.wait(STOPPED_WITHIN_S) == 3
+        assert process.stderr is not None
+        assert process.stderr.read().splitlines()[-1] == "Error: every process of the cluster has ended"
 
 
 def test_a_ready_line_that_is_lost_stops_no_cluster(tmp_path: Path) -> None:
