@@ -53,13 +53,24 @@ def log_directory(directory: Path) -> Path:
 
 def config_in_force(directory: Path) -> ClusterConfig:
     """The configuration a cluster in `directory` runs with, or would. Raises ConfigError if there is none."""
-    in_force = run_directory(directory) / "cluster.toml"
-    if _is_there(in_force):  # the environment had its say when this was written
-        return load(in_force, {}, {}, root=directory, names=faculty_names())
+    return running_config(directory) or next_config(directory)
+
+
+def running_config(directory: Path) -> ClusterConfig | None:
+    """The configuration that `up` runs a cluster with in `directory`, None if it runs none. Raises ConfigError."""
+    path = run_directory(directory) / "cluster.toml"
+    if not _is_there(path):
+        return None
+    return load(path, {}, {}, root=directory, names=faculty_names())  # the environment had its say when it was written
+
+
+def next_config(directory: Path) -> ClusterConfig:
+    """The configuration that the next start in `directory` reads: its file, and the environment over it.
+    Raises ConfigError."""
     path = config_path(directory)
-    if _is_there(path):
-        return load(path, os.environ, {}, names=faculty_names())
-    raise ConfigError("", f"there is no cluster in {directory}: aulario.toml is missing")
+    if not _is_there(path):
+        raise ConfigError("", f"there is no cluster in {directory}: aulario.toml is missing")
+    return load(path, os.environ, {}, names=faculty_names())
 
 
 def _is_there(path: Path) -> bool:
@@ -80,12 +91,14 @@ def prepare(
     """The configuration for `directory`, with the options of this start laid over it.
 
     Without an `aulario.toml` one is written: a cluster on this host with a new cluster id. With one,
-    `base_port`, `faculties` and `pattern` change this start only. Raises ConfigError, OSError.
+    `base_port`, `faculties` and `pattern` change this start only. Raises ConfigError, also if there are data of a
+    cluster without its configuration, OSError.
     """
     directory = directory.absolute()
     directory.mkdir(parents=True, exist_ok=True)
     path = config_path(directory)
     if not path.exists():
+        _refuse_orphans(directory)
         fresh = one_host(
             directory,
             cluster_id=f"aulario-{secrets.token_hex(4)}",
@@ -97,6 +110,14 @@ def prepare(
         write_whole(path, render(fresh, directory))
     config = load(path, os.environ, overrides, names=faculty_names())
     return _with_options(config, directory, base_port, faculties, pattern)
+
+
+def _refuse_orphans(directory: Path) -> None:
+    """Raise ConfigError if a log or a register lies here: a new configuration would make them another cluster's."""
+    for name in ("data.mdb", "register"):
+        for found in sorted(directory.glob(f"*/{name}")):
+            whose = f"{directory} has data of a cluster ({found.parent.name})"
+            raise ConfigError("", f"{whose}, and its aulario.toml is missing: put it back")
 
 
 def _with_options(

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import click
 
-from nodes.config.cluster import PATTERNS
+from nodes.config.cluster import PATTERNS, ClusterConfig
 from nodes.config.file import render
-from ops.cluster_dir import config_in_force, config_path, prepare
+from ops.cluster_dir import config_in_force, config_path, next_config, prepare, running_config
+from ops.exits import REFUSED, Stopped
 from ops.options import config_option, configuration, directory_option
-from ops.output import JSON, output_option, print_json
+from ops.output import JSON, count, output_option, print_json
 
 
 @click.command()
@@ -23,6 +24,8 @@ from ops.output import JSON, output_option, print_json
 def init(directory: Path, base_port: int | None, faculties: int | None, pattern: str | None, data_only: bool) -> None:
     """Write aulario.toml into a directory, if it is missing, and make the data directories and the keys.
 
+    An aulario.toml that is there is not changed: options that it contradicts are refused.
+
     \b
     Examples:
       aulario init --dir cluster
@@ -33,6 +36,9 @@ def init(directory: Path, base_port: int | None, faculties: int | None, pattern:
         config = config_in_force(directory)
     else:
         config = prepare(directory, base_port=base_port, faculties=faculties, pattern=pattern, overrides={})
+        if config != next_config(directory):
+            why = "init does not change it: edit it, or give these options to `aulario up`"
+            raise click.UsageError(f"{config_path(directory)} says otherwise, and {why}")
     from es.log.lmdb_log import DATA_FILE
     from nodes.datadir import initialise
     from nodes.security.cluster_keys import ensure_keys
@@ -44,7 +50,7 @@ def init(directory: Path, base_port: int | None, faculties: int | None, pattern:
     ensure_keys(config)
     if not data_only:
         click.echo(f"{config_path(directory)}: cluster {config.cluster_id}, {len(config.servers)} servers, "
-                   f"{len(config.faculties)} faculties")  # fmt: skip
+                   f"{count(len(config.faculties), 'faculty', 'faculties')}")  # fmt: skip
 
 
 @click.group()
@@ -64,31 +70,52 @@ def config() -> None:
 def validate(directory: Path, config_file: Path | None) -> None:
     """Say whether a configuration can be used; if not, name the file, the line and the key, and exit 2.
 
+    It is what the next start would read, environment included, whether a cluster runs or not.
+
     \b
     Example:
       aulario config validate --config aulario.toml
     """
     from nodes.config.catalog_file import load_catalog
 
-    found = configuration(directory, config_file)
+    found = _judged(directory, config_file)
     load_catalog(found.catalog)
-    click.echo(f"ok: cluster {found.cluster_id}, {len(found.servers)} servers, {len(found.faculties)} faculties")
+    click.echo(f"ok: cluster {found.cluster_id}, {len(found.servers)} servers, "
+               f"{count(len(found.faculties), 'faculty', 'faculties')}")  # fmt: skip
+    if config_file is None and running_config(directory.absolute()) not in (None, found):
+        click.echo("the cluster that runs there was started with another one: aulario config show --running", err=True)
 
 
 @config.command()
 @directory_option
 @config_option
+@click.option("--running", is_flag=True, help="What the cluster that up runs in --dir was started with.")
 @output_option("toml", JSON)
-def show(directory: Path, config_file: Path | None, output: str) -> None:
-    """Show every value in force: file, environment and defaults put together.
+def show(directory: Path, config_file: Path | None, running: bool, output: str) -> None:
+    """Show every value that the next start would use: file, environment and defaults put together.
 
     \b
     Examples:
       aulario config show --dir cluster
       AULARIO_TIMING_PROFILE=slow aulario config show -o json
+      aulario config show --dir cluster --running
     """
-    found = configuration(directory, config_file)
+    found = _started(directory, config_file) if running else _judged(directory, config_file)
+    root = directory if config_file is None else config_file.parent
     if output == JSON:
         print_json(asdict(found))
     else:
-        click.echo(render(found, directory.absolute()), nl=False)
+        click.echo(render(found, root.absolute()), nl=False)
+
+
+def _judged(directory: Path, config_file: Path | None) -> ClusterConfig:
+    return next_config(directory.absolute()) if config_file is None else configuration(directory, config_file)
+
+
+def _started(directory: Path, config_file: Path | None) -> ClusterConfig:
+    if config_file is not None:
+        raise click.UsageError("--running is of a cluster's directory: give --dir")
+    found = running_config(directory.absolute())
+    if found is None:
+        raise Stopped(f"aulario up runs no cluster in {directory.absolute()}", REFUSED)
+    return found

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.core import ParameterSource
 
 from nodes.config.cluster import ClusterConfig
 from nodes.config.file import load
@@ -16,8 +17,30 @@ from ops.reference import faculty_names
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
-DIRECTORY = click.Path(file_okay=False, path_type=Path)
-FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+class _NamedPath(click.Path):
+    """An empty text names nothing; as a path it would be the current directory."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("a path is expected, not an empty text", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _ConfigOption(click.Option):
+    """`--config` or `--dir`, whichever the command line names: not both, and rather than what the environment names."""
+
+    def consume_value(self, ctx: click.Context, opts: Mapping[str, Any]) -> tuple[Any, ParameterSource]:
+        if "directory" not in opts:
+            return super().consume_value(ctx, opts)
+        if self.name in opts:
+            raise click.UsageError("give either --config or --dir")
+        return None, ParameterSource.DEFAULT
+
+
+DIRECTORY = _NamedPath(file_okay=False, path_type=Path)
+FILE = _NamedPath(dir_okay=False, path_type=Path)
 FILE_THERE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 directory_option = click.option(
@@ -32,6 +55,7 @@ directory_option = click.option(
 config_option = click.option(
     "--config",
     "config_file",
+    cls=_ConfigOption,
     type=FILE,
     envvar="AULARIO_CONFIG",
     help="A configuration file, instead of the one of --dir.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import json
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
@@ -110,9 +111,14 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
-def count(number: int, noun: str) -> str:
-    """The number with its noun: `1 event`, `2 events`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+def count(number: int, noun: str, plural: str | None = None) -> str:
+    """The number with its noun: `1 event`, `2 events`. `plural` is needed where it is not formed so."""
+    return f"{number} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def in_order(name: str) -> list[tuple[int, str]]:
+    """What names are sorted by: `faculty-2` comes before `faculty-10`."""
+    return [(int(word), "") if word.isdigit() else (0, word) for word in re.split("([0-9]+)", name)]
 
 
 def _field(value: object) -> str:

@@ -14,7 +14,7 @@ from ops.cluster import READY_WITHIN_S, RunningCluster, interrupt_on_signals, ru
 from ops.cluster_dir import prepare
 from ops.exits import OutputLost, Stopped
 from ops.options import directory_option
-from ops.output import JSON, TABLE, output_option, print_json
+from ops.output import JSON, TABLE, count, output_option, print_json
 from ops.prometheus.command import PROGRAM, grafana_command, is_ready, observed_url, program_path
 
 TURN_S = 0.1
@@ -125,8 +125,9 @@ def _say_ready(ready: dict[str, Any], output: str) -> None:
         return
     servers = ", ".join(f"{server['name']} {server['requests']} ({server['role']})" for server in ready["servers"])
     faculties = ready["faculties"]
-    ends = f" {faculties[0]['endpoint']} … {faculties[-1]['endpoint']}" if faculties else ""
-    click.echo(f"ready: servers {servers}; witness {ready['witness']['endpoint']}; {len(faculties)} faculties{ends}")
+    ends = dict.fromkeys([faculties[0]["endpoint"], faculties[-1]["endpoint"]] if faculties else [])
+    told = " ".join([count(len(faculties), "faculty", "faculties"), *filter(None, [" … ".join(ends)])])
+    click.echo(f"ready: servers {servers}; witness {ready['witness']['endpoint']}; {told}")
     if "prometheus" in ready:
         url = ready["prometheus"]["url"]
         click.echo(f"prometheus: {url}")

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, NamedTuple
 
 from nodes.config.cluster import ClusterConfig
+from ops.output import in_order
 from ops.report.facts import Load, Run
 from ops.report.statistics import nearest_rank, summarise
 from projections.rooms.commands import ACCEPTED, CANCELED, DENIED
@@ -61,7 +61,7 @@ def figures(config: ClusterConfig, model: RequestTimings, run: Run | None, rooms
         "steps": [] if run is None else list(_steps(run, requests)),
         "cases": [] if run is None else [asdict(case) for case in run.cases],
         "usage": [] if run is None else [
-            _usage(one.process, asdict(one)) for one in sorted(run.usage, key=lambda one: _in_order(one.process))
+            _usage(one.process, asdict(one)) for one in sorted(run.usage, key=lambda one: in_order(one.process))
         ],
         "rooms": list(rooms),
         "requests": {"kept": len(requests), "forgotten": model.forgotten},
@@ -193,11 +193,6 @@ def _steps(run: Run, requests: Sequence[Request]) -> Iterator[Plain]:
             "per_second": round(len(own) / seconds, 1),
             "program": _summary(request.program_us for request in own),
         }
-
-
-def _in_order(process: str) -> list[tuple[int, str]]:
-    """Sorts faculty-2 before faculty-10."""
-    return [(int(word), "") if word.isdigit() else (0, word) for word in re.split(r"(\d+)", process)]
 
 
 def _usage(process: str, samples: Mapping[str, Any]) -> Plain:

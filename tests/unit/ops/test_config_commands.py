@@ -11,9 +11,10 @@ import pytest
 from es.log.lmdb_log import LmdbLog
 from es.replication.messages import Member, unpack_register
 from nodes.config.cluster import ConfigError
+from nodes.config.file import render
 from nodes.datadir import register_path
 from nodes.witness import register_file
-from ops.cluster_dir import prepare
+from ops.cluster_dir import prepare, run_directory, write_whole
 from tests.unit.ops.command import aulario
 
 
@@ -36,7 +37,12 @@ def test_init_makes_logs_and_the_first_register_and_a_second_time_changes_nothin
     assert members[0].incarnation != members[1].incarnation
     before = (tmp_path / "aulario.toml").read_text()
 
-    assert aulario("init", "--dir", tmp_path, "--faculties", 3).returncode == 0
+    assert aulario("init", "--dir", tmp_path).returncode == 0
+    assert aulario("init", "--dir", tmp_path, "--faculties", 10).returncode == 0, "that is what it says"
+    for option in (("--faculties", 3), ("--base-port", 20_000), ("--pattern", "lbb")):
+        refused = aulario("init", "--dir", tmp_path, *option)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert f"{tmp_path}/aulario.toml says otherwise, and init does not change it" in refused.stderr
     assert identities(tmp_path) == members
     assert register_file.load(register_path(tmp_path / "witness")) == stored
     assert (tmp_path / "aulario.toml").read_text() == before
@@ -155,3 +161,61 @@ def test_a_directory_without_a_cluster_is_a_usage_error(tmp_path: Path) -> None:
         refused = aulario(*verb, "--dir", tmp_path)
         assert refused.returncode == 2
         assert refused.stderr == f"Error: there is no cluster in {tmp_path}: aulario.toml is missing\n"
+
+
+def test_what_is_judged_and_shown_is_what_the_next_start_reads(tmp_path: Path) -> None:
+    cluster = ("--dir", tmp_path)
+    aulario("init", *cluster, "--faculties", 1)
+    nothing = aulario("config", "show", *cluster, "--running")
+    assert (nothing.returncode, nothing.stdout) == (1, "")
+    run_directory(tmp_path).mkdir()
+    write_whole(run_directory(tmp_path) / "cluster.toml", render(prepare(tmp_path, overrides={}), tmp_path))
+    assert aulario("config", "validate", *cluster).stderr == ""
+
+    other = {"AULARIO_TERM": "2031-1"}
+    said = aulario("config", "validate", *cluster, environ=other)
+    assert (said.returncode, said.stdout.endswith("2 servers, 1 faculty\n")) == (0, True)
+    assert "was started with another one" in said.stderr
+    assert 'term = "2031-1"' in aulario("config", "show", *cluster, environ=other).stdout
+    assert 'term = "2025-2"' in aulario("config", "show", *cluster, "--running", environ=other).stdout
+
+    for verb in ("validate", "show"):
+        refused = aulario("config", verb, *cluster, environ={"AULARIO_TIMING_PROFILE": "bogus"})
+        assert (refused.returncode, "AULARIO_TIMING_PROFILE" in refused.stderr) == (2, True)
+    (tmp_path / "aulario.toml").write_text("workers = 0\n")
+    for verb in ("validate", "show"):
+        refused = aulario("config", verb, *cluster)
+        assert refused.returncode == 2
+        assert refused.stderr.startswith(f"Error: {tmp_path}/aulario.toml:1: workers")
+
+
+def test_data_without_their_configuration_become_no_other_cluster(tmp_path: Path) -> None:
+    aulario("init", "--dir", tmp_path)
+    kept = (tmp_path / "aulario.toml").rename(tmp_path / "aside.toml")
+    for verb in ("init", "up"):
+        refused = aulario(verb, "--dir", tmp_path)
+        assert (refused.returncode, refused.stdout) == (2, "")
+        assert refused.stderr == (
+            f"Error: {tmp_path} has data of a cluster (server-a), and its aulario.toml is missing: put it back\n"
+        )
+        assert not (tmp_path / "aulario.toml").exists()
+    kept.rename(tmp_path / "aulario.toml")
+    assert aulario("init", "--dir", tmp_path).returncode == 0
+
+
+def test_one_cluster_is_named_and_the_command_line_goes_before_the_environment(tmp_path: Path) -> None:
+    aulario("init", "--dir", tmp_path, "--faculties", 1)
+    (tmp_path / "other.toml").write_text("")
+    one, other = ("--dir", tmp_path), ("--config", tmp_path / "other.toml")
+    for command in (("config", "show"), ("keys", "list"), ("request", "--faculty", 1, "P", 1, 1)):
+        both = aulario(*command, *one, *other)
+        assert (both.returncode, both.stdout, "either --config or --dir" in both.stderr) == (2, "", True)
+    for named, of_environment, faculties in (
+        (one, {"AULARIO_CONFIG": str(other[1])}, 1),
+        (other, {"AULARIO_DIR": str(tmp_path)}, 10),
+    ):
+        shown = aulario("config", "show", *named, "-o", "json", environ=of_environment)
+        assert len(json.loads(shown.stdout)["faculties"]) == faculties
+    for verb in (("up",), ("init",), ("status",), ("config", "validate")):
+        nowhere = aulario(*verb, "--dir", "", cwd=tmp_path)
+        assert (nowhere.returncode, nowhere.stdout, "'--dir': a path is expected" in nowhere.stderr) == (2, "", True)
