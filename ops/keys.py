@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from nodes.config.cluster import ClusterConfig
 from nodes.security.allow_list import AllowList
 from nodes.security.cluster_keys import allow_key, make_keys, revoke_keys, rotate_keys
 from nodes.security.keys import (
@@ -24,7 +25,7 @@ from nodes.security.principals import Principal, principal
 from nodes.security.secret_keys import stored_secrets
 from ops.exits import REFUSED, Stopped
 from ops.options import FILE, config_option, configuration, directory_option
-from ops.output import CSV, JSON, TABLE, output_option, print_rows
+from ops.output import CSV, JSON, TABLE, in_order, output_option, print_rows
 
 LISTENING = ("server", "witness", "faculty")
 """Kinds of principals that others connect to."""
@@ -78,9 +79,11 @@ def new(principal: Principal, allow: bool, directory: Path, config_file: Path | 
       aulario keys new operator:ana
       aulario keys new 'program:3/*' --no-allow
     """
-    place = configuration(directory, config_file).keys
-    public = make_keys(place, principal, let_in=allow)
-    _say_made(place, public, allowed=allow)
+    config = configuration(directory, config_file)
+    if not _is_configured(principal, config):
+        click.echo(f"note: {principal} is nobody in this configuration", err=True)
+    public = make_keys(config.keys, principal, let_in=allow)
+    _say_made(config.keys, public, allowed=allow)
 
 
 @keys.command("list")
@@ -177,6 +180,16 @@ def rotate(principal: Principal, keep_old: bool, directory: Path, config_file: P
     _say_still_let_in(principal, rotated.others, where)
 
 
+def _is_configured(owner: Principal, config: ClusterConfig) -> bool:
+    """Whether a configuration has the component that a principal is, or the faculty of the programs that it is; who
+    runs commands is in none."""
+    if owner.kind == "server":
+        return owner.name in {one.name for one in config.servers}
+    if owner.kind in ("faculty", "program"):
+        return owner.name.partition("/")[0] in {str(one.id) for one in config.faculties}
+    return True
+
+
 def _say_made(place: Path, public: PublicKeys, *, allowed: bool) -> Path:
     file = (allowed_directory(place) if allowed else public_directory(place)) / public_name(public)
     click.echo(f"made: {public.principal} {public.fingerprint}{'' if allowed else ', which is not allowed here'}")
@@ -205,7 +218,7 @@ def _where(directory: Path, config_file: Path | None) -> str:
 
 
 def _rows(place: Path) -> Iterator[dict[str, Any]]:
-    """Keys that are let in, those whose secret is here but are not, then whatever is no key."""
+    """Keys that are let in or whose secret is here, by principal; then whatever is no key."""
     allowed = AllowList(place)
     below = allowed_directory(place)
     rows = {(one.principal, one.fingerprint): _row(one, below, allowed=True) for one in allowed.all()}
@@ -217,7 +230,7 @@ def _rows(place: Path) -> Iterator[dict[str, Any]]:
         key = (stored.public.principal, stored.public.fingerprint)
         row = rows.setdefault(key, _row(stored.public, public_directory(place), allowed=False))
         row |= {"secret": True, "problem": stored.problem or _superseded(stored.public, allowed)}
-    for row in rows.values():
+    for row in sorted(rows.values(), key=lambda row: (in_order(row["principal"]), row["created"])):
         yield row | {"problem": row["problem"] or _outlived(row, allowed)}
     yield from ({**_NOBODYS, "problem": sentence} for sentence in problems)
 

@@ -13,7 +13,7 @@ import click
 
 from nodes.config.cluster import ClusterConfig
 from ops.cluster import interrupt_on_signals, undisturbed
-from ops.cluster_dir import config_in_force
+from ops.cluster_dir import config_in_force, config_path, running_config
 from ops.exits import OK, REFUSED, Stopped
 from ops.log_reader import survive_damage
 from ops.options import DIRECTORY
@@ -93,6 +93,8 @@ def _run(directory: Path, *, repeat: int, mirrored: bool, only_table3: bool, eve
 
     if (directory / RUN_FILE).exists() or (directory / CLUSTER).exists():
         raise Stopped(f"{directory} holds a run already: name another directory", REFUSED)
+    if config_path(directory).exists() or running_config(directory) is not None:
+        raise Stopped(f"{directory} is a cluster's own directory: --run makes one in a directory of its own", REFUSED)
     directory.mkdir(parents=True, exist_ok=True)
     interrupt_on_signals()
     plan = Plan(repeat=repeat, mirrored=mirrored, failover=not only_table3, cases=everything)
@@ -125,7 +127,10 @@ def _print(found: dict[str, Any], language: str, output: str, only_table3: bool)
     if output == CSV:
         print_rows([dict(zip(table3.labels, row, strict=True)) for row in table3.rows], table3.labels, CSV)
         return
-    _print_table3(table3, words["table3"])
+    if found["loads"]:
+        _print_table3(table3, words["table3"])
+    else:
+        click.echo(words["no_timings"])
     if only_table3:
         _print_table(tables.programs(found, words), words["by_program"])
         return

@@ -94,7 +94,7 @@ def _header(figures: Plain, words: Words) -> str:
 
 def _table3(figures: Plain, words: Words) -> str:
     if not figures["loads"]:
-        return ""
+        return f"<p>{escape(words['no_timings'])}</p>\n"
     about = words["table3_about" if figures["run"] else "table3_read"]
     notes = [about, words["server_about"]]
     if any(load["seen_by"] == "faculty" for load in figures["loads"]):

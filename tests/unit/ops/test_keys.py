@@ -262,3 +262,22 @@ def test_what_cannot_be_done_is_refused_in_one_sentence(cluster: Path) -> None:
     said = refused(cluster, 1, "allow", other)
     assert said.endswith("is let in as server:a: it cannot be server:b as well\n")
     assert listed(cluster)["server:a"]["allowed"] is True
+
+
+def test_keys_are_listed_by_principal_and_numbers_as_numbers(tmp_path: Path) -> None:
+    assert aulario("init", "--dir", tmp_path, "--faculties", "10").exit_code == 0
+    assert aulario("keys", "new", "faculty:9000", "--no-allow", "--dir", tmp_path).exit_code == 0
+    faculties = [one for one in listed(tmp_path) if one.startswith("faculty:")]
+    assert faculties == [f"faculty:{number}" for number in (*range(1, 11), 9000)]
+
+
+@pytest.mark.parametrize(
+    ("principal", "is_nobody"),
+    [("faculty:2", True), ("program:2/*", True), ("server:c", True), ("program:1/7", False), ("operator:ana", False)],
+)
+def test_a_key_of_nobody_in_the_configuration_is_made_and_that_is_said(
+    cluster: Path, principal: str, is_nobody: bool
+) -> None:
+    made = aulario("keys", "new", principal, "--dir", cluster)
+    assert made.exit_code == 0
+    assert made.stderr == (f"note: {principal} is nobody in this configuration\n" if is_nobody else "")

@@ -328,3 +328,10 @@ def test_a_server_with_a_damaged_log_says_so_and_ends_with_4(history: Path) -> N
     assert (refused.returncode, refused.stdout) == (4, "")
     assert refused.stderr.startswith(f"Error: the log in {history}/server-a is damaged")
     assert "--rebuild" in refused.stderr
+
+
+def test_a_report_without_timings_says_so(history: Path) -> None:
+    told = aulario("report", history)
+    assert (told.returncode, told.stdout) == (0, "There are no timings yet: no request was answered.\n")
+    page = (history / "report" / "report.html").read_text(encoding="utf-8")
+    assert "There are no timings yet: no request was answered." in page
