@@ -11,8 +11,12 @@ the flush was no such answer. And bytes written over others that are durable nee
 
 from __future__ import annotations
 
+import errno
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Final
 
 from es.descriptors import open_file
 
@@ -20,6 +24,18 @@ PROBE_FILE = ".probe"
 """Made and removed; a process that dies in between leaves it, empty, until the next time."""
 
 ZEROS = bytes(1 << 18)
+
+DISK_REFUSES: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG, errno.EIO})
+"""Errors of a disk that is full, read-only or fails: nothing that was asked for is wrong."""
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """An OSError of the block is about that file; the system names none where a write or a flush fails."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from None
 
 
 def flush_directory(directory: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from io import BufferedWriter, FileIO, TextIOWrapper
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -17,13 +18,26 @@ import structlog
 LEVELS: Mapping[str, int] = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
 
+class _LogFile(FileIO):
+    """A line that the disk does not take is lost: it is no reason to stop a process that serves."""
+
+    def write(self, data: Any, /) -> int:
+        """How much was taken, or is lost."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return len(data)
+
+
 def configure(*, level: str = "info", log_file: Path | None = None, **bound: object) -> TextIO:
     """Set up logging for this process, once, at its start; give where it goes. `bound` stands in every
     line (node="a").
 
     Raises OSError if the file cannot be opened for appending.
     """
-    stream: TextIO = sys.stderr if log_file is None else log_file.open("a", encoding="utf-8", buffering=1)
+    stream: TextIO = sys.stderr
+    if log_file is not None:
+        stream = TextIOWrapper(BufferedWriter(_LogFile(log_file, "a")), "utf-8", line_buffering=True)
     for_people = log_file is None and stream.isatty()
     renderer: Any = (
         structlog.dev.ConsoleRenderer(colors="NO_COLOR" not in os.environ, timestamp_key="ts")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -19,7 +20,7 @@ from nodes.config.file import render
 from ops.cluster_dir import log_directory, run_directory, write_processes, write_whole
 from ops.exits import REFUSED, Stopped
 from ops.observe import fetch_status, not_ours, observe, process_names, unreadiness
-from ops.supervisor import ERROR_PREFIX, Supervisor, Surround, Surroundings, plainly, spawn
+from ops.supervisor import ERROR_PREFIX, SENTENCE_BYTES_MAX, Supervisor, Surround, Surroundings, plainly, spawn
 
 READY_WITHIN_S = 60.0
 INITIALISED_WITHIN_S = 30.0
@@ -117,14 +118,15 @@ def _initialise(directory: Path) -> None:
     """Make the data directories, in a process of its own: reading a damaged log may kill its reader.
 
     If it does, the server itself will say what is wrong."""
-    with (log_directory(directory) / "init.log").open("wb") as log:
-        child = spawn(["init", "--dir", str(directory), "--data-only"], log)
-    try:
-        code = child.wait(INITIALISED_WITHIN_S)
-    except subprocess.TimeoutExpired:
-        child.kill()
-        child.wait()
-        raise Stopped(f"the data directories in {directory} could not be made in time", REFUSED) from None
+    with os.fdopen(os.memfd_create("init"), "w+b") as said:  # a full disk takes no sentence
+        child = spawn(["init", "--dir", str(directory), "--data-only"], said)
+        try:
+            code = child.wait(INITIALISED_WITHIN_S)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+            raise Stopped(f"the data directories in {directory} could not be made in time", REFUSED) from None
+        said.seek(0)
+        lines = said.read(SENTENCE_BYTES_MAX).decode(errors="replace").splitlines()
     if code > 0:
-        said = (log_directory(directory) / "init.log").read_text(errors="replace").splitlines()
-        raise Stopped(said[-1].removeprefix(ERROR_PREFIX) if said else f"init ended with exit code {code}", code)
+        raise Stopped(lines[-1].removeprefix(ERROR_PREFIX) if lines else f"init ended with exit code {code}", code)

@@ -15,10 +15,12 @@ import json
 import os
 import secrets
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from es.durability import naming
 from nodes.config.cluster import (
     SERVERS_MIN,
     ClusterConfig,
@@ -158,10 +160,17 @@ def _moved(config: ClusterConfig, directory: Path, base_port: int) -> ClusterCon
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file so that a reader sees the old text or the new one."""
+    """Replace a file so that a reader sees the old text or the new one. Raises OSError, which names it; then the old
+    one still stands."""
     partial = path.with_suffix(f".{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    with naming(path):
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        except OSError:
+            with suppress(OSError):
+                partial.unlink()
+            raise
 
 
 def write_processes(directory: Path, processes: Mapping[str, Any]) -> None:

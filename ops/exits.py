@@ -8,6 +8,7 @@ from typing import NoReturn
 
 import click
 
+from es.durability import DISK_REFUSES
 from es.errors import EsError
 
 OK = 0
@@ -63,7 +64,8 @@ def ending(error: Exception) -> tuple[str, int] | None:
         return str(error), _EXIT_CODES.get(error.code, REFUSED)
     if isinstance(error, OSError):
         what = error.strerror or str(error)
-        return (f"{error.filename}: {what}" if error.filename else what), REFUSED
+        exit_code = UNREACHABLE if error.errno in DISK_REFUSES else REFUSED
+        return (f"{error.filename}: {what}" if error.filename else what), exit_code
     if isinstance(error, MemoryError):
         return "there is no memory left", UNREACHABLE
     return None

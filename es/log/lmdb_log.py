@@ -34,7 +34,8 @@ import lmdb.verify
 import msgpack
 
 from es.codec import HASH_BYTES, Batch, decode_batch
-from es.durability import flush_directory, preallocate
+from es.descriptors import open_file
+from es.durability import DISK_REFUSES, flush_directory, preallocate
 from es.errors import LogDamaged, LogError, LogMissing, LogWriteFailed, RemoteProtocolError
 from es.log.base import EMPTY, EventLog, Head, Identity, Write
 from es.log.chain import Durable, broken_link, head_of
@@ -43,6 +44,10 @@ from es.log.last_write import LAST_WRITE_FILE, LastWrite, last_write
 
 FORMAT = b"1"
 DATA_FILE = "data.mdb"
+_LOCK_FILE = "lock.mdb"
+_LOCK_FILE_BYTES = 8_192
+"""What LMDB makes of it for its usual 126 readers."""
+
 FIRST_BYTES = 1 << 16
 """What a new log takes on the disk. Full, it doubles, or grows by as much as a write that is larger needs."""
 GROWTH_BYTES = 1 << 20
@@ -69,7 +74,8 @@ class LmdbLog(EventLog):
     @classmethod
     def create(cls, path: Path, identity: Identity) -> LmdbLog:
         """Make an empty log in `path` (made too if missing) and open it. It appears whole and durable
-        or not at all. LogError if there is a log already, LogInUse if somebody holds the directory."""
+        or not at all. LogError if there is a log already, LogWriteFailed if it cannot be stored, LogInUse if somebody
+        holds the directory."""
         path = Path(path)
         parents = [made.parent for made in (path, *path.parents) if not made.exists()]
         try:
@@ -82,7 +88,7 @@ class LmdbLog(EventLog):
             for directory in (path, *parents):
                 flush_directory(directory)
         except (OSError, lmdb.Error) as error:
-            raise LogError(f"no log can be created in {path}: {error}") from error
+            raise LogWriteFailed(f"no log can be created in {path}: {error}") from error
         return cls.open(path)
 
     @classmethod
@@ -107,7 +113,7 @@ class LmdbLog(EventLog):
             if lock is not None:
                 lock.release()
             if isinstance(error, OSError):
-                raise LogError(f"the log in {path} cannot be opened: {error}") from error
+                raise _cannot_be_opened(path, error, error.errno, readonly) from error
             raise
 
     def __init__(self, path: Path, environment: lmdb.Environment, lock: DirectoryLock | None) -> None:
@@ -381,6 +387,7 @@ def _build(path: Path, identity: Identity) -> None:
         raise LogError(f"there is a log in {path} already")
     building = path / "building"
     shutil.rmtree(building, ignore_errors=True)  # left by a creation that was interrupted
+    building.mkdir(mode=0o700)
     with _open_environment(building, False, FIRST_BYTES) as environment:
         meta = environment.open_db(b"meta")
         environment.open_db(b"batches")
@@ -408,17 +415,33 @@ def _open_environment(path: Path, readonly: bool, file_bytes: int) -> lmdb.Envir
             sync=True, metasync=True, writemap=False, lib_version=0,
         )  # fmt: skip
 
+    if not readonly:
+        _reserve_lock_file(path)
     try:
         opened = environment(lock=True)
     except (lmdb.InvalidError, lmdb.CorruptedError) as error:
         raise damage_in(path, str(error)) from error
     except lmdb.Error as error:
         if not (readonly and error.code == EACCES):
-            raise LogError(f"the log in {path} cannot be opened: {error}") from error
+            raise _cannot_be_opened(path, error, error.code, readonly) from error
         opened = environment(lock=False)  # LMDB's table of readers may not be written: read as a guest
     if not readonly:
         opened.reader_check()
     return opened
+
+
+def _cannot_be_opened(path: Path, why: object, number: int | None, readonly: bool) -> LogError:
+    refused = LogWriteFailed if not readonly and number in DISK_REFUSES else LogError
+    return refused(f"the log in {path} cannot be opened: {why}")
+
+
+def _reserve_lock_file(path: Path) -> None:
+    """LMDB maps its table of readers, too: where the disk is full it would die of the first touch. OSError instead."""
+    fd = open_file(path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.posix_fallocate(fd, 0, _LOCK_FILE_BYTES)
+    finally:
+        os.close(fd)
 
 
 def _whole_pages(size_bytes: int) -> int:

@@ -14,7 +14,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
-from es.errors import LogError, LogWriteFailed
+from es.errors import LogWriteFailed
 from ops.prove.disks import LoopDisk, grow, mounted, scratch, small_disk
 from ops.prove.history import Fault, History, fault_on_start
 from ops.prove.outcome import Failure, Outcome, command, replay
@@ -69,8 +69,8 @@ def _read_only(_directory: Path, disk: LoopDisk, seed: int, drawn: random.Random
 
 
 def _wrong_stop(writer: WriterProcess) -> Fault | None:
-    """A failed write ends a writer; a disk that has no room for a new log refuses its creation."""
-    code = LogWriteFailed.code if writer.acknowledged >= 0 else LogError.code
+    """A failed write ends a writer, that of a new log, too."""
+    code = LogWriteFailed.code
     return None if writer.refusal == code else Fault("ending", f"not {code} but {writer.refusal}")
 
 

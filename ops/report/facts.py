@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from es.durability import naming
 from ops.cluster_dir import write_whole
 from projections.timings import Told
 
@@ -107,7 +108,8 @@ class NotARun(ValueError):
 def write_run(directory: Path, run: Run, told: Iterable[Told]) -> None:
     """Keep a run and what every program of it was told. Raises OSError."""
     write_whole(directory / RUN_FILE, json.dumps({"format": FORMAT, **asdict(run)}, ensure_ascii=False) + "\n")
-    with (directory / PROGRAMS_FILE).open("w", encoding="utf-8", newline="") as file:
+    path = directory / PROGRAMS_FILE
+    with naming(path), path.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(Told._fields)
         rows.writerows(told)

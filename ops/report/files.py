@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
+from es.durability import naming
 from ops.cluster_dir import write_whole
 from ops.report import tables
 from ops.report.page import page
@@ -46,7 +47,7 @@ def _usage_rows(usage: Iterable[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
 
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
+    with naming(path), path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(rows)

@@ -119,10 +119,6 @@ def test_a_finished_run_is_told_again_without_changing(run: Path) -> None:
     assert (run / "timings.json").read_text() == timings
     assert "Tabla 3" in (run / "report.html").read_text(encoding="utf-8")
     assert aulario("report", run, "--run").returncode == 1, "a run is never overwritten"
-    nested = aulario("report", run / "cluster", "--run")
-    assert (nested.returncode, nested.stderr.count("\n")) == (1, 1)
-    assert f"{run}/cluster is a cluster's own directory" in nested.stderr
-    assert not (run / "cluster" / "cluster").exists()
 
 
 def test_any_cluster_directory_is_told_from_what_its_processes_kept(run: Path) -> None:

@@ -57,3 +57,8 @@ def test_an_exception_is_in_the_line(tmp_path: Path) -> None:
             logs.logger().error("failed", exc_info=True)
     (line,) = path.read_text().splitlines()
     assert "ValueError: why" in json.loads(line)["exception"]
+
+
+def test_a_line_that_the_disk_does_not_take_stops_nobody() -> None:
+    with logs.configure(log_file=Path("/dev/full")):
+        logs.logger().warning("the disk is full")

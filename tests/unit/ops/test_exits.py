@@ -17,9 +17,11 @@ from ops.exits import INTEGRITY, REFUSED, UNREACHABLE, Stopped, leave_with
         (Stopped("the logs differ", INTEGRITY), "the logs differ", INTEGRITY),
         (LogWriteFailed("the log could not be written"), "the log could not be written", UNREACHABLE),
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files", REFUSED),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x"), "x: No space left on device", UNREACHABLE),
+        (OSError(errno.EROFS, os.strerror(errno.EROFS), "x"), "x: Read-only file system", UNREACHABLE),
         (MemoryError(), "there is no memory left", UNREACHABLE),
     ],
-    ids=["stopped", "its own", "the system's", "memory"],
+    ids=["stopped", "its own", "the system's", "full disk", "read-only disk", "memory"],
 )
 def test_an_error_is_one_sentence(
     error: Exception, sentence: str, exit_code: int, capsys: pytest.CaptureFixture[str]

@@ -335,3 +335,13 @@ def test_a_report_without_timings_says_so(history: Path) -> None:
     assert (told.returncode, told.stdout) == (0, "There are no timings yet: no request was answered.\n")
     page = (history / "report" / "report.html").read_text(encoding="utf-8")
     assert "There are no timings yet: no request was answered." in page
+
+
+def test_a_run_for_a_report_makes_no_cluster_within_another(history: Path) -> None:
+    before = sorted(history.iterdir())
+    nested = aulario("report", history, "--run", "--table3")
+    assert (nested.returncode, nested.stdout) == (1, "")
+    assert nested.stderr == (
+        f"Error: {history} is a cluster's own directory: --run makes one in a directory of its own\n"
+    )
+    assert sorted(history.iterdir()) == before
