@@ -188,7 +188,7 @@ def test_a_disk_that_takes_nothing_is_told_with_the_file_and_nothing_is_lost(
     with monkeypatch.context() as patched:
         patched.setattr(os, "fsync", full)
         for command in (("rotate", "server:a"), ("new", "operator:ana")):
-            said = refused(cluster, 1, *command)
+            said = refused(cluster, 3, *command)
             assert said.startswith(f"Error: {cluster}/keys/secret/") and said.endswith(": No space left on device\n")
     assert {path: path.read_bytes() for path in (cluster / "keys").rglob("*.toml")} == before
     assert [path.name for path in (cluster / "keys").rglob(".*")] == [".lock"]
