@@ -10,7 +10,7 @@ import pytest
 from nodes.config.cluster import ClusterConfig, one_host
 from ops.cluster_dir import config_in_force
 from ops.demo import free_base_port
-from ops.observe import assemble, fetch_status, label, process_names, unreadiness
+from ops.observe import assemble, fetch_status, label, not_ours, process_names, unreadiness
 from tests.process.running_cluster import aulario, spawn, wait_for
 
 Answers = dict[str, dict[str, Any] | None]
@@ -74,6 +74,17 @@ def test_what_is_missing_is_named(
 ) -> None:
     answers[process] = {**(answers[process] or {}), **changed}
     assert unreadiness(assemble(config, answers)) == why
+
+
+def test_an_answer_of_another_process_than_the_one_that_was_started_is_told(
+    config: ClusterConfig, answers: Answers
+) -> None:
+    observed = assemble(config, answers)
+    pids = {name: answer["pid"] for name, answer in answers.items() if answer is not None}
+    assert not_ours(observed, pids) is None
+    http = observed["faculties"][0]["http"]
+    said = not_ours(observed, pids | {"faculty-1": 4_000_000})
+    assert said == f"faculty-1's port is another's: process {pids['faculty-1']} answers at {http}"
 
 
 def test_a_stranger_is_no_process_of_the_cluster(config: ClusterConfig, answers: Answers) -> None:
