@@ -360,7 +360,7 @@ class FrontendCore(Generic[S]):
         self, leg: str, pattern: str, faculty_id: int | None, result: Result, now: Instant, us: int
     ) -> None:
         status = result.status
-        self._metrics.on_result(leg, status, pattern, faculty_id, us)
+        self._metrics.on_result(leg, result, pattern, faculty_id, us)
         if faculty_id is not None and status in DEFINITE:
             self._keep_timing(leg, pattern, status, faculty_id, 0, result.transaction_id, now.boot_us, us)
 
@@ -396,6 +396,8 @@ class FrontendCore(Generic[S]):
     def _push_expiry(self, batch: Batch, seq: int, request_id: str | bytes, faculty_id: int) -> None:
         transaction_id = transaction_id_of(request_id)
         exchange = self._pushes.pop((faculty_id, transaction_id), None)
+        if self._replica.leading is not None:  # the other server hears of the same event
+            self._metrics.on_expiry(None if exchange is None else exchange.pattern, faculty_id)
         if exchange is not None:
             receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
             self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))
