@@ -1,8 +1,8 @@
 """One attempt of a program: a connection of its own to its faculty, one question, and its answer.
 
-A key that a faculty does not let in is told nothing (nodes.security.authenticator): its connections end, at once or when
-the time for a handshake is over. What can be known of that on this side is told by libzmq and by the kernel: the other
-end has proven whose it is, has had our key, and let us in neither this time nor the next. So nothing was asked.
+A key that a faculty does not let in is told nothing (nodes.security.authenticator): its connections end, at once or
+when the time for a handshake is over. What can be known of that on this side is told by libzmq and by the kernel: the
+other end has proven whose it is, and let us in neither this time nor the next. So nothing was asked.
 """
 
 from __future__ import annotations

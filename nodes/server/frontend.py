@@ -82,7 +82,7 @@ class Frontend:
         self._core.tally_anew()
 
     def sent_most(self) -> Mapping[str, object]:
-        """Who has sent the most since then, for a log: a principal, or an address where nobody has a key, and how much."""
+        """Who has sent the most since then, and how much, for a log: an address stands for who has no key."""
         most = self._core.sent_most
         if most is None:
             return {}

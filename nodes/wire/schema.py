@@ -22,6 +22,7 @@ from projections.rooms.commands import (
     Proposal,
     Reserve,
 )
+from projections.rooms.fields import NAME_RULE, is_name
 from projections.rooms.limits import ID_MAX, ROOMS_PER_REQUEST_MAX, TEXT_CHARS_MAX
 
 UNKNOWN: Final = "UNKNOWN"
@@ -109,6 +110,10 @@ def _is_name(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= TEXT_CHARS_MAX
 
 
+def _is_plain(value: Any) -> bool:
+    return type(value) is str and is_name(value)
+
+
 def _is_text(value: Any) -> bool:
     return type(value) is str and len(value) <= TEXT_CHARS_MAX
 
@@ -185,7 +190,7 @@ _RECEIPT: _Schema = (
     ("copias", _is_number, _NUMBER),
 )
 _PROGRAM: _Schema = (
-    ("programa", _is_name, _NAME),
+    ("programa", _is_plain, NAME_RULE),
     ("salones", _is_count, _COUNT),
     ("laboratorios", _is_count, _COUNT),
 )
@@ -243,14 +248,14 @@ def program_request(fields: Any) -> ProgramRequest | Malformed:
         return Dropped("not_a_map")
     get = fields.get
     transaction_id = get("transaction_id")
-    if transaction_id is not None and not _is_name(transaction_id):
-        return Invalid("", "transaction_id", _NAME)
+    if transaction_id is not None and not _is_plain(transaction_id):
+        return Invalid("", "transaction_id", NAME_RULE)
     echoed = transaction_id or ""
     term, partial = get("semestre"), get("parcial", False)
     if invalid := _first_fault(fields, _PROGRAM, echoed):
         return invalid
-    if term is not None and not _is_name(term):
-        return Invalid(echoed, "semestre", _NAME)
+    if term is not None and not _is_plain(term):
+        return Invalid(echoed, "semestre", NAME_RULE)
     if type(partial) is not bool:
         return Invalid(echoed, "parcial", _BOOL)
     program, classrooms, labs = fields["programa"], fields["salones"], fields["laboratorios"]

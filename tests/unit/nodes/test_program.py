@@ -257,7 +257,7 @@ def test_a_faculty_that_stands_still_or_is_another_refuses_nobody(context: Conte
 
 def test_an_attempt_that_was_let_in_is_not_refused_if_it_is_not_answered(context: Context, tmp_path: Path) -> None:
     faculty = Faculty(tmp_path, FACULTY, PROGRAM)
-    faculty._door.send = lambda *said: None  # type: ignore[method-assign, assignment]
+    faculty._door.send = lambda *said: None  # type: ignore[method-assign]
     security = Curve(tmp_path, PROGRAM, ())
     attempted = attempt(FACULTY, faculty.endpoint, b"x", read_clock().boot_us + 300_000, context, security)
     faculty.close()
