@@ -19,6 +19,7 @@ import ctypes
 import os
 import time
 from contextlib import suppress
+from itertools import count
 from typing import Final, Protocol
 
 import zmq
@@ -81,6 +82,13 @@ CALL_EVENTS: Final = (
     | zmq.EVENT_DISCONNECTED
     | zmq.EVENT_HANDSHAKE_SUCCEEDED
 )
+ATTEMPT_EVENTS: Final = (
+    zmq.EVENT_CONNECTED
+    | zmq.EVENT_DISCONNECTED
+    | zmq.EVENT_HANDSHAKE_SUCCEEDED
+    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_MONITOR_STOPPED
+)
 SOCKETS_MAX: Final = 4_096
 """Sockets of one process (a request-reply faculty opens one per transaction)."""
 
@@ -97,6 +105,9 @@ HANDSHAKE_IVL_MS: Final = 1_000
 REBIND_WITHIN_S: Final = 0.5
 REBIND_PAUSE_S: Final = 0.005
 """libzmq gives a port back some milliseconds after its socket was closed."""
+
+_monitors: Final = count()
+"""libzmq gives the name of one back a moment after its socket was closed: none is used twice."""
 
 Context = zmq.Context[zmq.Socket[bytes]]
 Socket = zmq.Socket[bytes]
@@ -169,6 +180,16 @@ def program_router(context: Context, endpoint: str, security: Security) -> Socke
 def program_req(context: Context, endpoint: str, peer: Principal, security: Security) -> Socket:
     """A program's connection to its faculty, for one attempt."""
     return _connected(_socket(context, zmq.REQ, MESSAGES_MAX, MESSAGE_BYTES_MAX), endpoint, peer, security)
+
+
+def watched_program_req(
+    context: Context, endpoint: str, peer: Principal, security: Security
+) -> tuple[Socket, Socket]:
+    """The same, and what libzmq tells of it (ATTEMPT_EVENTS), from before its first connection until after its last:
+    once it is closed, that there is no more to tell is told, too."""
+    req = _socket(context, zmq.REQ, MESSAGES_MAX, MESSAGE_BYTES_MAX)
+    events = monitor(context, req, ATTEMPT_EVENTS)
+    return _connected(req, endpoint, peer, security), events
 
 
 # --- the pool of workers: Unix sockets in a directory of its own user
@@ -255,7 +276,7 @@ def authentication_router(context: Context) -> Socket:
 def monitor(context: Context, watched: Socket, told: int = MONITORED) -> Socket:
     """What libzmq tells of the connections of a socket, by default of one that listens. It waits for room before it
     tells more, so there is room for many turns of a loop; `disable_monitor` before `watched` is closed."""
-    endpoint = f"inproc://monitor-{watched.fileno()}"
+    endpoint = f"inproc://monitor-{next(_monitors)}"
     watched.monitor(endpoint, told)
     events = _socket(context, zmq.PAIR, EVENTS_MAX, BEAT_FRAME_BYTES_MAX)
     events.connect(endpoint)

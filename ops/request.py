@@ -4,27 +4,33 @@ from __future__ import annotations
 
 import random
 import shlex
+import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from uuid import uuid4
 
 import click
 
-from nodes.clients.program import NoAnswer, TimeLimit, ask, draw_request
+from nodes.clients.program import NOT_LET_IN, NoAnswer, TimeLimit, ask, draw_request
 from nodes.security import principals
 from nodes.security.curve import security_of
-from nodes.sockets import context
+from nodes.sockets import Security, context
 from nodes.wire.encoding import Encoding
-from nodes.wire.schema import ProgramRequest, Res, res_fields
-from ops.exits import OK, REFUSED, UNREACHABLE
+from nodes.wire.schema import UNKNOWN, ProgramRequest, Res, res_fields
+from ops.cluster import interrupt_on_signals
+from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
 from ops.options import config_option, configuration, directory_option
 from ops.output import JSON, TABLE, output_option, print_json, printable
 from ops.receipts import receipt_line
 from ops.streams import telling
+from projections.rooms.commands import ACCEPTED, UNAVAILABLE
+from projections.rooms.fields import NAME_RULE, is_name
+from projections.rooms.limits import TEXT_CHARS_MAX
 
 ANSWER_SLACK_US = 2_000_000
 """A program waits this much longer than its faculty takes at the longest."""
 
-EXIT_CODES = {"ACCEPTED": OK, "UNAVAILABLE": UNREACHABLE, "UNKNOWN": UNREACHABLE}
+EXIT_CODES = {ACCEPTED: OK, UNAVAILABLE: UNREACHABLE, UNKNOWN: UNREACHABLE}
 
 
 @click.command()
@@ -55,7 +61,8 @@ def request(
     """Ask the faculty ID for CLASSROOMS and LABS on behalf of PROGRAM.
 
     Exit code 0 if they are granted, 1 if not, 3 if nobody could say, or if the
-    result could not be printed: ask again with its transaction id.
+    result could not be printed: ask again with its transaction id, which is
+    also told after Ctrl-C (130).
 
     \b
     Examples:
@@ -65,73 +72,77 @@ def request(
     """
     if drawn == (classrooms is not None) or (classrooms is None) != (labs is None):
         raise click.UsageError("give either CLASSROOMS and LABS or --random")
+    if classrooms == labs == 0:
+        raise click.UsageError("CLASSROOMS and LABS must not both be 0")
     for name, text in (("PROGRAM", program), ("--term", term), ("--transaction-id", transaction_id)):
-        if text == "":
-            raise click.UsageError(f"{name} must not be empty")
+        if text is not None and not is_name(text):
+            shown = repr(text) if len(text) <= TEXT_CHARS_MAX else f"{len(text)} of them"
+            raise click.UsageError(f"{name} {NAME_RULE}, not {shown}")
     config = configuration(directory, config_file)
+    asked = ProgramRequest(program, classrooms or 0, labs or 0, term)
     if drawn:
         asked = draw_request(random.Random(), program, term)
-        asked = asked._replace(partial=partial, transaction_id=transaction_id)
-    else:
-        asked = ProgramRequest(program, classrooms or 0, labs or 0, term, transaction_id, partial)
-    limit = TimeLimit(max_us=config.timing.answer_ms * 1_000 + ANSWER_SLACK_US)
+    asked = asked._replace(partial=partial, transaction_id=transaction_id or str(uuid4()))
     endpoint = config.faculty(faculty_id).endpoint
     security = security_of(config, principals.program(faculty_id))
+    where = f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
+    again = _again(asked, f"{where} --faculty {faculty_id}")
+    interrupt_on_signals()
+    began_s = time.monotonic()
+    try:
+        res, elapsed_us = _ask(asked, faculty_id, endpoint, config.timing.answer_ms, security)
+        exit_code = EXIT_CODES.get(res.status, REFUSED)
+    except KeyboardInterrupt:
+        res = Res(asked.transaction_id or "", UNKNOWN, None, "interrupted while the faculty was asked")
+        elapsed_us, exit_code = int((time.monotonic() - began_s) * 1_000_000), INTERRUPTED
+    elapsed_ms = round(elapsed_us / 1_000, 1)
+    told = f"the outcome is {res.status}, and asking again with the same id gives the one result there is: {again}"
+    with telling(told):
+        if output == JSON:
+            more = {"again": again} if res.status == UNKNOWN else {}
+            print_json({"faculty_id": faculty_id, **res_fields(res), **more, "elapsed_ms": elapsed_ms})
+        else:
+            click.echo("\n".join(_lines(res, elapsed_ms, again, where)))
+    raise click.exceptions.Exit(exit_code)
+
+
+def _ask(
+    asked: ProgramRequest, faculty_id: int, endpoint: str, answer_ms: int, security: Security
+) -> tuple[Res, int]:
+    """What the faculty said, and after how many µs."""
+    limit = TimeLimit(max_us=answer_ms * 1_000 + ANSWER_SLACK_US)
     with context() as sockets:
         reply = ask(
             principals.faculty(faculty_id), endpoint, asked, limit,
             context=sockets, security=security, encoding=Encoding.JSON,
         )  # fmt: skip
     if isinstance(reply, NoAnswer):
-        transaction_id, outcome = reply.transaction_id, "the outcome is unknown"
-    else:
-        transaction_id, outcome = reply.res.transaction_id, f"the outcome is {reply.res.status}"
-    where = f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
-    again = _again(asked, f"{where} --faculty {faculty_id}", transaction_id)
-    with telling(f"{outcome}, and asking again with the same id gives the one result there is: {again}"):
-        if isinstance(reply, NoAnswer):
-            _say_no_answer(reply, again, output)
-        elif output == JSON:
-            print_json({"faculty_id": faculty_id, **res_fields(reply.res), "elapsed_ms": _ms(reply.elapsed_us)})
-        else:
-            _print_result(reply.res, reply.elapsed_us)
-    granted = UNREACHABLE if isinstance(reply, NoAnswer) else EXIT_CODES.get(reply.res.status, REFUSED)
-    raise click.exceptions.Exit(granted)
+        return Res(reply.transaction_id, UNKNOWN, None, f"nobody answered at {endpoint}"), reply.elapsed_us
+    return reply.res, reply.elapsed_us
 
 
-def _again(asked: ProgramRequest, where: str, transaction_id: str) -> str:
+def _again(asked: ProgramRequest, where: str) -> str:
     """The command that asks for the result of the same request."""
     term = "" if asked.term is None else f" --term {shlex.quote(asked.term)}"
     return (
         f"aulario request {where} {shlex.quote(asked.program)} {asked.classrooms} {asked.labs} "
-        f"--transaction-id {shlex.quote(transaction_id)}{term}{' --partial' if asked.partial else ''}"
+        f"--transaction-id {shlex.quote(str(asked.transaction_id))}{term}{' --partial' if asked.partial else ''}"
     )
 
 
-def _say_no_answer(reply: NoAnswer, again: str, output: str) -> None:
-    if output == JSON:
-        answer: dict[str, Any] = {"transaction_id": reply.transaction_id, "status": "UNKNOWN", "again": again}
-        print_json({**answer, "elapsed_ms": _ms(reply.elapsed_us)})
-    else:
-        unknown = f"no answer in {_ms(reply.elapsed_us)} ms; the outcome is unknown. Ask again with the same id:"
-        click.echo(f"{unknown}\n  {again}")
-
-
-def _print_result(res: Res, elapsed_us: int) -> None:
-    """Written at once: a reader that leaves after the first line has not lost the result."""
-    why = f": {res.reason}" if res.reason else ""
+def _lines(res: Res, elapsed_ms: float, again: str, where: str) -> Iterator[str]:
+    """To be written at once: a reader that leaves after the first line has not lost the result."""
+    why = f": {printable(res.reason)}" if res.reason else ""
     code = f" ({res.code})" if res.code else ""
-    lines = [
-        f"{res.status}{code} in {_ms(elapsed_us)} ms{why}",
-        f"transaction  {printable(res.transaction_id)}",
-    ]
+    yield f"{res.status}{code} in {elapsed_ms} ms{why}"
+    yield f"transaction  {printable(res.transaction_id)}"
     for title, rooms in (("classrooms", res.classrooms), ("labs", res.labs), ("mobile labs", res.mobile)):
         if rooms:
-            lines.append(f"{title:<12} {len(rooms)}: {' '.join(rooms)}")
+            yield f"{title:<12} {len(rooms)}: {' '.join(rooms)}"
     if res.receipt is not None:
-        lines.append(receipt_line(res.receipt))
-    click.echo("\n".join(lines))
-
-
-def _ms(elapsed_us: int) -> float:
-    return round(elapsed_us / 1_000, 1)
+        yield receipt_line(res.receipt)
+    if res.status == UNKNOWN:
+        yield f"It may have been decided. Ask again with the same id:\n  {again}"
+    if res.code == NOT_LET_IN:
+        yield "The key's public file must be let in where that faculty runs (aulario keys allow). Which file that is:"
+        yield f"  aulario keys list {where}"

@@ -25,7 +25,8 @@ COLUMNS = ("process", "state", "pid", "role", "epoch", "seq", "in_sync", "endpoi
 def status(directory: Path, output: str) -> None:
     """Ask every process of the cluster in a directory what it is doing. Exit code 3 if none answers.
 
-    A process is up, dead, silent (it exists and does not answer), or foreign: another one has its port.
+    A process is up, dead, silent (it exists and does not answer), or foreign: another one has its port. The role of
+    a server is primary or backup; the witness names the server that may lead, a faculty follows the one it asks.
 
     \b
     Examples:
@@ -69,12 +70,20 @@ def _state(process: Mapping[str, Any]) -> str:
     return "dead" if process["pid"] is None else "silent"
 
 
+def _role(process: Mapping[str, Any]) -> str | None:
+    """What a process is to the others, as far as it says so."""
+    for key, words in (("role", ""), ("primary", "names "), ("follows", "follows ")):
+        if process.get(key):
+            return f"{words}{process[key]}"
+    return None
+
+
 def _rows(processes: list[dict[str, Any]]) -> Iterator[Mapping[str, Any]]:
     for process in processes:
         yield {
             **process,
             "process": label(process),
             "state": _state(process),
-            "role": process.get("role") or process.get("follows") or process.get("primary"),
+            "role": _role(process),
             "endpoint": process.get("requests") or process.get("endpoint"),
         }

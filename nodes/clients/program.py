@@ -6,9 +6,8 @@ from random import Random
 from typing import Final, NamedTuple
 from uuid import uuid4
 
-import zmq
-
-from nodes import sockets, wire
+from nodes import wire
+from nodes.clients.attempt import attempt
 from nodes.security.principals import Principal
 from nodes.shell import read_clock
 from nodes.sockets import Context, Security
@@ -60,8 +59,12 @@ class TimeLimit:
         self._deviation_us = 0.0
 
 
+NOT_LET_IN: Final = "NOT_LET_IN"
+"""Code of UNAVAILABLE that a program says to itself: its faculty let it in on no connection."""
+
+
 class ProgramReply(NamedTuple):
-    """The faculty answered. `elapsed_us` is from the first sending to the answer."""
+    """The faculty answered, or let nobody in. `elapsed_us` is from the first sending until that was known."""
 
     res: Res
     elapsed_us: int
@@ -128,6 +131,11 @@ class Asking:
         sentence = "an earlier attempt was not answered and may have been taken; ask again with this id"
         return Res(res.transaction_id, UNKNOWN, None, sentence)
 
+    def not_let_in(self, sentence: str, now_us: int) -> ProgramReply:
+        """No attempt was let in, and none will be: nothing was asked."""
+        res = Res(self.transaction_id, UNAVAILABLE, NOT_LET_IN, sentence)
+        return ProgramReply(res, now_us - self._began_us, self._attempts)
+
     def give_up(self, now_us: int) -> NoAnswer:
         """No attempt was answered."""
         self._limit.missed()
@@ -144,25 +152,17 @@ def ask(
     security: Security,
     encoding: Encoding = Encoding.MSGPACK,
 ) -> ProgramReply | NoAnswer:
-    """Ask `faculty`, at `endpoint`, and wait for its answer, at most `limit.us`; the limit learns from it."""
+    """Ask `faculty`, at `endpoint`, and wait for its answer, at most `limit.us`; the limit learns from it. That it does
+    not let `security`'s key in is known sooner: UNAVAILABLE, code NOT_LET_IN."""
     asking = Asking(request, limit, read_clock().boot_us, encoding)
+    was_let_in = False
     while (until_us := asking.next_attempt()) is not None:
-        payload = _exchange(faculty, endpoint, asking.payload, until_us, context, security)
-        reply = asking.on_payload(payload, read_clock().boot_us) if payload is not None else None
+        attempted = attempt(faculty, endpoint, asking.payload, until_us, context, security)
+        reply = asking.on_payload(attempted.answer, attempted.ended_us) if attempted.answer is not None else None
         if reply is not None:
             return reply
+        was_let_in |= attempted.was_let_in
+        if attempted.is_refused and not was_let_in:
+            sentence = f"{faculty} at {endpoint} does not let this key in; nothing was asked"
+            return asking.not_let_in(sentence, attempted.ended_us)
     return asking.give_up(read_clock().boot_us)
-
-
-def _exchange(
-    faculty: Principal, endpoint: str, payload: bytes, until_us: int, context: Context, security: Security
-) -> bytes | None:
-    """One question on a connection of its own, and its answer. A REQ socket takes no second one."""
-    socket = sockets.program_req(context, endpoint, faculty, security)
-    try:
-        socket.send(payload, zmq.NOBLOCK)
-        wait_us = max(until_us - read_clock().boot_us, 0)
-        answer: bytes | None = socket.recv(zmq.NOBLOCK) if socket.poll(-(-wait_us // 1_000)) else None
-        return answer
-    finally:
-        socket.close()

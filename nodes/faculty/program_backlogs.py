@@ -15,6 +15,7 @@ from nodes.config.cluster import Limits
 from nodes.faculty.core import IN_FLIGHT_MAX, Effect, FacultyCore
 from nodes.server.admission import Admission, Portion
 from nodes.wire.encoding import Encoding
+from nodes.wire.payload import Payload
 from nodes.wire.schema import Dropped
 
 BACKLOG_FULL: Final = "backlog_full"
@@ -51,7 +52,7 @@ class _Asked(NamedTuple, Generic[S]):
     session: S
     identity: Hashable
     speaks_for: int | None
-    payload: bytes | memoryview
+    payload: Payload
     came_us: int
 
 
@@ -74,11 +75,11 @@ class ProgramBacklogs(Generic[S]):
             limits, IN_FLIGHT_MAX, self._turns_away, turn_max=TURN_MAX
         )
         self._is_revoked = turns_away
-        self._now = Instant(0, 0)
+        self._check_us = 0
         self._effects: list[Effect] = []
 
     def on_payload(
-        self, session: S, identity: Hashable, speaks_for: int | None, payload: bytes | memoryview, now: Instant
+        self, session: S, identity: Hashable, speaks_for: int | None, payload: Payload, now: Instant
     ) -> list[Effect]:
         """A program asks, which may do so for `speaks_for` only (None: for anybody); it waits for `admit`. What is
         refused instead is answered as far as that is cheap."""
@@ -92,7 +93,7 @@ class ProgramBacklogs(Generic[S]):
 
     def admit(self, now: Instant) -> list[Effect]:
         """What a turn's portion of what waits leads to."""
-        self._now = now
+        self._check_us = now.boot_us + CHECK_US
         self._admission.capacity = IN_FLIGHT_MAX if self._core.follows is None else self._under_way_max
         self._admission.admit(self._take, now)
         return self._given()
@@ -106,7 +107,7 @@ class ProgramBacklogs(Generic[S]):
         """Boot time in µs at which `admit` is to go on; None: nothing waits."""
         due_us = self._admission.deadline()
         if due_us is None and self._admission.bytes:
-            due_us = self._now.boot_us + CHECK_US
+            due_us = self._check_us
         return due_us
 
     def on_answered(self, route: Route[Any]) -> None:
@@ -117,13 +118,13 @@ class ProgramBacklogs(Generic[S]):
         self._ask(asked, now, is_within=True)
         return Portion(1, 1, is_over=True)
 
-    def _turns_away(self, asked: _Asked[S]) -> bool:
+    def _turns_away(self, asked: _Asked[S], now: Instant) -> bool:
         """Whoever was revoked, without a word, and whoever has waited too long."""
         if self._is_revoked(asked.session):
             return True
-        is_late = self._now.boot_us - asked.came_us > WAIT_US_MAX
+        is_late = now.boot_us - asked.came_us > WAIT_US_MAX
         if is_late:
-            self._ask(asked, self._now, is_within=False)
+            self._ask(asked, now, is_within=False)
         return is_late
 
     def _ask(self, asked: _Asked[S], now: Instant, is_within: bool) -> None:

@@ -164,7 +164,7 @@ class Authenticator:
         if known is not None and reason is None:
             return VERSION, request_id, b"200", b"OK", str(Peer(known, key)).encode(), b""
         assert reason is not None
-        shown = curve.decode() if known is None else str(Peer(known, key))
+        shown = key if known is None else str(Peer(known, key))
         self.refusals.add(door, reason, now.boot_us, address=address.decode(), key=shown)
         return VERSION, request_id, TRY_LATER, b"not allowed", b"", b""
 

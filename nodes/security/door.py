@@ -16,6 +16,7 @@ from nodes.security.door_watch import DoorWatch
 from nodes.security.refusals import IDENTITY, OVERRUN, REVOKED
 from nodes.shell import DRAIN_MESSAGES_MAX, Loop
 from nodes.sockets import MESSAGE_BYTES_MAX, Context, Socket
+from nodes.wire.payload import SMALL_BYTES, Payload
 
 SESSIONS_MAX: Final = 10_000
 """Sessions remembered by their route; one that was forgotten is met again with its next message."""
@@ -27,9 +28,6 @@ PARTS_MAX: Final = 16
 
 PARTS_SKIPPED_MAX: Final = 4_096
 """Of a message of more, those that a turn reads over."""
-
-COPIED_BYTES_MAX: Final = 8 << 10
-"""A smaller frame that is kept as it came would keep what libzmq received together with it."""
 
 READ_BYTES_MAX: Final = 8 * MESSAGE_BYTES_MAX
 """What is read of a socket in one turn. A client that sends little waits while what others sent is read before it."""
@@ -63,10 +61,10 @@ class Received(NamedTuple):
         """All of it, copied."""
         return [part.bytes for part in self.parts]
 
-    def content(self, number: int) -> bytes | memoryview:
+    def content(self, number: int) -> Payload:
         """One frame, which is not copied if it is large: perhaps it is dropped unread."""
         part = self.parts[number]
-        return part.bytes if len(part) <= COPIED_BYTES_MAX else part.buffer
+        return part.bytes if len(part) <= SMALL_BYTES else part.buffer
 
 
 class Door:

@@ -51,8 +51,9 @@ class Refusals(Collector):
         self._untold = 0
 
     def add(self, door: str, reason: str, now_us: int, *, address: str, key: str | None = None, why: str = "") -> None:
-        """One more, at `now_us` of the boot clock. `address` is the peer's, `key` its principal and the fingerprint of
-        its key, as far as they are known."""
+        """One more, at `now_us` of the boot clock. `address` is the peer's (without its port where libzmq asks about a
+        key; nodes.security.tcp.UNKNOWN_ADDRESS of who was gone before anybody could look), `key` its principal and
+        its key's fingerprint, or that alone of a key that nobody allowed, or None of who showed none."""
         self.counts[door, reason] += 1
         second = now_us // 1_000_000
         if second != self._second:

@@ -63,9 +63,16 @@ IDENTITIES_MAX: Final = 10_000
 P = TypeVar("P")
 
 
-def nobody(sender: object) -> bool:  # noqa: ARG001 - everybody is alike to it
+def nobody(*sender: object) -> bool:  # noqa: ARG001 - everybody is alike to it, at any time
     """Who is turned away where nobody has a key that could be revoked, or a connection that could be over."""
     return False
+
+
+class Sender(NamedTuple):
+    """Who has sent so much."""
+
+    identity: Hashable
+    sent_bytes: int
 
 
 class Portion(NamedTuple):
@@ -83,7 +90,8 @@ Take = Callable[[P, int, Instant], Portion]
 
 @dataclass(slots=True)
 class _Account(Generic[P]):
-    """What is known of one identity. `credit` in requests: below zero is a debt for an expensive frame."""
+    """What is known of one identity. `credit` in requests: below zero is a debt for an expensive frame. `sent_bytes` is
+    what it sent in that `tally`."""
 
     identity: Hashable
     rate: TokenBucket
@@ -93,6 +101,9 @@ class _Account(Generic[P]):
     credit: int = 0
     in_flight: int = 0
     is_listed: bool = False
+    tally: int = 0
+    sent_bytes: int = 0
+
     @property
     def is_bulk(self) -> bool:
         """Whether it sends more than it waits for."""
@@ -103,8 +114,8 @@ class Admission(Generic[P]):
     """The backlogs in front of one door. `capacity` is how many requests may be under way behind it in all; nobody gets
     more of it than is left free (dynamic thresholds), so that there is always room for one more.
 
-    Whoever has used up his rate or his share waits. `turns_away(frame)` is asked about the first one that waits of an
-    identity whenever that one's turn comes, and says whether it shall not enter any more, such as for a key that was
+    Whoever has used up his rate or his share waits. `turns_away(frame, now)` is asked about the first one that waits of
+    an identity whenever that one's turn comes, and says whether it shall not enter any more, such as for a key that was
     revoked meanwhile: then it has done and counted what is to be, and that costs the identity one request.
     """
 
@@ -112,7 +123,7 @@ class Admission(Generic[P]):
         self,
         limits: Limits,
         capacity: int,
-        turns_away: Callable[[P], bool] = nobody,
+        turns_away: Callable[[P, Instant], bool] = nobody,
         *,
         turn_max: int = TURN_REQUESTS_MAX,
     ) -> None:
@@ -127,12 +138,27 @@ class Admission(Generic[P]):
         self._in_flight = 0
         self._due_us: int | None = None
         self._others_us: int | None = None
+        self._tally = 1
         self.bytes = 0
 
     @property
     def identities(self) -> int:
         """How many are remembered."""
         return len(self._busy) + len(self._idle)
+
+    # -- who sends
+
+    def tally_anew(self) -> None:
+        """Count from now on what each identity sends."""
+        self._tally += 1
+
+    @property
+    def sent_most(self) -> Sender | None:
+        """Who has sent the most since `tally_anew`, of those that are remembered; None: nobody has sent anything. It
+        looks at each."""
+        senders = (one for known in (self._busy, self._idle) for one in known.values() if one.tally == self._tally)
+        most = max(senders, key=lambda one: one.sent_bytes, default=None)
+        return None if most is None else Sender(most.identity, most.sent_bytes)
 
     # -- what waits
 
@@ -150,6 +176,10 @@ class Admission(Generic[P]):
         """Let a frame wait. Gives what is refused instead, with whose it is and its size: this one if its identity's
         backlog is full, or the newest of the longest backlogs if the house is."""
         account = self._account(identity, now_us)
+        if account.tally == self._tally:
+            account.sent_bytes += size_bytes
+        else:
+            account.tally, account.sent_bytes = self._tally, size_bytes
         if len(account.backlog) >= BACKLOG_FRAMES_MAX or account.bytes + size_bytes > BACKLOG_BYTES_MAX:
             self._settle(account)
             return [(identity, frame, size_bytes)]
@@ -281,7 +311,7 @@ class Admission(Generic[P]):
         spent = 0
         while account.backlog and account.credit > 0 and spent < budget:
             frame, size_bytes = account.backlog[0]
-            if self._turns_away(frame):
+            if self._turns_away(frame, now):
                 account.backlog.popleft()
                 self._weigh(account, -size_bytes)
                 account.credit -= 1

@@ -27,6 +27,7 @@ from nodes import sockets
 from nodes.logs import logger
 from nodes.server.jobs import DECODE, ENCODE, READY, pack, unpack
 from nodes.shell import Loop, drain
+from nodes.wire.payload import SMALL_BYTES
 
 JOBS_MAX: Final = 10_000
 """Jobs that wait for a worker or are with one; beyond it requests wait elsewhere."""
@@ -34,9 +35,6 @@ JOBS_MAX: Final = 10_000
 WAITING_BYTES_MAX: Final = 64 << 10
 """What waits for a worker, of small jobs and of large ones: a few milliseconds of work, for a queue is everybody's and
 knows no fairness."""
-
-SMALL_JOB_BYTES: Final = 8 << 10
-"""So much is done in a millisecond. A larger one may take a hundred."""
 
 ATTEMPTS_MAX: Final = 3
 """A job that took this many workers down with it is dropped."""
@@ -66,7 +64,7 @@ class Job:
     @property
     def is_large(self) -> bool:
         """Whether others should not wait for it."""
-        return len(self.request) > SMALL_JOB_BYTES
+        return len(self.request) > SMALL_BYTES
 
 
 @dataclass(slots=True)
@@ -126,7 +124,7 @@ class Broker:
 
     def is_full(self, size_bytes: int) -> bool:
         """True if no further request of that size should be taken at this moment."""
-        queue = self._large if size_bytes > SMALL_JOB_BYTES else self._small
+        queue = self._large if size_bytes > SMALL_BYTES else self._small
         return len(self._jobs) >= JOBS_MAX or queue.bytes >= WAITING_BYTES_MAX
 
     def decode(self, payload: bytes, done: Done) -> None:

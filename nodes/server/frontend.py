@@ -7,7 +7,7 @@ DEALER peers are decoded in the sequencer's process; REQ peers go through the po
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from es.codec import Batch
@@ -76,6 +76,18 @@ class Frontend:
                 payload = received.content(1)
                 principal = None if session.peer is None else session.peer.principal
                 self._core.on_payload(session, pattern, principal, payload, now, principal)
+
+    def tally_anew(self) -> None:
+        """Count from now on what each client sends."""
+        self._core.tally_anew()
+
+    def sent_most(self) -> Mapping[str, object]:
+        """Who has sent the most since then, and how much, for a log: an address stands for who has no key."""
+        most = self._core.sent_most
+        if most is None:
+            return {}
+        who = most.identity.address if isinstance(most.identity, Session) else most.identity
+        return {"sent_most": str(who), "sent_bytes": most.sent_bytes}
 
     def deadline(self) -> int | None:
         """Boot time in µs at which `admit` can go on; None: nothing waits that could enter."""

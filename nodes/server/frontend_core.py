@@ -19,10 +19,11 @@ from nodes import wire
 from nodes.config.cluster import Limits
 from nodes.security import roles
 from nodes.security.principals import Principal
-from nodes.server.admission import QUANTUM_REQUESTS, Admission, Portion, nobody
+from nodes.server.admission import QUANTUM_REQUESTS, Admission, Portion, Sender, nobody
 from nodes.server.jobs import tagged, untagged
 from nodes.server.metrics import CLOSE, RELEASE, VERBS, ServerMetrics
 from nodes.wire.encoding import Encoding, join
+from nodes.wire.payload import SMALL_BYTES, Payload
 from nodes.wire.schema import (
     FORBIDDEN,
     NOT_ACTIVE,
@@ -62,9 +63,6 @@ PUSHES_MAX: Final = 65_536
 UNDER_WAY_MAX: Final = 512
 """Requests taken and not answered: enough for two batches under way and the next one. More would not be done sooner,
 but whoever comes next would have to wait for it; the rest waits outside, where everybody's turn comes."""
-
-FRAME_BYTES_A_REQUEST: Final = 8 << 10
-"""Reading the structure of so many bytes costs about as much as taking one request."""
 
 BACKLOG_FULL: Final = "backlog full"
 """Why a frame of somebody who floods is dropped unread: nothing of it was done."""
@@ -118,10 +116,6 @@ class Alert(NamedTuple):
     code: str
     term: str | None
     seq: int
-
-
-Payload: TypeAlias = bytes | memoryview
-"""What came from a client; a large one is not copied before it is read."""
 
 
 class Exchange(Generic[S]):
@@ -184,7 +178,6 @@ class FrontendCore(Generic[S]):
         self._turns_away = turns_away
         self._is_over = is_over
         self._admission: Admission[Parcel[S]] = Admission(limits or Limits(), UNDER_WAY_MAX, self._is_in_vain)
-        self._now_us = 0
         self._role = replica.leading
         self._keep_timing = keep_timing
         self._replica = replica
@@ -227,6 +220,15 @@ class FrontendCore(Generic[S]):
         """How many messages are to be read from the door in this turn."""
         return self._admission.messages_max
 
+    def tally_anew(self) -> None:
+        """Count from now on what each identity sends."""
+        self._admission.tally_anew()
+
+    @property
+    def sent_most(self) -> Sender | None:
+        """Who has sent the most since then."""
+        return self._admission.sent_most
+
     def deadline(self) -> int | None:
         """Boot time in µs at which `admit` can go on, if nothing else happens; None: nothing waits."""
         return self._admission.deadline()
@@ -236,14 +238,13 @@ class FrontendCore(Generic[S]):
         if self._role is not self._replica.leading:  # whatever waits in a role that is over is never answered
             self._role = self._replica.leading
             self._admission.forget_in_flight()
-        self._now_us = now.boot_us
         return self._admission.admit(self._take, now)
 
-    def _is_in_vain(self, parcel: Parcel[S]) -> bool:
+    def _is_in_vain(self, parcel: Parcel[S], now: Instant) -> bool:
         exchange = parcel.exchange
         if self._turns_away(exchange.session):
             return True
-        is_abandoned = self._now_us - exchange.began_us > ABANDONED_US and self._is_over(exchange.session)
+        is_abandoned = now.boot_us - exchange.began_us > ABANDONED_US and self._is_over(exchange.session)
         if is_abandoned:
             self.ignored[ABANDONED] += 1
         return is_abandoned
@@ -252,7 +253,7 @@ class FrontendCore(Generic[S]):
         """Some requests of a payload; its structure is read at once, by a worker if it comes from a REQ peer."""
         exchange, cost = parcel.exchange, 0
         if parcel.messages is None:
-            cost = len(parcel.payload) // FRAME_BYTES_A_REQUEST
+            cost = len(parcel.payload) // SMALL_BYTES
             if exchange.pattern == "lbb" or self._workers_for_all:
                 if self._workers.is_full(len(parcel.payload)):
                     return Portion(0, 0, is_over=False)
@@ -400,7 +401,7 @@ class FrontendCore(Generic[S]):
         self, leg: str, pattern: str, faculty_id: int | None, result: Result, now: Instant, us: int
     ) -> None:
         status = result.status
-        self._metrics.on_result(leg, status, pattern, faculty_id, us)
+        self._metrics.on_result(leg, result, pattern, faculty_id, us)
         if faculty_id is not None and status in DEFINITE:
             self._keep_timing(leg, pattern, status, faculty_id, 0, result.transaction_id, now.boot_us, us)
 
@@ -436,6 +437,8 @@ class FrontendCore(Generic[S]):
     def _push_expiry(self, batch: Batch, seq: int, request_id: str | bytes, faculty_id: int) -> None:
         transaction_id = transaction_id_of(request_id)
         exchange = self._pushes.pop((faculty_id, transaction_id), None)
+        if self._replica.leading is not None:  # the other server hears of the same event
+            self._metrics.on_expiry(None if exchange is None else exchange.pattern, faculty_id)
         if exchange is not None:
             receipt = Receipt(batch.epoch, seq, batch.hash.hex(), self._metrics.copies())
             self._put(exchange, wire.encode(wire.res_of(timed_out(transaction_id), receipt), exchange.encoding))

@@ -21,12 +21,14 @@ from nodes.wire.schema import NOT_ACTIVE, SERVER_STATUSES
 from projections.rooms import machine
 from projections.rooms.commands import (
     ACCEPTED,
+    ACK_TIMEOUT,
     BUSY,
     CANCELED,
     INVALID,
     LABS_EXHAUSTED,
     NOT_ENOUGH_ROOMS,
     UNAVAILABLE,
+    Result,
 )
 from projections.rooms.machine import Rooms
 from projections.rooms.term import Occupancy, Term
@@ -89,10 +91,15 @@ class ServerMetrics(Collector):
         """A PROP left for a client."""
         self._legs["sol_prop", pattern].observe(us)
 
-    def on_result(self, leg: str, status: str, pattern: str, faculty_id: int | None, us: int) -> None:
-        """A RES left for a client, whose message it answers after `us`."""
+    def on_result(self, leg: str, result: Result, pattern: str, faculty_id: int | None, us: int) -> None:
+        """A RES left for a client, whose message it answers after `us`. That of an expiry was counted by then."""
         self._legs[leg, pattern].observe(us)
-        self._count(status, pattern, faculty_id)
+        if result.code != ACK_TIMEOUT:
+            self._count(result.status, pattern, faculty_id)
+
+    def on_expiry(self, pattern: str | None, faculty_id: int) -> None:
+        """A hold has expired: a result, whether anybody waits for it or not. `pattern` is that of who waits, if one."""
+        self._count(CANCELED, pattern or self._faculties.get(faculty_id, "lbb"), faculty_id)
 
     def on_registrar(self, verb: str, status: str) -> None:
         """A release or the closing of a term was answered."""

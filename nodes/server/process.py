@@ -235,8 +235,9 @@ class ServerShell:
         self._overload_from = self._frontend.busy_refusals
         if refusals >= OVERLOAD_REFUSALS and now.boot_us >= self._overload_quiet_us:
             self._overload_quiet_us = now.boot_us + OVERLOAD_QUIET_US
-            logger().warning("overloaded", refused_in_a_second=refusals)
+            logger().warning("overloaded", refused_in_a_second=refusals, **self._frontend.sent_most())
             self.replica.submit(None, machine.NAME, RaiseAlert(OVERLOAD, None), now)
+        self._frontend.tally_anew()
 
     def _say_what_is_missing(self, now: Instant) -> None:
         """A node that can do nothing says why, once in a while."""

@@ -79,7 +79,7 @@ class RepeatedKeys(dict[Any, Any]):
     """A map in which some key occurred twice. Kept only so that its message can be answered."""
 
 
-class Payload(NamedTuple):
+class Parsed(NamedTuple):
     """What one payload holds. `items` are maps if its sender kept to the protocol, anything if not."""
 
     items: list[Any]
@@ -92,20 +92,20 @@ def encoding_of(payload: bytes) -> Encoding:
     return Encoding.JSON if payload[:1] in (b"{", b"[") else Encoding.MSGPACK
 
 
-def parse(payload: bytes, array_nodes_max: int = ARRAY_NODES_MAX) -> Payload:
+def parse(payload: bytes, array_nodes_max: int = ARRAY_NODES_MAX) -> Parsed:
     """Decode a payload within its limits. Raises Unreadable and nothing else."""
     first = payload[:1]
     try:
         if first == b"{":
             _check_size(payload, SINGLE_BYTES_MAX)
-            return Payload([_parse_json(payload, SINGLE_NODES_MAX)], Encoding.JSON, is_array=False)
+            return Parsed([_parse_json(payload, SINGLE_NODES_MAX)], Encoding.JSON, is_array=False)
         if first == b"[":
-            return Payload(_parse_json_array(payload, array_nodes_max), Encoding.JSON, is_array=True)
+            return Parsed(_parse_json_array(payload, array_nodes_max), Encoding.JSON, is_array=True)
         if _is_msgpack_array(first):
-            return Payload(_parse_msgpack_array(payload, array_nodes_max), Encoding.MSGPACK, is_array=True)
+            return Parsed(_parse_msgpack_array(payload, array_nodes_max), Encoding.MSGPACK, is_array=True)
         _check_size(payload, SINGLE_BYTES_MAX)
         check_whole(payload)
-        return Payload([_parse_msgpack(payload)], Encoding.MSGPACK, is_array=False)
+        return Parsed([_parse_msgpack(payload)], Encoding.MSGPACK, is_array=False)
     except Unreadable as error:
         error.transaction_id = salvaged_transaction_id(payload)
         raise

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from projections.rooms import fields
 from projections.rooms.limits import ID_MAX, ROOMS_PER_REQUEST_MAX, TEXT_CHARS_MAX
 
 Check: TypeAlias = Callable[[Any], bool]
@@ -18,6 +19,11 @@ _NUMBER_MAX: Final = (1 << 63) - 1
 
 def is_name(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= TEXT_CHARS_MAX
+
+
+def is_plain(value: Any) -> bool:
+    """See NAME_RULE."""
+    return type(value) is str and fields.is_name(value)
 
 
 def is_text(value: Any) -> bool:
@@ -99,7 +105,7 @@ RECEIPT: Schema = (
     ("copias", _is_number, _NUMBER),
 )
 PROGRAM: Schema = (
-    ("programa", is_name, NAME),
+    ("programa", is_plain, fields.NAME_RULE),
     ("salones", _is_count, _COUNT),
     ("laboratorios", _is_count, _COUNT),
 )

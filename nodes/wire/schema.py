@@ -29,7 +29,6 @@ from nodes.wire.fields import (
     LIB_NAMES,
     LISTS,
     MAP,
-    NAME,
     PROGRAM,
     PROGRAM_NAMES,
     PROP,
@@ -44,6 +43,7 @@ from nodes.wire.fields import (
     Schema,
     is_id,
     is_name,
+    is_plain,
     is_text,
 )
 from projections.rooms.commands import (
@@ -57,6 +57,7 @@ from projections.rooms.commands import (
     Proposal,
     Reserve,
 )
+from projections.rooms.fields import NAME_RULE
 from projections.rooms.limits import TEXT_CHARS_MAX
 
 UNKNOWN: Final = "UNKNOWN"
@@ -222,14 +223,14 @@ def program_request(fields: Any) -> ProgramRequest | Malformed:
         return Dropped("not_a_map")
     get = fields.get
     transaction_id = get("transaction_id")
-    if transaction_id is not None and not is_name(transaction_id):
-        return Invalid("", "transaction_id", NAME)
+    if transaction_id is not None and not is_plain(transaction_id):
+        return Invalid("", "transaction_id", NAME_RULE)
     echoed = transaction_id or ""
     term, partial = get("semestre"), get("parcial", False)
     if invalid := _first_fault(fields, PROGRAM, echoed):
         return invalid
-    if term is not None and not is_name(term):
-        return Invalid(echoed, "semestre", NAME)
+    if term is not None and not is_plain(term):
+        return Invalid(echoed, "semestre", NAME_RULE)
     if type(partial) is not bool:
         return Invalid(echoed, "parcial", BOOL)
     program, classrooms, labs = fields["programa"], fields["salones"], fields["laboratorios"]

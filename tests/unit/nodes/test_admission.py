@@ -26,6 +26,7 @@ from nodes.server.admission import (
     TURN_REQUESTS_MAX,
     Admission,
     Portion,
+    Sender,
 )
 from nodes.server.token_bucket import TokenBucket
 
@@ -73,7 +74,7 @@ class Turns:
             for _ in range(frames)
         )
 
-    def _turns_away(self, frame: Frame) -> bool:
+    def _turns_away(self, frame: Frame, now: Instant) -> bool:
         is_barred = frame.key in self.barred
         self.turned_away += [frame.key] * is_barred
         return is_barred
@@ -374,3 +375,24 @@ def test_a_bucket_counts_exactly_however_often_it_is_looked_at() -> None:
             taken.append(now_us)
     assert list(taken) == [334_000, 667_000, 1_000_000, 1_334_000, 1_667_000, 2_000_000]
     assert bucket.available(0) == 0
+
+
+def sender(turns: Turns) -> Sender | None:
+    return turns.admission.sent_most
+
+
+def test_who_sent_the_most_is_known_whether_it_waits_or_was_refused_until_the_next_tally() -> None:
+    turns = Turns(Limits(in_flight_max=1))
+    assert sender(turns) is None
+    turns.come("a", 1, size=500, frames=3)
+    turns.come("b", 1, size=1_000)
+    turns.come("idle", 1, size=200)
+    turns.turn()
+    assert sender(turns) == ("a", 1_500)
+    assert turns.come("b", 1, size=BACKLOG_BYTES_MAX + 1)
+    assert sender(turns) == ("b", BACKLOG_BYTES_MAX + 1_001)
+    turns.admission.tally_anew()
+    assert sender(turns) is None
+    turns.come("idle", 1, size=200)
+    turns.turn()
+    assert sender(turns) == ("idle", 200)

@@ -10,13 +10,14 @@ import zmq
 
 from es.replication.instant import Instant
 from nodes import sockets
-from nodes.server.broker import SMALL_JOB_BYTES, WAITING_BYTES_MAX, Broker
+from nodes.server.broker import WAITING_BYTES_MAX, Broker
 from nodes.server.jobs import DECODED, READY, pack, unpack
 from nodes.shell import Loop
 from nodes.sockets import Socket
+from nodes.wire.payload import SMALL_BYTES
 
 WITHIN_MS = 10_000
-SMALL, LARGE = b"s" * 100, b"L" * (SMALL_JOB_BYTES + 1)
+SMALL, LARGE = b"s" * 100, b"L" * (SMALL_BYTES + 1)
 
 
 class Pool:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from structlog.testing import capture_logs
 
 from es.replication.instant import Instant
 from nodes import sockets
@@ -236,6 +237,19 @@ def test_a_stranger_is_refused_and_counted_and_nothing_it_says_arrives(house: Ho
     house.turn_until(lambda: house.received)
     assert [received.frames for received in house.received] == [[b"", b"x"]]
     assert house.refused().keys() == {kind}
+
+
+def test_a_key_that_nobody_allowed_is_told_by_its_fingerprint_and_where_it_came_from(house: House) -> None:
+    peer = house.stranger()
+    unknown = new_keys(FACULTY, "2026-01-31T12:00:01Z")
+    peer.set(zmq.CURVE_SERVERKEY, server_key(house))
+    peer.set(zmq.CURVE_PUBLICKEY, unknown.curve_public)
+    peer.set(zmq.CURVE_SECRETKEY, unknown.curve_secret)
+    peer.connect(house.endpoint)
+    with capture_logs() as lines:
+        house.turn_until(lambda: house.refused().get(refusals.UNKNOWN_KEY))
+    told = [line for line in lines if line["event"] == "peer refused"]
+    assert [(line["address"], line["key"]) for line in told] == [("127.0.0.1", unknown.public.fingerprint)]
 
 
 def greeting(mechanism: bytes) -> bytes:

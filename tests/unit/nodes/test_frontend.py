@@ -179,3 +179,14 @@ def test_connections_of_one_principal_are_one_whatever_keys_it_has(house: House)
     keys = {session.user_id for session in house.frontend.door._sessions.values()}
     assert len(keys) == 2
     assert house.frontend._core._admission.identities == 1
+
+
+def test_who_sent_the_most_is_named_by_his_principal_as_long_as_that_is_news(house: House) -> None:
+    """What the log says of an overload."""
+    assert house.frontend.sent_most() == {}
+    little, much = msgpack(SOL), msgpack(SOL, SOL._replace(transaction_id="t2"))
+    house.say(OTHER, little)
+    house.say(FACULTY, much)
+    assert house.frontend.sent_most() == {"sent_most": "faculty:3", "sent_bytes": len(much)}
+    house.frontend.tally_anew()
+    assert house.frontend.sent_most() == {}

@@ -182,6 +182,34 @@ def test_an_expiry_is_pushed_to_a_lasting_connection_only(door: Door) -> None:
     assert door.metrics.holds_expired == 2
 
 
+@pytest.mark.parametrize("pattern", ["async", "lbb"])
+def test_the_result_of_an_expiry_is_counted_once_whoever_hears_of_it(pattern: str) -> None:
+    door = Door(faculties={3: pattern})
+    for transaction_id in ("t1", "t2"):
+        door.say(msgpack(SOL._replace(transaction_id=transaction_id)), pattern=pattern)
+        door.work()
+    door.servers.cluster.run_for(2 * HOLD_MS * 1_000)
+    door.release()
+    canceled = "CANCELED", pattern, 3
+    assert door.metrics._results[canceled] == door.metrics.holds_expired == 2
+    for _ in range(2):
+        door.say(msgpack(ACK), pattern=pattern)
+        door.work()
+    assert door.metrics._results[canceled] == 2, "told again, to who was late"
+    assert door.metrics.duplicates == 2
+
+
+def test_a_server_that_follows_counts_no_results(door: Door) -> None:
+    door.say(msgpack(SOL))
+    door.servers.cluster.run_for(2 * HOLD_MS * 1_000)
+    batches = [batch for one in door.servers.committed for batch in one.batches]
+    backup = Door("b")
+    backup.core._history_seq = 0
+    backup.core.on_committed(batches)
+    assert backup.metrics.holds_expired == 1
+    assert sum(backup.metrics._results.values()) == 0
+
+
 def test_alerts_are_given_once_they_have_committed(door: Door) -> None:
     door.servers.run(door.take, msgpack(SOL._replace(labs=9)))
     alerts = [alert for one in door.servers.committed for alert in door.core.on_committed(one.batches)]

@@ -2,20 +2,41 @@
 
 from __future__ import annotations
 
+import socket as tcp
 from collections.abc import Iterator
+from pathlib import Path
 from random import Random
+from threading import Thread, Timer
 
 import pytest
 
+from es.replication.instant import Instant
 from nodes import sockets, wire
-from nodes.clients.program import ATTEMPTS_MAX, Asking, NoAnswer, TimeLimit, ask, draw_request
-from nodes.security import principals
-from nodes.security.curve import OPEN
+from nodes.clients.attempt import attempt
+from nodes.clients.program import (
+    ATTEMPTS_MAX,
+    NOT_LET_IN,
+    Asking,
+    NoAnswer,
+    ProgramReply,
+    TimeLimit,
+    ask,
+    draw_request,
+)
+from nodes.security import principals, roles
+from nodes.security.authenticator import Authenticator
+from nodes.security.curve import OPEN, Curve
+from nodes.security.door import Door
+from nodes.security.keys import new_keys, save_allowed
+from nodes.security.principals import Principal
+from nodes.security.secret_keys import load_secret, save_secret
+from nodes.shell import Loop, read_clock
 from nodes.sockets import Context
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import ProgramRequest, Res
 
 FACULTY = principals.faculty(1)
+PROGRAM = principals.program(1)
 
 
 @pytest.fixture
@@ -137,3 +158,107 @@ def test_unavailable_counts_only_if_it_speaks_for_every_attempt() -> None:
     assert in_doubt is not None
     assert (in_doubt.transaction_id, in_doubt.status, in_doubt.code) == ("mine", "UNKNOWN", None)
     assert answered(asking, DENIED) == DENIED
+
+
+# --- a key that is not let in
+
+
+class Faculty:
+    """The door of a faculty at its programs, in a thread of its own. `let_in` is who may come from the beginning."""
+
+    def __init__(self, keys: Path, *let_in: Principal) -> None:
+        for one in (FACULTY, PROGRAM):
+            made = new_keys(one, "2026-01-31T12:00:00Z")
+            save_secret(keys, made)
+            if one in let_in:
+                save_allowed(keys, made.public)
+        self.loop, self._context = Loop(), sockets.context()
+        self._authenticator = Authenticator(Curve(keys, FACULTY, ()), self.loop, self._context)
+        router = sockets.program_router(self._context, "tcp://127.0.0.1:*", self._authenticator.security)
+        self.endpoint = sockets.bound_endpoint(router)
+        self._door = Door(
+            roles.PROGRAMS, router, self._authenticator, self.loop, self._context, self._on_programs
+        )  # fmt: skip
+        self.asked = 0
+        self._thread = Thread(target=self.loop.run, args=(self,))
+        self._thread.start()
+
+    def _on_programs(self, now: Instant) -> None:
+        for received in self._door.messages():
+            self.asked += 1
+            self._door.send(received.session, b"", wire.encode(DENIED, Encoding.MSGPACK))
+
+    def deadline(self) -> int:
+        return self._authenticator.deadline()
+
+    def on_turn(self, now: Instant) -> None:
+        self._authenticator.tick(now)
+
+    def close(self) -> None:
+        self.loop.stop()
+        self._thread.join()
+        self._door.close()
+        self._authenticator.close()
+        self.loop.close()
+        self._context.term()
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake may last a tenth of what it may."""
+    monkeypatch.setattr(sockets, "HANDSHAKE_IVL_MS", 100)
+
+
+def asked_of(endpoint: str, keys: Path, context: Context) -> ProgramReply | NoAnswer:
+    security = Curve(keys, PROGRAM, ())
+    return ask(FACULTY, endpoint, REQUEST, TimeLimit(1, 60_000_000), context=context, security=security)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_key_that_is_not_let_in_is_known_to_have_asked_nothing_long_before_the_time_is_over(
+    context: Context, tmp_path: Path
+) -> None:
+    faculty = Faculty(tmp_path, FACULTY)
+    reply = asked_of(faculty.endpoint, tmp_path, context)
+    faculty.close()
+    assert isinstance(reply, ProgramReply)
+    assert (reply.res.status, reply.res.code, reply.attempts) == ("UNAVAILABLE", NOT_LET_IN, 1)
+    assert "faculty:1" in str(reply.res.reason)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_key_that_is_let_in_meanwhile_asks(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("nodes.clients.attempt.REFUSALS", 10_000)
+    faculty = Faculty(tmp_path, FACULTY)
+    lets_in = Timer(0.3, save_allowed, (tmp_path, load_secret(tmp_path, PROGRAM).public))
+    lets_in.start()
+    reply = asked_of(faculty.endpoint, tmp_path, context)
+    lets_in.join()
+    faculty.close()
+    assert isinstance(reply, ProgramReply)
+    assert (reply.res, reply.attempts, faculty.asked) == (DENIED, 1, 1)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_faculty_that_stands_still_or_is_another_refuses_nobody(context: Context, tmp_path: Path) -> None:
+    """Whoever does not prove whose he is has not had the key."""
+    Faculty(tmp_path / "keys", FACULTY).close()
+    other = Faculty(tmp_path / "other", FACULTY, PROGRAM)
+    with tcp.create_server(("127.0.0.1", 0)) as frozen:
+        for endpoint in (f"tcp://127.0.0.1:{frozen.getsockname()[1]}", other.endpoint):
+            attempted = attempt(
+                FACULTY, endpoint, b"x", read_clock().boot_us + 600_000, context, Curve(tmp_path / "keys", PROGRAM, ())
+            )
+            assert attempted[0] is None
+            assert not attempted.was_let_in and not attempted.is_refused
+    other.close()
+    assert other.asked == 0
+
+
+def test_an_attempt_that_was_let_in_is_not_refused_if_it_is_not_answered(context: Context, tmp_path: Path) -> None:
+    faculty = Faculty(tmp_path, FACULTY, PROGRAM)
+    faculty._door.send = lambda *said: None  # type: ignore[method-assign]
+    security = Curve(tmp_path, PROGRAM, ())
+    attempted = attempt(FACULTY, faculty.endpoint, b"x", read_clock().boot_us + 300_000, context, security)
+    faculty.close()
+    assert (attempted.answer, attempted.was_let_in, attempted.is_refused) == (None, True, False)

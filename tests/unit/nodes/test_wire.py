@@ -426,6 +426,11 @@ def test_a_program_request_needs_neither_term_nor_id(write: Any) -> None:
         ({"semestre": 20252}, "semestre"),
         ({"parcial": "yes"}, "parcial"),
         ({"transaction_id": 7}, "transaction_id"),
+        *(
+            ({name: text}, name)
+            for name in ("programa", "semestre", "transaction_id")
+            for text in ("", "  ", " x", "x ", "\xa0x", "x" * 201, "x\u202e-2", "x\nx", "x\x7f", "x\u2028x", "x\u200b")
+        ),
     ],
 )
 def test_a_bad_program_request_names_its_field(write: Any, changes: dict[str, Any], field: str) -> None:
