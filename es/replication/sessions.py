@@ -12,34 +12,18 @@ from es.codec import Plain
 class SessionTable:
     """Scope -> keys, key -> value. A key belongs to one scope; a key is unique among all of them.
 
-    The table records and cannot refuse: `can_open` and `has_room` are for the decision before.
+    The table records and cannot refuse: how much is too much is for the application's decision before.
     """
 
-    __slots__ = ("_keys", "_values", "scopes_max", "sessions_max", "sessions_per_scope_max")
+    __slots__ = ("_keys", "_values")
 
-    def __init__(self, scopes_max: int, sessions_per_scope_max: int, sessions_max: int) -> None:
-        assert scopes_max > 0 and sessions_per_scope_max > 0 and sessions_max > 0
-        self.scopes_max = scopes_max
-        self.sessions_per_scope_max = sessions_per_scope_max
-        self.sessions_max = sessions_max
+    def __init__(self) -> None:
         self._keys: dict[int, list[bytes]] = {}
         self._values: dict[bytes, bytes] = {}
 
     def __len__(self) -> int:
         """Sessions remembered, in all scopes."""
         return len(self._values)
-
-    def can_open(self) -> bool:
-        """True if one more scope is within the bound."""
-        return len(self._keys) < self.scopes_max
-
-    def has_room(self, scope: int, promised: int, promised_in_all: int) -> bool:
-        """True if one more session is within the bounds, when `promised` more of this scope (which may
-        not be open yet) and `promised_in_all` of all scopes are already on their way."""
-        return (
-            len(self._keys.get(scope, ())) + promised < self.sessions_per_scope_max
-            and len(self._values) + promised_in_all < self.sessions_max
-        )
 
     def open_scope(self, scope: int) -> None:
         """Begin a scope; its number was never open before."""

@@ -25,6 +25,10 @@ AMBIGUOUS: Final = "AMBIGUOUS"
 TERM_CLOSED: Final = "TERM_CLOSED"
 UNKNOWN_TERM: Final = "UNKNOWN_TERM"
 BUSY: Final = "BUSY"
+"""A bound that is met for now: ask again."""
+
+LIMIT_REACHED: Final = "LIMIT_REACHED"
+"""A bound that stays met until a registrar or an operator acts: asking again does not help."""
 
 
 class Reserve(NamedTuple):

@@ -6,41 +6,45 @@ Nothing here changes the state, and nothing raises: what a client sends can only
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final, TypeAlias
 
 from es.machine import Accepted, Answered, Decision, Event, Refused
 from projections.rooms import commands, events, outcome
+from projections.rooms.capacity import lack_for
 from projections.rooms.catalog import Catalog
 from projections.rooms.commands import Answer, Proposal, Reserve, Result
 from projections.rooms.events import event_of, faculty_actor
+from projections.rooms.fields import bad_field, bad_field_reason, conflict_reason, is_name, is_text
 from projections.rooms.holds import Hold
 from projections.rooms.identity import request_id_of
 from projections.rooms.inventory import Inventory
-from projections.rooms.limits import (
-    CATALOGS_MAX,
-    ID_MAX,
-    ROOMS_PER_REQUEST_MAX,
-    TERMS_EVER_MAX,
-    TEXT_CHARS_MAX,
-    Bounds,
-)  # fmt: skip
+from projections.rooms.limits import ID_MAX, Bounds
 from projections.rooms.outcome import Outcome
 from projections.rooms.policy import Policy, Selection
 from projections.rooms.term import Term
 
+_NOT_LISTED: Final = "the term (semester) is none of those that the operator has listed in the configuration (terms)"
+
+_Compared: TypeAlias = tuple[int, str, int, int, bool]
+_COMPARED: Final = ("program_id", "semester", "salones", "laboratorios", "parcial")
+"""The fields of `_compared`, on the wire."""
+
 
 @dataclass(slots=True, frozen=True)
 class Settings:
-    """What a primary decides by; recorded in the events where it matters, so no replay needs it."""
+    """What a primary decides by; recorded in the events where it matters, so no replay needs it. `terms` are those
+    that may be asked for; None: any, and the first request opens it."""
 
     catalog: Catalog
     hold_ms: int
     policy: Policy
     bounds: Bounds
+    terms: frozenset[str] | None = None
 
 
 def reserve(state: Inventory, settings: Settings, command: Reserve, now_us: int) -> Decision:
-    """SOL: a repetition gets its proposal while it is held, its result afterwards (A10); anything else
-    becomes a hold on named rooms or a denial (A7)."""
+    """SOL: a repetition gets its proposal while it is held, its result afterwards (A10), whatever older versions and
+    configurations allowed; anything else becomes a hold on named rooms or a denial (A7)."""
     field = bad_field(command)
     if field is not None:
         return Answered(bad_field_result(command.transaction_id, field))
@@ -53,9 +57,17 @@ def reserve(state: Inventory, settings: Settings, command: Reserve, now_us: int)
         return _repeat_finished(state, command, kept)
     if command.term in state.closed_terms:
         return Answered(_invalid(command.transaction_id, commands.TERM_CLOSED, "the term is closed"))
-    why = _bound_met(state, settings, command)
-    if why is not None:
-        return Refused(Result(command.transaction_id, commands.UNAVAILABLE, commands.BUSY, why))
+    term = state.terms.get(command.term)
+    is_known = (command.faculty_id, command.program_id) in state.programs
+    if term is None or not is_known or isinstance(request_id, str):
+        field = _bad_new_name(state, command, request_id)
+        if field is not None:
+            return Answered(bad_field_result(command.transaction_id, field))
+    if settings.terms is not None and command.term not in settings.terms:
+        return Answered(_invalid(command.transaction_id, commands.UNKNOWN_TERM, _NOT_LISTED))
+    lack = lack_for(state, settings.bounds, settings.catalog.catalog_id, command, term, is_known)
+    if lack is not None:
+        return Refused(Result(command.transaction_id, commands.UNAVAILABLE, *lack))
     return _propose(state, settings, command, request_id, now_us)
 
 
@@ -95,35 +107,23 @@ def expiry_of(hold: Hold) -> Event:
     return event_of(events.Expired(hold.reserved.faculty_id), events.SYSTEM_ACTOR, hold.request_id)
 
 
-def bad_field(command: Reserve) -> str | None:
-    """The first field outside its limits, by its name on the wire, or None."""
-    if not 0 <= command.classrooms <= ROOMS_PER_REQUEST_MAX or not (command.classrooms or command.labs):
-        return "salones"
-    if not 0 <= command.labs <= ROOMS_PER_REQUEST_MAX:
-        return "laboratorios"
-    if not 0 <= command.faculty_id <= ID_MAX:
-        return "faculty_id"
-    if not 0 <= command.program_id <= ID_MAX:
-        return "program_id"
-    if not command.transaction_id or not is_text(command.transaction_id):
+def _bad_new_name(state: Inventory, command: Reserve, request_id: str | bytes) -> str | None:
+    """The first name that a new transaction would write down and may not. A name that is known is written no more, and
+    a faculty need not say its own."""
+    if isinstance(request_id, str) and not is_name(request_id):
         return "transaction_id"
-    if not command.term or not is_text(command.term):
+    if command.term not in state.terms and not is_name(command.term):
         return "semester"
-    if not is_text(command.faculty):
+    if command.faculty and command.faculty_id not in state.faculties and not is_name(command.faculty):
         return "facultad"
-    return None if is_text(command.program) else "programa"
+    if (command.faculty_id, command.program_id) not in state.programs and not is_name(command.program):
+        return "programa"
+    return None
 
 
 def bad_field_result(transaction_id: str, field: str) -> Result:
-    """INVALID BAD_FIELD for one field."""
-    return _invalid(transaction_id, commands.BAD_FIELD, f"{field} is missing or outside its limits")
-
-
-def is_text(value: str) -> bool:
-    """True if the log can hold it: short, and no half of a surrogate pair."""
-    if len(value) > TEXT_CHARS_MAX:
-        return False
-    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
+    """INVALID BAD_FIELD for one field, by its name on the wire."""
+    return _invalid(transaction_id, commands.BAD_FIELD, bad_field_reason(field))
 
 
 def _invalid(transaction_id: str, code: str, reason: str) -> Result:
@@ -134,15 +134,17 @@ def _unknown(transaction_id: str) -> Result:
     return _invalid(transaction_id, commands.UNKNOWN_TRANSACTION, "no transaction with this id is known")
 
 
-def _conflict(transaction_id: str) -> Answered:
-    return Answered(_invalid(transaction_id, commands.CONFLICT, "this id came before with another request"))
+def _conflict(command: Reserve, first: _Compared) -> Answered:
+    pairs = zip(_COMPARED, first, _compared(command), strict=True)
+    reason = conflict_reason(field for field, one, other in pairs if one != other)
+    return Answered(_invalid(command.transaction_id, commands.CONFLICT, reason))
 
 
 def _repeat_hold(state: Inventory, command: Reserve, hold: Hold, now_us: int) -> Decision:
     r = hold.reserved
     first = (r.program_id, hold.term.name, r.asked_classrooms, r.asked_labs, r.partial)
     if first != _compared(command):
-        return _conflict(command.transaction_id)
+        return _conflict(command, first)
     deadline_us = state.holds.deadline_us(hold)
     if now_us >= deadline_us:
         return Accepted((expiry_of(hold),), timed_out(command.transaction_id))
@@ -156,11 +158,11 @@ def _repeat_finished(state: Inventory, command: Reserve, kept: Outcome) -> Decis
     term = state.term_numbered(kept.term).name
     first = (kept.program_id, term, kept.asked_classrooms, kept.asked_labs, kept.partial)
     if first != _compared(command):
-        return _conflict(command.transaction_id)
+        return _conflict(command, first)
     return Answered(_result_of(state, command.transaction_id, kept), kept.seq)
 
 
-def _compared(command: Reserve) -> tuple[int, str, int, int, bool]:
+def _compared(command: Reserve) -> _Compared:
     """What a repetition must have in common with the first; the faculty is part of its identity."""
     return command.program_id, command.term, command.classrooms, command.labs, command.partial
 
@@ -199,33 +201,6 @@ def _end_hold(state: Inventory, hold: Hold, transaction_id: str, accept: bool, n
     names = hold.term.catalog.names
     r = hold.reserved
     return Accepted((confirmed,), _accepted(transaction_id, names(r.classrooms), names(r.labs), names(r.mobile)))
-
-
-def _bound_met(state: Inventory, settings: Settings, command: Reserve) -> str | None:
-    """Why a new transaction is one too many, or None."""
-    bounds = settings.bounds
-    if len(state.holds) >= bounds.holds_max:
-        return "too many proposals wait for their answer"
-    term = state.terms.get(command.term)
-    scope, promised = (term.number, term.holds) if term is not None else (state.terms_ever + 1, 0)
-    if not state.sessions.has_room(scope, promised, len(state.holds)):
-        return "as many transactions as can be remembered are on record"
-    if term is None and (why := _term_bound_met(state, settings)) is not None:
-        return why
-    if command.faculty_id not in state.faculties and len(state.faculties) >= bounds.faculties_max:
-        return "too many faculties are registered"
-    if (command.faculty_id, command.program_id) not in state.programs and len(state.programs) >= bounds.programs_max:
-        return "too many programs are registered"
-    return None
-
-
-def _term_bound_met(state: Inventory, settings: Settings) -> str | None:
-    """Why a new term is one too many, or None."""
-    if not state.sessions.can_open() or state.terms_ever >= TERMS_EVER_MAX:
-        return "too many terms are open"
-    if settings.catalog.catalog_id not in state.catalogs and len(state.catalogs) >= CATALOGS_MAX:
-        return "too many catalogs have been used"
-    return None
 
 
 def _propose(

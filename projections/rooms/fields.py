@@ -2,14 +2,78 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Final
 
-from projections.rooms.limits import TEXT_CHARS_MAX
+from projections.rooms.commands import Reserve
+from projections.rooms.limits import ID_MAX, ROOMS_PER_REQUEST_MAX, TEXT_CHARS_MAX
+
+_ENGLISH: Final = {
+    "salones": "classrooms",
+    "laboratorios": "labs",
+    "semester": "term",
+    "semestre": "term",
+    "facultad": "faculty",
+    "programa": "program",
+    "parcial": "partial",
+}
+"""Fields on the wire that bear the seed's names."""
 
 NAME_RULE: Final = f"must be 1 to {TEXT_CHARS_MAX} printable characters without a space at either end"
+_COUNT_RULE: Final = f"must be 0 to {ROOMS_PER_REQUEST_MAX}, and not zero together with the other one"
+_ID_RULE: Final = f"must be 0 to {ID_MAX}"
+_RULES: Final = {
+    "salones": _COUNT_RULE,
+    "laboratorios": _COUNT_RULE,
+    "faculty_id": _ID_RULE,
+    "program_id": _ID_RULE,
+    "reason": f"must be given, in at most {TEXT_CHARS_MAX} characters",
+}
+
+
+def spoken(field: str) -> str:
+    """A field, by its name on the wire, as a sentence calls it: in English, too."""
+    english = _ENGLISH.get(field)
+    return field if english is None else f"{english} ({field})"
+
+
+def bad_field_reason(field: str) -> str:
+    """The sentence about a field that is not what it may be."""
+    return f"{spoken(field)} {_RULES.get(field, NAME_RULE)}"
+
+
+def conflict_reason(fields: Iterable[str]) -> str:
+    """The sentence about a request whose id came before with other values of these fields."""
+    return f"this id came before with another {', '.join(map(spoken, fields))}"
+
+
+def is_text(value: str) -> bool:
+    """True if the log can hold it: short, and no half of a surrogate pair."""
+    if len(value) > TEXT_CHARS_MAX:
+        return False
+    return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
 
 
 def is_name(value: str) -> bool:
     """True for text that is what it looks like: neither blank nor padded, and nothing in it that is not seen or that
     changes how the rest is (Unicode's Cc, Cf, Cs, Co, Cn, Zl, Zp, and every space but U+0020)."""
     return 0 < len(value) <= TEXT_CHARS_MAX and value.isprintable() and value[0] != " " and value[-1] != " "
+
+
+def bad_field(command: Reserve) -> str | None:
+    """The first field that no event can hold, by its name on the wire, or None."""
+    if not 0 <= command.classrooms <= ROOMS_PER_REQUEST_MAX or not (command.classrooms or command.labs):
+        return "salones"
+    if not 0 <= command.labs <= ROOMS_PER_REQUEST_MAX:
+        return "laboratorios"
+    if not 0 <= command.faculty_id <= ID_MAX:
+        return "faculty_id"
+    if not 0 <= command.program_id <= ID_MAX:
+        return "program_id"
+    if not command.transaction_id or not is_text(command.transaction_id):
+        return "transaction_id"
+    if not command.term or not is_text(command.term):
+        return "semester"
+    if not is_text(command.faculty):
+        return "facultad"
+    return None if is_text(command.program) else "programa"

@@ -90,10 +90,12 @@ class Holds:
             self._forget_ended()
         return hold
 
-    def end_term(self, term: Term) -> None:
+    def end_term(self, term: Term) -> list[Hold]:
         """Take every hold of a term out."""
-        for hold in [hold for hold in chain.from_iterable(self._holds.values()) if hold.term is term]:
+        holds = [hold for hold in chain.from_iterable(self._holds.values()) if hold.term is term]
+        for hold in holds:
             self.end(hold.reserved.faculty_id, hold.request_id)
+        return holds
 
     def extend(self, by_us: int) -> None:
         """Move every deadline that far into the future (R13)."""

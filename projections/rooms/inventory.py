@@ -17,8 +17,8 @@ from projections.rooms import events, outcome
 from projections.rooms.catalog import Catalog, Room
 from projections.rooms.holds import Hold, Holds
 from projections.rooms.identity import session_key
-from projections.rooms.limits import Bounds
 from projections.rooms.outcome import Outcome
+from projections.rooms.shares import Shares
 from projections.rooms.term import Closure, RoomSet, Term
 from projections.rooms.upcast import UPCASTER
 
@@ -30,18 +30,21 @@ _VERSIONS = events.VERSIONS
 
 
 class Inventory:
-    """The fold. `record` is its only way to change; everything else reads."""
+    """The fold. `record` is its only way to change; everything else reads.
 
-    def __init__(self, bounds: Bounds) -> None:
+    `shares` says who uses how much of what is bounded. It follows from the log as everything here does, but is no part
+    of `to_plain`: that must come to what older versions made of older logs.
+    """
+
+    def __init__(self) -> None:
         self.catalogs: dict[str, Catalog] = {}
         self.faculties: dict[int, str] = {}
         self.programs: dict[tuple[int, int], str] = {}
         self.terms: dict[str, Term] = {}
         self.closed_terms: dict[str, Closure] = {}
         self.holds = Holds()
-        self.sessions = SessionTable(
-            bounds.open_terms_max, bounds.transactions_per_term_max, bounds.transactions_max
-        )
+        self.sessions = SessionTable()
+        self.shares = Shares()
         self._terms_by_number: dict[int, Term] = {}
         self._recorders: dict[str, Recorder] = {
             "CatalogAdopted": self._catalog_adopted,
@@ -62,6 +65,11 @@ class Inventory:
     def terms_ever(self) -> int:
         """Terms opened so far, which is also the number of the newest one."""
         return len(self.terms) + len(self.closed_terms)
+
+    @property
+    def transactions(self) -> int:
+        """Transactions on record, held or finished."""
+        return len(self.sessions) + len(self.holds)
 
     def term_numbered(self, number: int) -> Term:
         """An open term."""
@@ -96,8 +104,12 @@ class Inventory:
         term = self._terms_by_number.pop(body[0])
         del self.terms[term.name]
         self.closed_terms[term.name] = term.closure(seq)
-        self.holds.end_term(term)
+        for hold in self.holds.end_term(term):
+            self.shares.end_hold(hold.reserved.faculty_id)
         self.sessions.close_scope(term.number)
+        self.shares.forget(term.number)
+        for share in term.opener:
+            share.open_terms -= 1
 
     def _faculty_registered(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         faculty_id, name = body
@@ -106,21 +118,28 @@ class Inventory:
     def _program_registered(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         faculty_id, program_id, name = body
         self.programs[faculty_id, program_id] = name
+        self.shares.of(faculty_id, program_id)[0].programs += 1
 
     def _reserved(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         reserved = body if isinstance(body, events.Reserved) else events.Reserved._make(body)
         term = self._terms_by_number[reserved.term]
         rooms = _rooms_of(term, reserved.classrooms, reserved.labs, reserved.mobile)
         term.hold(rooms)
+        pair = self.shares.begin(term.number, reserved.faculty_id, reserved.program_id)
+        pair[0].held += 1
+        term.begin(pair)
         self.holds.begin(event.request_id, reserved, term, rooms, seq, ts_us + reserved.hold_ms * 1_000)
 
     def _denied(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         denied = events.Denied._make(body)
+        pair = self.shares.begin(denied.term, denied.faculty_id, denied.program_id)
+        self._terms_by_number[denied.term].begin(pair)
         key = session_key(denied.faculty_id, event.request_id)
         self.sessions.add(denied.term, key, outcome.pack_ended(outcome.DENIED, seq, denied))
 
     def _confirmed(self, event: Event, body: Body, seq: int, ts_us: int) -> None:
         hold = self.holds.end(body[0], event.request_id)
+        self.shares.end_hold(body[0])
         hold.term.confirm(hold.rooms)
         key = session_key(body[0], event.request_id)
         self.sessions.add(hold.term.number, key, outcome.pack_confirmed(seq, hold.reserved))
@@ -133,6 +152,7 @@ class Inventory:
 
     def _drop(self, hold: Hold, ending: int, seq: int) -> None:
         hold.term.drop_hold(hold.rooms)
+        self.shares.end_hold(hold.reserved.faculty_id)
         key = session_key(hold.reserved.faculty_id, hold.request_id)
         self.sessions.add(hold.term.number, key, outcome.pack_ended(ending, seq, hold.reserved))
 

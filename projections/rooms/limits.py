@@ -20,22 +20,23 @@ BUILDINGS_MAX: Final = 256
 ROOMS_MAX: Final = 2_048
 """Rooms of one catalog."""
 
-TERMS_EVER_MAX: Final = 100_000
-"""Terms ever opened, the closed ones included: a closed name is remembered for good."""
-
 CATALOGS_MAX: Final = 64
 """Catalogs ever adopted by one cluster."""
 
 
 @dataclass(slots=True, frozen=True)
 class Bounds:
-    """What one server accepts before it answers BUSY. Folding a log never looks at these: a history
-    made under wider bounds must still be readable."""
+    """What one server accepts of all faculties together; each of them, and each of its programs, has a share of it
+    (`projections.rooms.shares`; of faculties there is none). Folding a log never looks at these: a history made under
+    wider bounds must still be readable. `open_terms_max` leaves a program that is alone 1 024 terms."""
 
-    open_terms_max: int = 1_024
+    open_terms_max: int = 3_072
     transactions_per_term_max: int = 1_000_000
     transactions_max: int = 4_000_000
     holds_max: int = 65_536
+    terms_ever_max: int = 100_000
+    """Terms ever opened, the closed ones included: a closed name is remembered for good."""
+
     faculties_max: int = 1_000
     programs_max: int = 20_000
 

@@ -23,7 +23,8 @@ HOLD_MS = 5_000
 
 
 class Rooms:
-    """es.machine.Machine for rooms. `catalog` is what new terms open with; a term keeps the one it opened with."""
+    """es.machine.Machine for rooms. `catalog` is what new terms open with; a term keeps the one it opened with. `terms`
+    are all that may be asked for (None: any)."""
 
     name = NAME
 
@@ -34,16 +35,21 @@ class Rooms:
         hold_ms: int = HOLD_MS,
         policy: str = WHOLE_THEN_MOBILE,
         bounds: Bounds = Bounds(),  # noqa: B008 - immutable
+        terms: frozenset[str] | None = None,
     ) -> None:
         assert hold_ms > 0, "a hold lasts some time"
-        self.settings = Settings(catalog, hold_ms, POLICIES[policy], bounds)
-        self.inventory = Inventory(bounds)
+        self.settings = Settings(catalog, hold_ms, POLICIES[policy], bounds, terms)
+        self.inventory = Inventory()
 
     def fresh(self) -> Rooms:
         """An empty machine of the same configuration."""
         settings = self.settings
         return Rooms(
-            settings.catalog, hold_ms=settings.hold_ms, policy=settings.policy.name, bounds=settings.bounds
+            settings.catalog,
+            hold_ms=settings.hold_ms,
+            policy=settings.policy.name,
+            bounds=settings.bounds,
+            terms=settings.terms,
         )
 
     def decide(self, command: Any, now_us: int) -> Decision:

@@ -6,8 +6,9 @@ from __future__ import annotations
 from es.machine import Accepted, Answered, Decision
 from projections.rooms import commands, events, outcome
 from projections.rooms.commands import CloseTerm, RaiseAlert, Release, Result, TermResult
-from projections.rooms.decide import bad_field_result, is_text
+from projections.rooms.decide import bad_field_result
 from projections.rooms.events import event_of, faculty_actor
+from projections.rooms.fields import is_text
 from projections.rooms.identity import request_id_of
 from projections.rooms.inventory import Inventory
 from projections.rooms.limits import ID_MAX

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from es.codec import Plain
 from projections.rooms.catalog import Catalog
+from projections.rooms.shares import Pair
 
 
 class RoomSet(NamedTuple):
@@ -40,11 +41,15 @@ class Closure(NamedTuple):
 
 class Term:
     """The rooms of one term as three sets, and the same as counts kept apart from them. Each change
-    asserts that both agree and that the sets are a partition of all rooms: conservation (A14)."""
+    asserts that both agree and that the sets are a partition of all rooms: conservation (A14).
+
+    `transactions` counts those on record; `opener` are the shares of the faculty and of the program whose request
+    opened it, none until that request is recorded, too.
+    """
 
     __slots__ = (
         "alerts", "catalog", "confirmed", "confirmed_classrooms", "confirmed_labs", "free", "held",
-        "held_classrooms", "held_labs", "holds", "mobile", "name", "number",
+        "held_classrooms", "held_labs", "mobile", "name", "number", "opener", "transactions",
     )  # fmt: skip
 
     def __init__(self, name: str, number: int, catalog: Catalog) -> None:
@@ -59,8 +64,18 @@ class Term:
         self.confirmed_classrooms = 0
         self.confirmed_labs = 0
         self.mobile = 0
-        self.holds = 0
+        self.transactions = 0
+        self.opener: Pair | tuple[()] = ()
         self.alerts: set[str] = set()
+
+    def begin(self, pair: Pair) -> None:
+        """A transaction of theirs has come on record; the first one is the one that opened the term."""
+        self.transactions += 1
+        if not self.opener:
+            self.opener = pair
+            for share in pair:
+                share.open_terms += 1
+                share.terms_ever += 1
 
     def hold(self, rooms: RoomSet) -> None:
         """Free rooms become held."""
@@ -69,7 +84,6 @@ class Term:
         self.held_classrooms += rooms.classrooms
         self.held_labs += rooms.labs
         self.mobile += rooms.mobile
-        self.holds += 1
         self._conserve()
 
     def confirm(self, rooms: RoomSet) -> None:
@@ -100,7 +114,6 @@ class Term:
         self.held ^= rooms.mask
         self.held_classrooms -= rooms.classrooms
         self.held_labs -= rooms.labs
-        self.holds -= 1
 
     def _free(self, rooms: RoomSet) -> None:
         self.free |= rooms.mask

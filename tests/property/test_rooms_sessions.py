@@ -12,13 +12,12 @@ from es.replication.sessions import SessionTable
 SCOPES = st.integers(0, 4)
 KEYS = st.binary(max_size=1)
 VALUES = st.binary(max_size=2)
-SCOPES_MAX, PER_SCOPE_MAX, ALL_MAX = 3, 4, 8
 
 
 class SessionsAgree(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
-        self.table = SessionTable(SCOPES_MAX, PER_SCOPE_MAX, ALL_MAX)
+        self.table = SessionTable()
         self.open: list[int] = []
         self.said: list[tuple[int, bytes, bytes]] = []
 
@@ -64,16 +63,9 @@ class SessionsAgree(RuleBasedStateMachine):
     def get(self, key: bytes) -> None:
         assert self.table.get(key) == next(iter(self.known(key)), None)
 
-    @rule(scope=SCOPES, promised=st.integers(0, 4), in_all=st.integers(0, 8))
-    def has_room(self, scope: int, promised: int, in_all: int) -> None:
-        here = sum(1 for other, _, _ in self.said if other == scope)
-        expected = here + promised + 1 <= PER_SCOPE_MAX and len(self.said) + in_all + 1 <= ALL_MAX
-        assert self.table.has_room(scope, promised, in_all) == expected
-
     @invariant()
     def same_content(self) -> None:
         assert len(self.table) == len(self.said)
-        assert self.table.can_open() == (len(self.open) < SCOPES_MAX)
         assert self.table.to_plain() == tuple(
             (scope, tuple(sorted((k, v) for s, k, v in self.said if s == scope))) for scope in sorted(self.open)
         )
@@ -84,7 +76,7 @@ TestSessionsAgree.settings = settings(max_examples=60, stateful_step_count=40, d
 
 
 def test_a_scope_opens_once() -> None:
-    table = SessionTable(1, 1, 1)
+    table = SessionTable()
     table.open_scope(1)
     with pytest.raises(AssertionError, match="open already"):
         table.open_scope(1)

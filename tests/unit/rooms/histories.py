@@ -47,7 +47,7 @@ STEPS = st.lists(
 
 
 def machine() -> Rooms:
-    bounds = Bounds(open_terms_max=2, transactions_per_term_max=9, holds_max=6)
+    bounds = Bounds(open_terms_max=3, transactions_per_term_max=14, holds_max=8)
     return Rooms(CATALOG, hold_ms=HOLD_MS, bounds=bounds)
 
 

@@ -318,38 +318,39 @@ def test_a10_a_term_that_never_was_cannot_be_closed(driver: Driver) -> None:
 
 
 @pytest.mark.parametrize(
-    ("limits", "second"),
+    ("limits", "second", "code"),
     [
-        ({"open_terms_max": 1}, {"term": "2026-1"}),
-        ({"transactions_per_term_max": 1}, {}),
-        ({"transactions_max": 1}, {"term": "2026-1"}),
-        ({"holds_max": 1}, {}),
-        ({"faculties_max": 1}, {"faculty_id": 2}),
-        ({"programs_max": 1}, {"program_id": 2}),
+        ({"open_terms_max": 1}, {"term": "2026-1"}, "LIMIT_REACHED"),
+        ({"terms_ever_max": 1}, {"term": "2026-1"}, "LIMIT_REACHED"),
+        ({"transactions_per_term_max": 1}, {}, "LIMIT_REACHED"),
+        ({"transactions_max": 1}, {"term": "2026-1"}, "LIMIT_REACHED"),
+        ({"holds_max": 1}, {}, "BUSY"),
+        ({"faculties_max": 1}, {"faculty_id": 2}, "LIMIT_REACHED"),
+        ({"programs_max": 1}, {"program_id": 2}, "LIMIT_REACHED"),
     ],
-    ids=lambda value: next(iter(value), "again"),
+    ids=lambda value: value if isinstance(value, str) else next(iter(value), "again"),
 )
-def test_a10_a_bound_that_is_met_answers_busy_and_writes_nothing(
-    limits: dict[str, int], second: dict[str, object]
+def test_a10_a_bound_that_is_met_is_an_answer_and_writes_nothing(
+    limits: dict[str, int], second: dict[str, object], code: str
 ) -> None:
     driver = small(9, 9, **limits)
     proposal = driver.reserve("t1", 1, 1)
     written = len(driver.batches)
     decision = driver.decide(request("t2", 1, 1, **second))
     assert isinstance(decision, Refused)
-    assert (decision.answer.status, decision.answer.code) == ("UNAVAILABLE", "BUSY")
+    assert (decision.answer.status, decision.answer.code) == ("UNAVAILABLE", code)
     assert len(driver.batches) == written
     assert driver.reserve("t1", 1, 1) == proposal
     assert driver.accept("t1").status == "ACCEPTED"
 
 
 def test_a10_a_transaction_counts_once_whether_held_or_finished() -> None:
-    driver = small(9, 9, transactions_per_term_max=3)
+    driver = small(9, 9, transactions_per_term_max=7)
     driver.allocate("t1", 1, 0)
     driver.reserve("t2", 1, 0)
     driver.reject("t2")
     assert isinstance(driver.reserve("t3", 1, 0), Proposal)
-    assert driver.reserve("t4", 1, 0).code == "BUSY"
+    assert driver.reserve("t4", 1, 0).code == "LIMIT_REACHED", "a program alone has a third"
 
 
 def test_a10_holds_that_ended_are_not_kept(driver: Driver) -> None:
