@@ -21,6 +21,7 @@ from nodes.security.curve import security_of
 from nodes.sockets import Context, context
 from nodes.wire.schema import ProgramRequest, Res
 from projections.rooms.checker import Observation
+from projections.rooms.commands import LIMIT_REACHED
 
 ATTEMPTS_MAX = 3
 LIMIT_MIN_US = 2_000_000
@@ -86,7 +87,7 @@ def _ask_all(config: ClusterConfig, share: Share, sockets: Context, outcomes: Si
                 continue
             res = reply.res
             asked = asked._replace(transaction_id=res.transaction_id)
-            if res.status not in UNDECIDED:
+            if res.status not in UNDECIDED or res.code == LIMIT_REACHED:
                 break
         outcomes.put(Outcome(share.faculty, asked, res, began_s, time.monotonic()))
 

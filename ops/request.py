@@ -23,7 +23,7 @@ from ops.options import config_option, configuration, directory_option
 from ops.output import JSON, TABLE, output_option, print_json, printable
 from ops.receipts import receipt_line
 from ops.streams import telling
-from projections.rooms.commands import ACCEPTED, UNAVAILABLE
+from projections.rooms.commands import ACCEPTED, LIMIT_REACHED, UNAVAILABLE
 from projections.rooms.fields import NAME_RULE, is_name
 from projections.rooms.limits import TEXT_CHARS_MAX
 
@@ -91,7 +91,7 @@ def request(
     began_s = time.monotonic()
     try:
         res, elapsed_us = _ask(asked, faculty_id, endpoint, config.timing.answer_ms, security)
-        exit_code = EXIT_CODES.get(res.status, REFUSED)
+        exit_code = _exit_code(res)
     except KeyboardInterrupt:
         res = Res(asked.transaction_id or "", UNKNOWN, None, "interrupted while the faculty was asked")
         elapsed_us, exit_code = int((time.monotonic() - began_s) * 1_000_000), INTERRUPTED
@@ -119,6 +119,11 @@ def _ask(
     if isinstance(reply, NoAnswer):
         return Res(reply.transaction_id, UNKNOWN, None, f"nobody answered at {endpoint}"), reply.elapsed_us
     return reply.res, reply.elapsed_us
+
+
+def _exit_code(res: Res) -> int:
+    """What asking again does not change is a refusal."""
+    return REFUSED if res.code == LIMIT_REACHED else EXIT_CODES.get(res.status, REFUSED)
 
 
 def _again(asked: ProgramRequest, where: str) -> str:

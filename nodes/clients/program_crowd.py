@@ -20,7 +20,7 @@ from nodes.security import principals
 from nodes.shell import Loop, read_clock
 from nodes.sockets import Context, Security, Socket
 from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
-from projections.rooms.commands import UNAVAILABLE
+from projections.rooms.commands import LIMIT_REACHED, UNAVAILABLE
 from projections.timings import Told
 
 ASKS_MAX: Final = 3
@@ -162,7 +162,7 @@ class _Program:
 
     def _take(self, reply: ProgramReply | NoAnswer) -> None:
         res = reply.res if isinstance(reply, ProgramReply) else Res(reply.transaction_id, UNKNOWN)
-        if res.status in (UNKNOWN, UNAVAILABLE) and self._asks < ASKS_MAX:
+        if res.status in (UNKNOWN, UNAVAILABLE) and res.code != LIMIT_REACHED and self._asks < ASKS_MAX:
             self.begin()
         else:
             self._crowd.end(self, self._told(res))

@@ -171,6 +171,7 @@ class ClusterConfig:
 
     `security` is one of SECURITY, `keys` the directory that nodes.security.keys describes.
     `preferred` is the node configured as central server: the first primary, and PRIMARY in heartbeats.
+    `term` is meant by who names none; `terms` are all that may be asked for, None: any, opened by its first request.
     `catalog` is a CSV file of rooms, or None for the default 380 classrooms and 60 labs (A1).
     `workers` is the size of the request-reply pool (A5). `base_port` begins the ports of everything that
     is added without ports of its own; None means the usual ones.
@@ -190,8 +191,11 @@ class ClusterConfig:
     catalog: Path | None = None
     base_port: int | None = None
     limits: Limits = field(default_factory=Limits)
+    terms: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.terms is not None and self.term not in self.terms:
+            raise ConfigError("term", f"{self.term!r} is none of terms", ("terms",))
         if not SERVERS_MIN <= len(self.servers) <= MEMBERS_MAX:
             raise ConfigError("servers", f"a cluster has {SERVERS_MIN} to {MEMBERS_MAX}, not {len(self.servers)}")
         if len(self.faculties) > FACULTIES_MAX:

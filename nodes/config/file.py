@@ -103,7 +103,8 @@ def render(config: ClusterConfig, root: Path) -> str:
         values = ((item.name, getattr(part, item.name)) for item in fields(part))
         return [f"{key} = {_toml(value, root)}" for key, value in values if isinstance(value, str | int | Path)]
 
-    lines = [*pairs(config), "", "[timing]", *pairs(config.timing), "", "[limits]", *pairs(config.limits)]
+    terms = [] if config.terms is None else [f"terms = [{', '.join(_toml(term, root) for term in config.terms)}]"]
+    lines = [*pairs(config), *terms, "", "[timing]", *pairs(config.timing), "", "[limits]", *pairs(config.limits)]
     for server in config.servers:
         lines += ["", "[[servers]]", *pairs(server)]
     lines += ["", "[witness]", *pairs(config.witness)]
@@ -272,6 +273,7 @@ def _cluster(layers: list[_Layer], root: Path, names: Mapping[int, FacultyName])
         catalog=None if catalog is None else root / catalog,
         base_port=base_port,
         limits=_limits(layers),
+        terms=scalars.get("terms"),
     )
 
 

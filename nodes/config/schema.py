@@ -14,9 +14,10 @@ from urllib.parse import urlsplit
 
 from es.replication.messages import NAME_CHARS_MAX
 from nodes.config.cluster import HOST, PATTERNS, PORT_MAX, PROFILES, SECURITY, WORKERS_FOR, ConfigError, Limits, Timing
-from projections.rooms.limits import ID_MAX
+from projections.rooms.fields import is_name
+from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
 
-STRING_MAX = 200
+TERMS_MAX = 1_000
 SHOWN_CHARS_MAX = 80
 """How much of a wrong value an error repeats."""
 
@@ -24,8 +25,8 @@ Check = Callable[[object], Any]
 
 
 def _string(value: object) -> str:
-    if not isinstance(value, str) or not value or len(value) > STRING_MAX or not value.isprintable():
-        raise ValueError(f"must be a string of 1 to {STRING_MAX} printable characters")
+    if not isinstance(value, str) or not is_name(value):
+        raise ValueError(f"must be a string of 1 to {TEXT_CHARS_MAX} printable characters, with no space at either end")
     return value
 
 
@@ -77,6 +78,18 @@ def _endpoint(scheme: str, example: str) -> Check:
     return check
 
 
+def _terms(value: object) -> tuple[str, ...]:
+    names = value.split(",") if isinstance(value, str) else value  # so from the environment
+    if not isinstance(names, list) or not 1 <= len(names) <= TERMS_MAX:
+        raise ValueError(f'must be a list of 1 to {TERMS_MAX} terms such as ["2025-1", "2025-2"]')
+    for name in names:
+        try:
+            _string(name)
+        except ValueError as error:
+            raise ValueError(f"each of them {error}") from None
+    return tuple(dict.fromkeys(names))
+
+
 def _path(value: object) -> str:
     if not isinstance(value, str) or not value or "\0" in value:
         raise ValueError("must be a path")
@@ -97,6 +110,7 @@ _HTTP = _endpoint("http", f"http://{HOST}:9600")
 TOP_SCALARS: Mapping[str, Check] = {
     "cluster_id": _name,
     "term": _string,
+    "terms": _terms,
     "security": _one_of(*SECURITY),
     "keys": _path,
     "preferred": _name,

@@ -29,6 +29,7 @@ from nodes.wire.schema import (
     ProgramRequest,
     Res,
 )
+from projections.rooms.capacity import NO_MORE_PROGRAMS
 from projections.rooms.commands import (
     BAD_FIELD,
     BUSY,
@@ -39,12 +40,13 @@ from projections.rooms.commands import (
     Proposal,
     Reserve,
 )
+from projections.rooms.fields import conflict_reason
 
 IN_FLIGHT_MAX: Final = 5_000
 """Transactions of one faculty without a result; one more is UNAVAILABLE, code BUSY."""
 
 PROGRAMS_MAX: Final = 1_000
-"""Programs one faculty registers."""
+"""Programs one faculty registers; one more is UNAVAILABLE, code LIMIT_REACHED, for good."""
 
 WAITERS_MAX: Final = 16
 """Programs that wait for one transaction, and as many that contradict it; one more and the first of them learns
@@ -286,15 +288,15 @@ class FacultyCore:
             return self._join(joined, route, reserve)
         ended, unsure = self._ended.get(transaction_id), self._unsure.get(transaction_id)
         if ended is not None and ended.stands and reserve != ended.reserve:
-            return self._refuse(route, _conflict(transaction_id))
+            return self._refuse(route, self._conflict(ended.reserve, request))
         if len(self._in_flight) >= self._settings.in_flight_max:
-            return self._refuse(route, self._busy(transaction_id, "too many requests in flight"))
+            return self._refuse(route, self._unavailable(transaction_id, BUSY, "too many requests in flight"))
         if unsure is not None and reserve != unsure.reserve:
             return self._begin(unsure.reserve, unsure, [], [route], now)  # first learn whether that one stands
         effects: list[Effect] = []
         if reserve is None:
             if len(self._programs) >= PROGRAMS_MAX:
-                return self._refuse(route, self._busy(transaction_id, "too many programs"))
+                return self._refuse(route, self._unavailable(transaction_id, *NO_MORE_PROGRAMS))
             program_id = self._programs.register(request.program)
             effects.append(SavePrograms(self._programs.to_json()))
             reserve = self._reserve(transaction_id, program_id, request)
@@ -307,7 +309,7 @@ class FacultyCore:
         if not isinstance(request, ProgramRequest):
             return self.on_request(route, request, now, speaks_for)
         transaction_id = self._draw_id() if request.transaction_id is None else request.transaction_id
-        return self._refuse(route, self._busy(transaction_id, "too many requests of this program"))
+        return self._refuse(route, self._unavailable(transaction_id, BUSY, "too many requests of this program"))
 
     def _begin(
         self, reserve: Reserve, past: _Past | None, routes: list[object], rivals: list[object], now: Instant
@@ -346,10 +348,22 @@ class FacultyCore:
         self.results[res.status] += 1
         return [AnswerProgram(route, res)]
 
-    def _busy(self, transaction_id: str, sentence: str) -> Res:
+    def _unavailable(self, transaction_id: str, code: str, sentence: str) -> Res:
         if self._is_in_doubt(transaction_id):
             return self._unknown(transaction_id)
-        return Res(transaction_id, UNAVAILABLE, BUSY, sentence)
+        return Res(transaction_id, UNAVAILABLE, code, sentence)
+
+    def _conflict(self, first: Reserve, request: ProgramRequest) -> Res:
+        term = self._settings.term if request.term is None else request.term
+        pairs = (
+            ("programa", first.program, request.program),
+            ("semestre", first.term, term),
+            ("salones", first.classrooms, request.classrooms),
+            ("laboratorios", first.labs, request.labs),
+            ("parcial", first.partial, request.partial),
+        )
+        sentence = conflict_reason(field for field, one, other in pairs if one != other)
+        return Res(first.transaction_id, INVALID, CONFLICT, sentence)
 
     def _unknown(self, transaction_id: str) -> Res:
         sentence = f"no definite result within {self._settings.answer_us // 1_000} ms; ask again with this id"
@@ -450,7 +464,8 @@ class FacultyCore:
             stands = res.status != INVALID
             self._unsure.pop(transaction_id, None)
             _remember(self._ended, ENDED_MAX, transaction, stands)
-            to_rivals = _conflict(transaction_id) if stands else self._unknown(transaction_id)
+            conflict = Res(transaction_id, INVALID, CONFLICT, "this id came before with another request")
+            to_rivals = conflict if stands else self._unknown(transaction_id)
         if transaction.ack_sent_us is not None:
             effects.append(transaction.timed("ack_res", transaction.ack_sent_us, now))
         effects.append(transaction.timed("sol_res", transaction.sol_sent_us, now))
@@ -540,10 +555,6 @@ class FacultyCore:
             elif self._retry_due_us is None or transaction.retry_at_us < self._retry_due_us:
                 self._retry_due_us = transaction.retry_at_us
         return effects
-
-
-def _conflict(transaction_id: str) -> Res:
-    return Res(transaction_id, INVALID, CONFLICT, "this id came before with another request")
 
 
 def _remember(past: dict[str, _Past], past_max: int, transaction: _Transaction, stands: bool) -> None:

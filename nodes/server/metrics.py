@@ -7,7 +7,8 @@ which therefore only reads.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from heapq import nlargest
 from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
@@ -26,6 +27,7 @@ from projections.rooms.commands import (
     CANCELED,
     INVALID,
     LABS_EXHAUSTED,
+    LIMIT_REACHED,
     NOT_ENOUGH_ROOMS,
     UNAVAILABLE,
     Result,
@@ -46,7 +48,7 @@ VERBS: Final = (RELEASE, CLOSE)
 
 PATTERNS: Final = ("async", "lbb")
 ALERTS: Final = (NOT_ENOUGH_ROOMS, LABS_EXHAUSTED, OVERLOAD)
-REFUSAL_CODES: Final = (BUSY, NOT_ACTIVE)
+REFUSAL_CODES: Final = (BUSY, LIMIT_REACHED, NOT_ACTIVE)
 REGISTRAR_STATUSES: Final[Mapping[str, tuple[str, ...]]] = {
     RELEASE: (CANCELED, INVALID, UNAVAILABLE),
     CLOSE: (ACCEPTED, INVALID, UNAVAILABLE),
@@ -57,7 +59,8 @@ OTHER: Final = "other"
 """Label of every faculty that the configuration does not name."""
 
 TERMS_SHOWN_MAX: Final = 8
-"""Terms whose rooms are shown, the newest; a label must not grow with the years."""
+"""Terms whose rooms are shown: those of the configuration before others, then those with the most rooms taken, then the
+newest. A label must not grow with the years, nor with what somebody opens for nothing."""
 
 READINGS_MAX: Final = 8
 """How often a term's rooms are read until two readings agree; the last one is taken as it is."""
@@ -65,10 +68,13 @@ READINGS_MAX: Final = 8
 
 class ServerMetrics(Collector):
     """The metrics of one server's door. `faculties` maps the ids of the configuration to their patterns; a result
-    for anybody else counts as `other`, so that a stranger cannot make labels."""
+    for anybody else counts as `other`, so that a stranger cannot make labels. `terms` are the configuration's."""
 
-    def __init__(self, replica: Replica, faculties: Mapping[int, str] | None = None) -> None:
+    def __init__(
+        self, replica: Replica, faculties: Mapping[int, str] | None = None, terms: Iterable[str] = ()
+    ) -> None:
         self._replica = replica
+        self._terms = frozenset(terms)
         self._faculties = faculties or {}
         self._legs = {(leg, pattern): Histogram(LEG_BOUNDS_US) for leg in LEGS for pattern in PATTERNS}
         speakers: list[tuple[int | None, str]] = [(None, pattern) for pattern in PATTERNS]
@@ -173,21 +179,48 @@ class ServerMetrics(Collector):
         leading = self._replica.leading
         waiting = 0 if leading is None else leading.waiting
         yield GaugeMetricFamily("aulario_inflight", "Requests without an answer yet.", value=waiting)
-        yield self._rooms()
-
-    def _rooms(self) -> GaugeMetricFamily:
-        """Rooms by state. The mobile labs are classrooms, and counted as held or confirmed, too (A14)."""
-        rooms = GaugeMetricFamily(
-            "aulario_rooms", "Rooms of the newest open terms by state.", labels=["term", "kind", "state"]
-        )
         application = self._replica.node.fold.machines[machine.NAME]
         assert isinstance(application, Rooms)
-        for term in list(application.inventory.terms.values())[-TERMS_SHOWN_MAX:]:
+        terms = list(application.inventory.terms.values())
+        yield self._rooms(terms)
+        yield _bounds_used(application, terms)
+
+    def _rooms(self, terms: list[Term]) -> GaugeMetricFamily:
+        """Rooms by state. The mobile labs are classrooms, and counted as held or confirmed, too (A14)."""
+        rooms = GaugeMetricFamily(
+            "aulario_rooms", "Rooms of the open terms that matter by state.", labels=["term", "kind", "state"]
+        )
+        for term in nlargest(TERMS_SHOWN_MAX, terms, key=self._weight):
             classrooms, labs = _occupancy(term)
             for kind, occupancy in (("classroom", classrooms), ("lab", labs)):
                 for state, count in occupancy._asdict().items():
                     rooms.add_metric([term.name, kind, state], count)
         return rooms
+
+
+    def _weight(self, term: Term) -> tuple[bool, int, int]:
+        return term.name in self._terms, (term.held | term.confirmed).bit_count(), term.number
+
+
+def _bounds_used(application: Rooms, terms: list[Term]) -> GaugeMetricFamily:
+    """How much of each bound is used, from 0 to 1: a program alone gets to a third, a faculty alone to half."""
+    family = GaugeMetricFamily("aulario_bound_used_ratio", "Used part of each bound of the state.", labels=["bound"])
+    state, bounds = application.inventory, application.settings.bounds
+    for bound, used, most in (
+        ("open_terms", len(terms), bounds.open_terms_max),
+        ("terms_ever", state.terms_ever, bounds.terms_ever_max),
+        ("transactions", len(state.sessions) + len(state.holds), bounds.transactions_max),
+        (
+            "transactions_per_term",
+            max((term.transactions for term in terms), default=0),
+            bounds.transactions_per_term_max,
+        ),
+        ("holds", len(state.holds), bounds.holds_max),
+        ("faculties", len(state.faculties), bounds.faculties_max),
+        ("programs", len(state.programs), bounds.programs_max),
+    ):
+        family.add_metric([bound], used / most)
+    return family
 
 
 def _by_code(name: str, help_: str, counts: Mapping[str, int]) -> CounterMetricFamily:

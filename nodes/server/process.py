@@ -89,9 +89,14 @@ class ServerShell:
         self._context = context
         self._authenticator = authenticator
         self._checkpoints = Checkpoints(config, own, log)
-        rooms = Rooms(load_catalog(config.catalog), hold_ms=config.timing.ack_timeout_ms)
+        rooms = Rooms(
+            load_catalog(config.catalog),
+            hold_ms=config.timing.ack_timeout_ms,
+            terms=None if config.terms is None else frozenset(config.terms),
+        )
         self.replica = Replica(log, [rooms], protocol_timing(config.timing), read_clock())
-        self.metrics = ServerMetrics(self.replica, {faculty.id: faculty.pattern for faculty in config.faculties})
+        patterns = {faculty.id: faculty.pattern for faculty in config.faculties}
+        self.metrics = ServerMetrics(self.replica, patterns, (config.term, *(config.terms or ())))
         self.kernel_metrics = KernelMetrics(own.name, self.replica, log.bytes_used, own.data, read_clock())
         self._writer = LogWriter(log, own.data / "quarantine", self.kernel_metrics.observe_fsync)
         self._links = Links(config, own, loop, context, authenticator, self._on_message)

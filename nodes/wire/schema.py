@@ -57,7 +57,7 @@ from projections.rooms.commands import (
     Proposal,
     Reserve,
 )
-from projections.rooms.fields import NAME_RULE
+from projections.rooms.fields import NAME_RULE, spoken
 from projections.rooms.limits import TEXT_CHARS_MAX
 
 UNKNOWN: Final = "UNKNOWN"
@@ -145,7 +145,7 @@ class Invalid(NamedTuple):
 
     def as_res(self) -> Res:
         """The answer to it. A field's name may be as long as a whole reason: what is too long is cut."""
-        return Res(self.transaction_id, INVALID, BAD_FIELD, f"{self.field}: {self.reason}"[:TEXT_CHARS_MAX])
+        return Res(self.transaction_id, INVALID, BAD_FIELD, f"{spoken(self.field)}: {self.reason}"[:TEXT_CHARS_MAX])
 
 
 class Dropped(NamedTuple):

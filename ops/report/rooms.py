@@ -9,7 +9,6 @@ from typing import Any, Final
 from es.machine import Event
 from ops.log_reader import committed, opened
 from projections.rooms.inventory import Inventory
-from projections.rooms.limits import Bounds
 from projections.rooms.machine import NAME
 
 TERMS_SHOWN: Final = 8
@@ -18,7 +17,7 @@ TERMS_SHOWN: Final = 8
 def rooms_by_state(data: Path, names: Mapping[str, str] | None) -> list[dict[str, Any]]:
     """The state of these terms, each with the name it is shown by, at the end of a server's log, or of the newest
     ones. Raises LogError."""
-    inventory = Inventory(Bounds())
+    inventory = Inventory()
     with opened(data) as log:
         for batch in committed(log):
             for entry in batch.entries:

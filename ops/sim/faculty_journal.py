@@ -131,7 +131,7 @@ class FacultyJournal(Journal):
 
     def _check_res(self, transaction: Transaction, res: Res) -> None:
         if res.status == commands.UNAVAILABLE:
-            if res.code not in (commands.BUSY, NOT_ACTIVE):
+            if res.code not in (commands.BUSY, commands.LIMIT_REACHED, NOT_ACTIVE):
                 raise Violation("I5", f"{res} has no code of its status")
             return
         seq = None if res.receipt is None else res.receipt.seq

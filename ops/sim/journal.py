@@ -62,7 +62,7 @@ class Journal:
         transaction = _transaction(command)
         if isinstance(answer, Result) and answer.code in FORGOTTEN:
             _expect(self.reserves[transaction].term in self.closing, command, answer)
-        elif isinstance(answer, Result) and answer.code == commands.BUSY:
+        elif isinstance(answer, Result) and answer.code in (commands.BUSY, commands.LIMIT_REACHED):
             _expect(isinstance(command, Reserve), command, answer)
         elif isinstance(command, Reserve) and command != self.reserves[transaction]:
             _expect(isinstance(answer, Result) and answer.code == commands.CONFLICT, command, answer)

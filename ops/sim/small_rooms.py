@@ -18,7 +18,7 @@ CATALOG = Catalog.of(
 )
 """Few rooms, so that labs run out, classrooms are lent and requests are denied."""
 
-BOUNDS = Bounds(holds_max=7)
+BOUNDS = Bounds(holds_max=9)
 """Tight, so that BUSY is met too."""
 
 

@@ -1,6 +1,7 @@
 """Whether one more transaction fits what the state is bounded to.
 
-What passes by itself is BUSY: ask again. The rest is LIMIT_REACHED, for good, until the one acts whom the sentence names.
+What passes by itself is BUSY: ask again. The rest is LIMIT_REACHED: it stays so until somebody acts, whom the sentence
+names.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ _CATALOGS: Final = Lack(
     LIMIT_REACHED, f"{CATALOGS_MAX} catalogs of rooms have been used: the operator can configure one of those"
 )
 _FACULTIES: Final = Lack(LIMIT_REACHED, "no further faculty can be registered: use a registered one")
-PROGRAMS: Final = Lack(LIMIT_REACHED, "no further program of this faculty can be registered: use a registered one")
+NO_MORE_PROGRAMS: Final = Lack(
+    LIMIT_REACHED, "no further program of this faculty can be registered: use a registered one"
+)
 """Faculties say so, too."""
 
 
@@ -83,4 +86,4 @@ def _lack_for_term(
 def _lack_for_names(state: Inventory, bounds: Bounds, faculty_id: int, faculty: Share) -> Lack | None:
     if faculty_id not in state.faculties and len(state.faculties) >= bounds.faculties_max:
         return _FACULTIES
-    return PROGRAMS if len(state.programs) + faculty.programs >= bounds.programs_max else None
+    return NO_MORE_PROGRAMS if len(state.programs) + faculty.programs >= bounds.programs_max else None

@@ -66,11 +66,6 @@ class Inventory:
         """Terms opened so far, which is also the number of the newest one."""
         return len(self.terms) + len(self.closed_terms)
 
-    @property
-    def transactions(self) -> int:
-        """Transactions on record, held or finished."""
-        return len(self.sessions) + len(self.holds)
-
     def term_numbered(self, number: int) -> Term:
         """An open term."""
         return self._terms_by_number[number]

@@ -49,7 +49,7 @@ class Term:
 
     __slots__ = (
         "alerts", "catalog", "confirmed", "confirmed_classrooms", "confirmed_labs", "free", "held",
-        "held_classrooms", "held_labs", "mobile", "name", "number", "opener", "transactions",
+        "held_classrooms", "held_labs", "holds", "mobile", "name", "number", "opener", "transactions",
     )  # fmt: skip
 
     def __init__(self, name: str, number: int, catalog: Catalog) -> None:
@@ -64,6 +64,7 @@ class Term:
         self.confirmed_classrooms = 0
         self.confirmed_labs = 0
         self.mobile = 0
+        self.holds = 0
         self.transactions = 0
         self.opener: Pair | tuple[()] = ()
         self.alerts: set[str] = set()
@@ -84,6 +85,7 @@ class Term:
         self.held_classrooms += rooms.classrooms
         self.held_labs += rooms.labs
         self.mobile += rooms.mobile
+        self.holds += 1
         self._conserve()
 
     def confirm(self, rooms: RoomSet) -> None:
@@ -114,6 +116,7 @@ class Term:
         self.held ^= rooms.mask
         self.held_classrooms -= rooms.classrooms
         self.held_labs -= rooms.labs
+        self.holds -= 1
 
     def _free(self, rooms: RoomSet) -> None:
         self.free |= rooms.mask

@@ -16,10 +16,8 @@ from tests.unit.rooms.driver import Driver, replays, request
 
 CATALOG = Catalog.of(Room(f"C{n}", "classroom", "B1", 1) for n in range(100))
 TIGHT = st.sampled_from([
-    Bounds(**{name: 9})
-    for name in (
-        "open_terms_max", "terms_ever_max", "transactions_per_term_max", "transactions_max", "holds_max", "programs_max",
-    )
+    Bounds(**{f"{name}_max": 9})
+    for name in ("open_terms", "terms_ever", "transactions_per_term", "transactions", "holds", "programs")
 ])  # fmt: skip
 HOSTILE, HONEST = 1, 2
 
@@ -32,7 +30,8 @@ FLOODS = st.lists(
     ),
     max_size=6,
 )
-"""Requests in a row: how many, of how many programs, in which term (one never named before, or an old one), and what becomes of each."""
+"""Requests in a row: how many, of how many programs, in which term (one never named before, or an old one), and what
+becomes of each."""
 
 
 def play(bounds: Bounds, floods: list[tuple[int, int, str, str]], programs_max: int) -> Driver:

@@ -65,6 +65,14 @@ def test_a_profile_replaces_what_lies_below_it_and_is_refined_by_what_stands_bes
     assert (refined.beacon_ms, refined.grace_ms) == (90, 1_500)
 
 
+def test_terms_are_listed_in_the_file_or_in_the_environment_and_go_round(tmp_path: Path) -> None:
+    assert read(tmp_path, "").terms is None
+    config = read(tmp_path, 'term = "2025-1"\nterms = ["2025-1", "2025, \\"2\\""]')
+    assert config.terms == ("2025-1", '2025, "2"')
+    assert read(tmp_path, render(config, tmp_path)) == config
+    assert read(tmp_path, "", {"AULARIO_TERMS": "2025-1,2025-2"}).terms == ("2025-1", "2025-2")
+
+
 def test_numbers_from_the_environment_are_numbers(tmp_path: Path) -> None:
     assert read(tmp_path, "", {"AULARIO_WORKERS": "4"}).workers == 4
     assert "AULARIO_WORKERS: workers: must be a whole number, not 'four'" in refusal(
@@ -77,7 +85,15 @@ def test_numbers_from_the_environment_are_numbers(tmp_path: Path) -> None:
     [
         ("\nworkrs = 3", "aulario.toml:2: workrs: unknown key; did you mean workers?"),
         ("\n[timing]\nbeacn_ms = 4", "aulario.toml:3: timing.beacn_ms: unknown key; did you mean beacon_ms?"),
-        ("term = 3", "aulario.toml:1: term: must be a string of 1 to 200 printable characters, not 3"),
+        (
+            "term = 3",
+            "aulario.toml:1: term: must be a string of 1 to 200 printable characters, with no space at either end, not 3",
+        ),
+        ('term = "a "', "aulario.toml:1: term: must be a string of 1 to 200 printable characters, with no space at"),
+        ('terms = ["2025-1"]', "aulario.toml:1: term: '2025-2' is none of terms"),
+        ("terms = []", 'aulario.toml:1: terms: must be a list of 1 to 1000 terms such as ["2025-1", "2025-2"], not []'),
+        ('terms = ["2025-2", " "]', "aulario.toml:1: terms: each of them must be a string of 1 to 200 printable"),
+        ("terms = [3]", "aulario.toml:1: terms: each of them must be a string of 1 to 200 printable"),
         ("workers = true", "aulario.toml:1: workers: must be a whole number, not True"),
         ("workers = 0", "aulario.toml:1: workers: must be between 1 and 64, not 0"),
         ('security = "tls"', "aulario.toml:1: security: must be curve or none or none-exposed, not 'tls'"),

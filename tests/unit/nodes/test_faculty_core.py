@@ -532,7 +532,7 @@ def test_a21_a_new_program_is_durable_before_its_request_leaves(faculty: Faculty
 def test_a21_programs_are_bounded() -> None:
     faculty = Faculty(programs=ProgramRegistry({f"p{n}": n for n in range(PROGRAMS_MAX)}))
     faculty.beat()
-    assert answers(faculty.ask()) == [("r1", "UNAVAILABLE", "BUSY")]
+    assert answers(faculty.ask()) == [("r1", "UNAVAILABLE", "LIMIT_REACHED")]
     assert only(faculty.ask(REQUEST._replace(program="p7")), Submit) != []
 
 

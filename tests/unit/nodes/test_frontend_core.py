@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 from nodes import wire
 from nodes.server.admission import nobody
 from nodes.server.frontend_core import FrontendCore
-from nodes.server.metrics import PATTERNS, TERMS_SHOWN_MAX
+from nodes.server.metrics import PATTERNS, TERMS_SHOWN_MAX, ServerMetrics
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import SERVER_STATUSES, Res
 from ops.sim.small_rooms import HOLD_MS
@@ -121,13 +121,13 @@ def test_every_result_is_counted_once_by_what_it_answers_and_who_asked() -> None
 def test_refusals_are_counted_by_code() -> None:
     backup = Door("b")
     backup.take(msgpack(SOL))
-    assert backup.metrics.refusals == {"BUSY": 0, "NOT_ACTIVE": 1}
+    assert backup.metrics.refusals == {"BUSY": 0, "LIMIT_REACHED": 0, "NOT_ACTIVE": 1}
     primary = Door()
-    primary.say(msgpack(*(SOL._replace(transaction_id=f"t{i}", labs=0, classrooms=1) for i in range(8))))
-    assert primary.metrics.refusals == {"BUSY": 1, "NOT_ACTIVE": 0}, "small_rooms takes seven holds"
+    primary.say(msgpack(*(SOL._replace(transaction_id=f"t{i}", labs=0, classrooms=1) for i in range(6))))
+    assert primary.metrics.refusals == {"BUSY": 1, "LIMIT_REACHED": 0, "NOT_ACTIVE": 0}, "a faculty holds five of nine"
 
 
-def test_the_rooms_of_the_newest_terms_are_shown_by_state(door: Door) -> None:
+def test_the_rooms_of_the_terms_with_most_taken_are_shown_by_state(door: Door) -> None:
     registry = CollectorRegistry()
     registry.register(door.metrics)
 
@@ -147,8 +147,29 @@ def test_the_rooms_of_the_newest_terms_are_shown_by_state(door: Door) -> None:
         ask = SOL._replace(transaction_id=f"n{i}", term=f"new-{i}", classrooms=1, labs=0)
         door.say(msgpack(ask))
         door.say(msgpack(ACK._replace(transaction_id=f"n{i}")))
-    assert rooms("2026-1", "lab")["free"] is None, "the oldest is no longer shown"
+    assert rooms("2026-1", "lab")["free"] == 0, "whoever opens terms for nothing hides none that is used"
+    assert rooms("new-0", "classroom")["free"] is None, "the oldest of the emptiest is not shown"
     assert rooms("new-7", "classroom")["free"] == 13
+
+
+def test_the_terms_of_the_configuration_are_always_shown_and_every_bound(door: Door) -> None:
+    registry = CollectorRegistry()
+    registry.register(ServerMetrics(door.servers.replica("a"), terms=["2026-1", "2026-2"]))
+    asked = [SOL] + [SOL._replace(transaction_id=f"n{i}", term=f"n{i}", classrooms=4) for i in range(TERMS_SHOWN_MAX)]
+    for ask in asked:
+        door.say(msgpack(ask))
+        door.say(msgpack(ACK._replace(transaction_id=ask.transaction_id, accept=ask is not SOL)))
+    labels = {"term": "2026-1", "kind": "classroom", "state": "free"}
+    assert registry.get_sample_value("aulario_rooms", labels) == 14, "though nothing of it is taken"
+    shown = {sample.labels["term"] for family in registry.collect() for sample in family.samples
+             if family.name == "aulario_rooms"}  # fmt: skip
+    assert len(shown) == TERMS_SHOWN_MAX
+    used = {bound: registry.get_sample_value("aulario_bound_used_ratio", {"bound": bound}) for bound in (
+        "open_terms", "terms_ever", "transactions", "transactions_per_term", "holds", "faculties", "programs",
+    )}  # fmt: skip
+    assert used["open_terms"] == 9 / 3_072
+    assert used["transactions_per_term"] == 1 / 1_000_000
+    assert all(ratio is not None for ratio in used.values())
 
 
 def test_what_committed_before_this_process_began_is_not_counted_again(door: Door) -> None:

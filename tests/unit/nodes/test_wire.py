@@ -12,6 +12,7 @@ from nodes import wire
 from nodes.wire.encoding import ARRAY_MESSAGES_MAX, Encoding, join
 from nodes.wire.schema import Closed, CloseRequest, Dropped, Invalid, ProgramRequest, Receipt, ReleaseRequest, Res
 from projections.rooms.commands import Answer, Proposal, Reserve, Result, TermResult
+from projections.rooms.fields import spoken
 
 SOL: dict[str, Any] = {
     "tipo": "SOL",
@@ -141,7 +142,7 @@ def test_a_bad_field_of_a_sol_is_named(write: Any, changes: dict[str, Any], fiel
     res = invalid.as_res()
     assert (res.status, res.code) == ("INVALID", "BAD_FIELD")
     assert res.reason is not None
-    assert res.reason.startswith(f"{field}: ")
+    assert res.reason.startswith(f"{spoken(field)}: ")
 
 
 @both

@@ -10,10 +10,12 @@ from projections.rooms.commands import Proposal
 from projections.rooms.events import FacultyRegistered, ProgramRegistered, TermOpened, event_of
 from projections.rooms.fields import is_name
 from projections.rooms.machine import Rooms
-from tests.unit.rooms.driver import Driver, replays
+from tests.unit.rooms.driver import Driver, replays, request
 
-NOT_NAMES = ["", " ", "  ", " 2025-2", "2025-2 ", "a\nb", "a\x00b", "\x7f", "a\u202eb", "a\u200bb", "\ufeffa", "a\u2028b",
-             "a\u2029b", "a\u00a0b", "\ud800", "x" * 201]  # fmt: skip
+NOT_NAMES = [
+    "", " ", "  ", " 2025-2", "2025-2 ", "a\nb", "a\x00b", "\x7f", "a\u202eb", "a\u200bb", "\ufeffa", "a\u2028b",
+    "a\u2029b", "a\u00a0b", "\ud800", "x" * 201,
+]  # fmt: skip
 FIELDS = [("transaction_id", "transaction_id"), ("term", "semester"), ("faculty", "facultad"), ("program", "programa")]
 
 
@@ -33,7 +35,7 @@ def test_blank_padded_and_unseen_names_are_refused(driver: Driver, argument: str
     assert not is_name(text)
     if (argument, text) == ("faculty", ""):
         return  # it need not say its name
-    refused = driver.reserve(**{"transaction_id": "t1", "classrooms": 1, "labs": 0, argument: text})
+    refused = driver.do(request("t1", 1, 0)._replace(**{argument: text}))
     assert (refused.status, refused.code) == ("INVALID", "BAD_FIELD")
     assert field in refused.reason
     assert driver.batches == []

@@ -17,8 +17,12 @@ from tests.unit.rooms.driver import Driver, replays, request
 TERM = "2025-2"
 
 
-def bounded(terms: frozenset[str] | None = None, **bounds: int) -> Driver:
-    return Driver(Rooms(default_catalog(), bounds=Bounds(**bounds), terms=terms))
+def bounded(**bounds: int) -> Driver:
+    return Driver(Rooms(default_catalog(), bounds=Bounds(**bounds)))
+
+
+def listed(*terms: str) -> Rooms:
+    return Rooms(default_catalog(), terms=frozenset(terms))
 
 
 def until_refused(driver: Driver, one_more: Callable[[int], dict[str, Any]], *, hold: bool = False) -> int:
@@ -129,7 +133,7 @@ def test_a_bound_that_only_a_registrar_can_lift_is_not_busy_and_says_who_can() -
 
 
 def test_only_listed_terms_are_opened_and_others_are_refused_at_once() -> None:
-    driver = bounded(frozenset({"2025-1", TERM}))
+    driver = Driver(listed("2025-1", TERM))
     assert isinstance(driver.reserve("t1", 1, 0), Proposal)
     written = len(driver.batches)
     refused = driver.reserve("t2", 1, 0, term="2025-22")
@@ -142,9 +146,7 @@ def test_what_was_decided_before_the_list_keeps_its_answers() -> None:
     driver = bounded()
     driver.reserve("held", 1, 0, term="old")
     accepted = driver.allocate("kept", 1, 0, term="old")
-    listed = Rooms(default_catalog(), terms=frozenset({TERM}))
-    driver.machine.settings = listed.settings
+    driver.machine.settings = listed(TERM).fresh().settings
     assert driver.reserve("kept", 1, 0, term="old") == accepted
     assert driver.accept("held").status == "ACCEPTED"
     assert driver.reserve("new", 1, 0, term="old").code == "UNKNOWN_TERM"
-    assert listed.fresh().settings.terms == {TERM}
