@@ -84,6 +84,12 @@ ALERTS: Final = (
         "More is asked than fits the bounds; faculties ask again, programs wait longer or are told UNAVAILABLE.",
     ),
     Alert(
+        "LimitReached", WARNING,
+        'sum by (cluster) (increase(aulario_refusals_total{code="LIMIT_REACHED"}[5m])) > 0', "0s",
+        "Cluster {{ $labels.cluster }} refused {{ $value | humanize }} requests that somebody's share has no room for",
+        "A program or faculty has used up its part of what the servers remember. It stays so until somebody acts.",
+    ),
+    Alert(
         "LabsExhausted", WARNING,
         'max by (cluster) (increase(aulario_alerts_total{code=~"LABS_EXHAUSTED|NOT_ENOUGH_ROOMS"}[15m])) > 0', "0s",
         "A term of cluster {{ $labels.cluster }} has run out of labs or rooms",

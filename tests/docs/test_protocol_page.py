@@ -22,7 +22,7 @@ def test_every_status_and_code_is_documented() -> None:
     codes = {
         commands.NOT_ENOUGH_ROOMS, commands.REJECTED, commands.ACK_TIMEOUT, commands.BAD_FIELD, commands.CONFLICT,
         commands.UNKNOWN_TRANSACTION, commands.AMBIGUOUS, commands.TERM_CLOSED, commands.BUSY, NOT_ACTIVE,
-        commands.RELEASED, commands.UNKNOWN_TERM, FORBIDDEN,
+        commands.RELEASED, commands.UNKNOWN_TERM, FORBIDDEN, commands.LIMIT_REACHED,
     }  # fmt: skip
     table = PAGE.split("| STATUS |")[1].split("\n\n")[0]
     for word in (*STATUSES, *codes):

@@ -21,8 +21,8 @@ TOOL_LIMIT_S = 30
 SECTIONS = ("What it means", "What users feel", "What to look at", "What to do", "When it is over")
 ALERT_NAMES = (
     "NoPrimary", "TwoPrimaries", "DigestMismatch", "BackupMissing", "LagHigh", "WitnessMissing", "FailoverSlow",
-    "FailoverFlapping", "FsyncSlow", "LatencySLO", "Overloaded", "LabsExhausted", "ExpirySpike", "AuthRefusals",
-    "StaleEpochWrites", "DiskFilling",
+    "FailoverFlapping", "FsyncSlow", "LatencySLO", "Overloaded", "LimitReached", "LabsExhausted", "ExpirySpike",
+    "AuthRefusals", "StaleEpochWrites", "DiskFilling",
 )  # fmt: skip
 
 

@@ -85,10 +85,7 @@ def test_numbers_from_the_environment_are_numbers(tmp_path: Path) -> None:
     [
         ("\nworkrs = 3", "aulario.toml:2: workrs: unknown key; did you mean workers?"),
         ("\n[timing]\nbeacn_ms = 4", "aulario.toml:3: timing.beacn_ms: unknown key; did you mean beacon_ms?"),
-        (
-            "term = 3",
-            "aulario.toml:1: term: must be a string of 1 to 200 printable characters, with no space at either end, not 3",
-        ),
+        ("term = 3", "aulario.toml:1: term: must be a string of 1 to 200 printable characters, with no"),
         ('term = "a "', "aulario.toml:1: term: must be a string of 1 to 200 printable characters, with no space at"),
         ('terms = ["2025-1"]', "aulario.toml:1: term: '2025-2' is none of terms"),
         ("terms = []", 'aulario.toml:1: terms: must be a list of 1 to 1000 terms such as ["2025-1", "2025-2"], not []'),
