@@ -60,7 +60,7 @@ FOUND_AT: dict[str, Schedule | str] = {
     "deadline by wall clock": Schedule(ROOMS, 0),
     "deadlines not extended": Schedule(ROOMS, 0),
     "new id at a retry": Schedule(FACULTIES, 0),
-    "unknown told as denied": Schedule(FACULTIES, 1),
+    "unknown told as denied": Schedule(FACULTIES, 2),
     "epoch of a beat ignored": Schedule(FACULTIES, 0),
     "doubt forgotten": Schedule(FACULTIES, 13),
     "programs saved last": Schedule(FACULTIES, 442),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from es.machine import Event
@@ -35,7 +37,8 @@ def test_blank_padded_and_unseen_names_are_refused(driver: Driver, argument: str
     assert not is_name(text)
     if (argument, text) == ("faculty", ""):
         return  # it need not say its name
-    refused = driver.do(request("t1", 1, 0)._replace(**{argument: text}))
+    names: dict[str, Any] = {argument: text}
+    refused = driver.do(request("t1", 1, 0)._replace(**names))
     assert (refused.status, refused.code) == ("INVALID", "BAD_FIELD")
     assert field in refused.reason
     assert driver.batches == []
