@@ -37,7 +37,7 @@ MEMBERS_MAX = 7
 REPLAY_EVENTS_PER_TURN = 20_000
 """Events a node folds in one turn while it rebuilds its state, so that its loop keeps breathing."""
 
-DUE_EVENTS_PER_BATCH = 64
+DUE_EVENTS_PER_BATCH = 16
 """Deadline events (expiries) that one batch takes before it takes requests, which have to wait for them; and as many
 more as the batch before had requests, so that they keep pace with what requests begin."""
 

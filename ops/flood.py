@@ -2,22 +2,22 @@
 
 It prints figures and asserts none. One polite client, some transactions a second, each timed from when it was due:
 alone, beside others who burn processor time and send nothing, beside others who flood; in turn, several times. All are
-processes of this machine, and those beside it get what processor time nobody else wants (SCHED_IDLE): on a real
-network their processors would be their own. Look at `flood_frames`, too, for who gets no time floods nobody.
-`ratio` is to the p99 alone, `worst_ratio` that of the worst round; `to_burn` is to the p99 beside the burning ones:
-what a flood costs shows in it, what a busy machine costs does not.
+processes of this machine, and those beside it get what processor time nobody else wants (ops.idle_group): on a real
+network their processors would be their own. That takes root; without, their use of the machine is in the figures.
+Look at `flood_frames`, too, for who gets no time floods nobody. `ratio` is to the p99 alone, `worst_ratio` that of the
+worst round; `to_burn` is to the p99 beside the burning ones: what a flood costs shows in it, what a busy machine costs
+does not.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -34,6 +34,7 @@ from nodes.security.cluster_keys import ensure_keys
 from ops.bench import bench_config
 from ops.cluster import running_cluster
 from ops.cluster_dir import run_directory
+from ops.idle_group import Enter, idle_group
 from ops.observe import fetch_status
 from ops.output import JSON, TABLE, output_option, print_json, print_rows
 
@@ -95,7 +96,9 @@ def flood(
       python -m ops.flood --at faculty --pattern lbb
     """
     found = {kind: Found() for kind in (ALONE, *(kind for kind in beside if kind != ALONE))}
-    with TemporaryDirectory(prefix="aulario-flood-") as place:
+    with TemporaryDirectory(prefix="aulario-flood-") as place, idle_group() as (enter, is_idle):
+        if not is_idle:
+            click.echo("without root, what the flooders themselves compute is in the figures", err=True)
         directory = Path(place)
         config = _config(directory, where, pattern, security, 1 + flooders)
         with running_cluster(directory, config):
@@ -106,7 +109,7 @@ def flood(
             for round_number in range(rounds):
                 for kind, window in found.items():
                     settings = {"target": target, "where": where, "pattern": pattern, "run": f"{kind}-{round_number}"}
-                    with _flooding(kind, flooders, settings, window):
+                    with _flooding(kind, flooders, settings, window, enter):
                         _polite(window, {**_of(settings, POLITE), "per_second": per_second, "seconds": seconds})
                         _weigh(window, http)
                     _settle(config)
@@ -135,7 +138,9 @@ def _of(settings: dict[str, Any], number: int) -> dict[str, Any]:
 
 
 @contextmanager
-def _flooding(kind: str, flooders: int, settings: dict[str, Any], window: Found) -> Iterator[None]:
+def _flooding(
+    kind: str, flooders: int, settings: dict[str, Any], window: Found, enter: Enter
+) -> Iterator[None]:
     """Flooders at work, if the kind of window has any; what they say in the end is added to `window`."""
     command = (sys.executable, "-m", "nodes.clients.flood")
     processes = [
@@ -145,7 +150,7 @@ def _flooding(kind: str, flooders: int, settings: dict[str, Any], window: Found)
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,
-            preexec_fn=_yield_to_others,
+            preexec_fn=enter,
         )
         for _ in range(flooders if kind != ALONE else 0)
     ]
@@ -168,14 +173,6 @@ def _flooding(kind: str, flooders: int, settings: dict[str, Any], window: Found)
         for process in processes:
             process.kill()
             process.wait()
-
-
-def _yield_to_others() -> None:
-    """Linux shares processors among sessions before it shares them among the processes of each (autogroups), so one of
-    its own must give way, too; else what it uses up would be the servers'."""
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    with suppress(FileNotFoundError):  # a kernel without them
-        Path("/proc/self/autogroup").write_text("19", encoding="ascii")
 
 
 def _polite(window: Found, settings: dict[str, Any]) -> None:

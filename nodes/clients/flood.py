@@ -14,6 +14,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import count
 from threading import Event, Thread
@@ -90,7 +91,8 @@ class Flood:
                 if events & zmq.POLLIN:
                     self._count(dealer.recv_multipart()[-1])
                 if events & zmq.POLLOUT:
-                    self._send(dealer, b"")
+                    with suppress(zmq.Again):  # the connection has ended meanwhile
+                        self._send(dealer, b"")
 
     def _ask(self, stop: Event) -> None:
         """Wait for an answer, many times at once."""

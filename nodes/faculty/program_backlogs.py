@@ -13,7 +13,7 @@ from es.replication.instant import Instant
 from nodes import wire
 from nodes.config.cluster import Limits
 from nodes.faculty.core import IN_FLIGHT_MAX, Effect, FacultyCore
-from nodes.server.admission import Admission, Portion
+from nodes.server.admission import Admission, Bulk, Portion
 from nodes.wire.encoding import Encoding
 from nodes.wire.payload import Payload
 from nodes.wire.schema import Dropped
@@ -24,6 +24,10 @@ UNDER_WAY_MAX: Final = {"async": 128, "lbb": 32}
 """Requests that a server has at one time, of all programs of a faculty of that pattern: more than keep it busy. In the
 request-reply pattern each costs a connection, so there are fewer a second. While no server is followed, there is no row
 to wait in, and the core takes what it can hold."""
+
+BULK: Final = {"async": Bulk(1 << 10, 100, 4), "lbb": Bulk(1 << 10, 20, 1)}
+"""What programs send without waiting for answers, by the faculty's pattern: more than eight requests at one time. Each
+is two transactions' worth of work for a faculty, and in the request-reply pattern two handshakes."""
 
 TURN_MAX: Final = 8
 """Requests of one turn: each costs a faculty several times what it costs a server."""
@@ -58,7 +62,8 @@ class _Asked(NamedTuple, Generic[S]):
 
 class ProgramBacklogs(Generic[S]):
     """Between a faculty's door and its core. `ignored` counts what is dropped or malformed, by the labels it has. Of
-    what has waited on a session that `turns_away(session)` then, nothing is done (nodes.server.admission)."""
+    what has waited on a session that `turns_away(session)` then, nothing is done (nodes.server.admission). `refused`
+    counts what came and found no room."""
 
     def __init__(
         self,
@@ -71,8 +76,9 @@ class ProgramBacklogs(Generic[S]):
         self._under_way_max = UNDER_WAY_MAX[pattern]
         self._core = core
         self._ignored = ignored
+        self.refused = 0
         self._admission: Admission[_Asked[S]] = Admission(
-            limits, IN_FLIGHT_MAX, self._turns_away, turn_max=TURN_MAX
+            limits, IN_FLIGHT_MAX, self._turns_away, turn_max=TURN_MAX, bulk=BULK[pattern]
         )
         self._is_revoked = turns_away
         self._check_us = 0
@@ -85,6 +91,7 @@ class ProgramBacklogs(Generic[S]):
         refused instead is answered as far as that is cheap."""
         asked = _Asked(session, identity, speaks_for, payload, now.boot_us)
         for owner, refused, size_bytes in self._admission.offer(identity, asked, len(payload), now.boot_us):
+            self.refused += 1
             if self._admission.may_answer(owner, size_bytes, now.boot_us):
                 self._ask(refused, now, is_within=False)
             else:
@@ -119,12 +126,14 @@ class ProgramBacklogs(Generic[S]):
         return Portion(1, 1, is_over=True)
 
     def _turns_away(self, asked: _Asked[S], now: Instant) -> bool:
-        """Whoever was revoked, without a word, and whoever has waited too long."""
+        """Whoever was revoked, without a word, and whoever has waited too long; without a word, too, if he floods."""
         if self._is_revoked(asked.session):
             return True
         is_late = now.boot_us - asked.came_us > WAIT_US_MAX
-        if is_late:
+        if is_late and self._admission.is_answered(asked.identity, now.boot_us):
             self._ask(asked, now, is_within=False)
+        elif is_late:
+            self._ignored[BACKLOG_FULL] += 1
         return is_late
 
     def _ask(self, asked: _Asked[S], now: Instant, is_within: bool) -> None:

@@ -54,6 +54,11 @@ SHELL_WHYS: Final = (
 )  # fmt: skip
 
 
+REST_US: Final = 4_000
+"""How long programs are not read after somebody had no room for what he sent: he would be refused again, and that costs
+as much as it costs to do something."""
+
+
 class Uplink(Protocol):
     """How messages reach the servers. Nothing in it blocks."""
 
@@ -141,11 +146,13 @@ class FacultyShell:
 
     def deadline(self) -> int | None:
         """See Participant."""
-        wishes = self.core.deadline(), self._backlogs.deadline(), self._authenticator.deadline()
+        parts = self.core, self._backlogs, self._programs, self._authenticator
+        wishes = [part.deadline() for part in parts]
         return min(wish for wish in wishes if wish is not None)
 
     def on_turn(self, now: Instant) -> None:
         """See Participant."""
+        self._programs.tick(now)
         self._carry_out(self._backlogs.admit(now))
         self._carry_out(self.core.tick(now))
         self._uplink.flush()
@@ -181,6 +188,7 @@ class FacultyShell:
             beats.close()
 
     def _on_programs(self, now: Instant) -> None:
+        refused = self._backlogs.refused
         for received in self._programs.messages(self._backlogs.messages_max):
             if len(received.parts) != 2 or len(received.parts[0]):
                 self.metrics.ignored["bad_frames"] += 1
@@ -189,6 +197,8 @@ class FacultyShell:
             principal = None if session.peer is None else session.peer.principal
             speaks_for = None if principal is None else roles.program_id_of(principal)
             self._carry_out(self._backlogs.on_payload(session, principal or session, speaks_for, payload, now))
+        if self._backlogs.refused != refused:
+            self._programs.rest(now.boot_us + REST_US)
 
     def _turns_away(self, session: Session) -> bool:
         """What a key said that was revoked while it waited does not count."""

@@ -91,7 +91,9 @@ class Door:
         self._speaking: dict[int, bytes] = {}
         self._crowd = Crowd(authenticator.rooms[name])
         self._watch = DoorWatch(context, socket, self._crowd, self._refuse_peer, self._on_end)
-        loop.register(socket, on_ready or self._on_subscribed)
+        self._on_ready = on_ready or self._on_subscribed
+        self._rests_until_us: int | None = None
+        loop.register(socket, self._on_ready)
         loop.register(self._watch.events, self._watch.on_ready)
         authenticator.guards(self)
 
@@ -121,6 +123,22 @@ class Door:
                 yield Received(route, session, parts)
             else:
                 self.refuse(session, session.why)
+
+    def rest(self, until_us: int) -> None:
+        """Read nothing until that boot time, in µs: TCP holds back who sends ever more."""
+        if self._rests_until_us is None:
+            self._loop.unregister(self.socket)
+        self._rests_until_us = until_us
+
+    def deadline(self) -> int | None:
+        """Boot time in µs at which `tick` has something to do."""
+        return self._rests_until_us
+
+    def tick(self, now: Instant) -> None:
+        """A rest may be over."""
+        if self._rests_until_us is not None and now.boot_us >= self._rests_until_us:
+            self._rests_until_us = None
+            self._loop.register(self.socket, self._on_ready)
 
     def _parts(self) -> list[zmq.Frame]:
         """The parts of a message after its route: at most PARTS_MAX, and then there is something to skip."""
@@ -199,7 +217,8 @@ class Door:
         self._authenticator.leaves(self)
         self._loop.unregister(self._watch.events)
         self._watch.close()
-        self._loop.unregister(self.socket)
+        if self._rests_until_us is None:
+            self._loop.unregister(self.socket)
         self.socket.close()
 
     def _session(self, route: bytes, first: zmq.Frame) -> Session:

@@ -29,12 +29,11 @@ BESIDE_NEW_REQUESTS_MAX: Final = 16
 LITTLE_BYTES: Final = 16 << 10
 """What waits of everybody is little if it has no more bytes, which is about a turn's requests: it is taken at once."""
 
-BULK_BYTES: Final = 32 << 10
-"""Who has more waiting sends bulk: hundreds of requests that he does not wait for one by one."""
-
 BULK_UNDER_WAY_MAX: Final = 16
-"""Under way of all bulk together, while others are about, and at least one for everybody: it is done in small batches,
-and neither processors nor disks have a row before them that others would have to wait in."""
+"""Under way of all bulk together, while others are about, and at least one for everybody."""
+
+REQUEST_BYTES: Final = 128
+"""About what a request has on the wire."""
 
 ABOUT_US: Final = 1_000_000
 """So long after its last request somebody is about."""
@@ -59,6 +58,20 @@ REFUSED_BYTES_MIN: Final = 1 << 10
 
 IDENTITIES_MAX: Final = 10_000
 """Identities remembered with nothing of theirs waiting; the one that was silent longest is forgotten first."""
+
+
+class Bulk(NamedTuple):
+    """Who has more than `bytes` waiting and under way sends bulk: many requests that he does not wait for one by one.
+    While others are about, so many a second enter of all bulk together, in portions of `portion`: little of what can be
+    done, so that others find processors and disks idle, and between two portions there is time for them."""
+
+    bytes: int
+    per_s: int
+    portion: int
+
+
+BULK: Final = Bulk(64 << 10, 500, 8)
+"""A server's: hundreds of requests at one time."""
 
 P = TypeVar("P")
 
@@ -103,11 +116,15 @@ class _Account(Generic[P]):
     is_listed: bool = False
     tally: int = 0
     sent_bytes: int = 0
+    bulk_until_us: int = 0
 
-    @property
-    def is_bulk(self) -> bool:
-        """Whether it sends more than it waits for."""
-        return self.bytes > BULK_BYTES
+
+class _About(NamedTuple):
+    """Who was the last that asked for something and is no bulk, when he last did, and when anybody else last did."""
+
+    identity: Hashable
+    last_us: int
+    others_us: int
 
 
 class Admission(Generic[P]):
@@ -126,6 +143,7 @@ class Admission(Generic[P]):
         turns_away: Callable[[P, Instant], bool] = nobody,
         *,
         turn_max: int = TURN_REQUESTS_MAX,
+        bulk: Bulk = BULK,
     ) -> None:
         self._limits = limits
         self.capacity = capacity
@@ -136,8 +154,10 @@ class Admission(Generic[P]):
         self._new: deque[_Account[P]] = deque()
         self._old: deque[_Account[P]] = deque()
         self._in_flight = 0
+        self._bulk = bulk
+        self._bulk_rate = TokenBucket(bulk.per_s, BULK_UNDER_WAY_MAX, 0)
         self._due_us: int | None = None
-        self._others_us: int | None = None
+        self._about = _About(None, -ABOUT_US, -ABOUT_US)
         self._tally = 1
         self.bytes = 0
 
@@ -181,6 +201,7 @@ class Admission(Generic[P]):
         else:
             account.tally, account.sent_bytes = self._tally, size_bytes
         if len(account.backlog) >= BACKLOG_FRAMES_MAX or account.bytes + size_bytes > BACKLOG_BYTES_MAX:
+            account.bulk_until_us = now_us + ABOUT_US
             self._settle(account)
             return [(identity, frame, size_bytes)]
         account.backlog.append((frame, size_bytes))
@@ -191,6 +212,7 @@ class Admission(Generic[P]):
             longest = max((one for one in self._busy.values() if len(one.backlog) > 1),
                           key=_bytes_of, default=account)  # fmt: skip
             newest, newest_bytes = longest.backlog.pop()
+            longest.bulk_until_us = now_us + ABOUT_US
             self._weigh(longest, -newest_bytes)
             refused.append((longest.identity, newest, newest_bytes))
         return refused
@@ -211,6 +233,11 @@ class Admission(Generic[P]):
             return False
         account.refusals.take(cost_bytes)
         return True
+
+    def is_answered(self, identity: Hashable, now_us: int) -> bool:
+        """Whether he is told whatever is refused: who sends ever more than may wait is not."""
+        account = self._busy.get(identity)
+        return account is None or account.refusals.available(now_us) >= REFUSED_BYTES_MIN
 
     def _account(self, identity: Hashable, now_us: int) -> _Account[P]:
         account = self._busy.get(identity)
@@ -262,12 +289,32 @@ class Admission(Generic[P]):
             account.in_flight = 0
             self._settle(account)
 
+    def _is_bulk(self, account: _Account[P], now_us: int) -> bool:
+        """Whether it sends more than it waits for, or lately more than may wait."""
+        outstanding_bytes = account.bytes + account.in_flight * REQUEST_BYTES
+        return outstanding_bytes > self._bulk.bytes or now_us < account.bulk_until_us
+
+    def _gives_way(self, account: _Account[P], now_us: int) -> bool:
+        """Whether it is bulk while others are about."""
+        about = self._about
+        others_us = about.others_us if about.identity == account.identity else about.last_us
+        return now_us - others_us < ABOUT_US and self._is_bulk(account, now_us)
+
+    def _note(self, account: _Account[P], now_us: int) -> None:
+        """Somebody gets what he asked for."""
+        about = self._about
+        if not self._is_bulk(account, now_us):
+            others_us = about.others_us if about.identity == account.identity else about.last_us
+            self._about = _About(account.identity, now_us, others_us)
+
     def _room(self, account: _Account[P], now_us: int) -> int:
-        capacity = self.capacity
-        if account.is_bulk and self._others_us is not None and now_us - self._others_us < ABOUT_US:
-            capacity = min(capacity, max(BULK_UNDER_WAY_MAX, self._in_flight + 1))
-        share = min(self._limits.in_flight_max, capacity - self._in_flight) - account.in_flight
-        return min(share, account.rate.available(now_us))
+        room = min(self._limits.in_flight_max - account.in_flight, account.rate.available(now_us))
+        if not self._gives_way(account, now_us):
+            return min(room, self.capacity - self._in_flight - account.in_flight)
+        if self._bulk_rate.available(now_us) < self._bulk.portion:
+            return 0
+        capacity = min(self.capacity, max(BULK_UNDER_WAY_MAX, self._in_flight + 1))
+        return min(room, capacity - self._in_flight - account.in_flight, self._bulk.portion)
 
     # -- a turn
 
@@ -321,10 +368,12 @@ class Admission(Generic[P]):
             if allowed <= 0:
                 self._wish_for_tokens(account, now.boot_us)
                 break
-            if not account.is_bulk:
-                self._others_us = now.boot_us
+            self._note(account, now.boot_us)
+            gives_way = self._gives_way(account, now.boot_us)
             requests, cost, is_over = take(frame, allowed, now)
             account.rate.take(requests)
+            if gives_way:
+                self._bulk_rate.take(cost)
             if is_over:
                 account.backlog.popleft()
                 self._weigh(account, -size_bytes)
@@ -335,8 +384,12 @@ class Admission(Generic[P]):
         return spent
 
     def _wish_for_tokens(self, account: _Account[P], now_us: int) -> None:
+        ready_us = None
         if account.rate.available(now_us) <= 0:
             ready_us = account.rate.ready_us()
+        elif self._gives_way(account, now_us) and self._bulk_rate.available(now_us) < self._bulk.portion:
+            ready_us = self._bulk_rate.ready_us(self._bulk.portion)
+        if ready_us is not None:
             self._due_us = ready_us if self._due_us is None else min(self._due_us, ready_us)
 
 

@@ -26,6 +26,6 @@ class TokenBucket:
         """Take so many of what `available` told, or more: then the bucket is in debt, and refills from there."""
         self._level_micro -= tokens * _MICRO
 
-    def ready_us(self) -> int:
-        """Boot time in µs at which there is a token."""
-        return self._at_us + max(0, -(-(_MICRO - self._level_micro) // self._per_s))
+    def ready_us(self, tokens: int = 1) -> int:
+        """Boot time in µs at which there are so many."""
+        return self._at_us + max(0, -(-(tokens * _MICRO - self._level_micro) // self._per_s))

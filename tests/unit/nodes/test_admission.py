@@ -16,6 +16,7 @@ from nodes.server.admission import (
     BACKLOG_BYTES_MAX,
     BACKLOG_FRAMES_MAX,
     BESIDE_NEW_REQUESTS_MAX,
+    BULK,
     BULK_UNDER_WAY_MAX,
     HOUSE_BYTES_MAX,
     QUANTUM_REQUESTS,
@@ -189,7 +190,7 @@ def test_shares_are_equal_whatever_the_frames_are() -> None:
     turns.come("arrays", 1_000, frames=5)
     turns.come("lone", 1, frames=BACKLOG_FRAMES_MAX)
     turns.come("arrays of nine", 9, frames=300)
-    for _ in range(40):
+    for _ in range(30):
         turns.turn()
     entered = Counter(turns.order)
     assert max(entered.values()) - min(entered.values()) <= TURN_REQUESTS_MAX
@@ -197,7 +198,7 @@ def test_shares_are_equal_whatever_the_frames_are() -> None:
 
 def test_an_expensive_frame_is_paid_for_by_its_sender() -> None:
     turns = Turns()
-    turns.come("expensive", 1, frames=100, opening=10 * QUANTUM_REQUESTS)
+    turns.come("expensive", 1, frames=100, opening=10 * QUANTUM_REQUESTS, size=1_000)
     turns.come("cheap", 1, frames=2_000)
     for _ in range(20):
         turns.turn()
@@ -303,6 +304,74 @@ def test_bulk_has_little_under_way_while_others_are_about() -> None:
     turns.now_us += ABOUT_US
     turns.turn()
     assert len(turns.order) - alone - 1 > BULK_UNDER_WAY_MAX + 10, "they are gone"
+
+
+def beside_somebody(turns: Turns, seconds: int) -> Counter[str]:
+    """Who enters within that time, while somebody asks for something now and then; a turn comes when wished for."""
+    before, until_us, next_us = len(turns.order), turns.now_us + seconds * SECOND_US, turns.now_us
+    while turns.now_us < until_us:
+        if turns.now_us >= next_us:
+            turns.come("polite", 1)
+            next_us += SECOND_US // 50
+        entered = turns.turn()
+        assert sum(entered[who] for who in entered if who != "polite") <= BULK_UNDER_WAY_MAX
+        due_us = turns.admission.deadline()
+        turns.now_us = next_us if due_us is None else min(max(due_us, turns.now_us + 1), next_us)
+    return Counter(turns.order[before:])
+
+
+def test_bulk_enters_in_portions_at_a_rate_while_others_are_about() -> None:
+    turns = Turns()
+    beside_somebody(turns, 1)
+    for who in flooders():
+        turns.come(who, 1_000)
+    beside_somebody(turns, 1)
+    entered = beside_somebody(turns, 4)
+    assert entered.pop("polite") == 200
+    assert 0.9 * BULK.per_s < entered.total() / 4 <= BULK.per_s
+    assert min(entered.values()) > 0.7 * max(entered.values())
+
+
+def test_who_is_alone_does_not_give_way_to_what_he_sent_himself_before() -> None:
+    turns = Turns()
+    turns.come("other", 1)
+    turns.turn()
+    turns.now_us += ABOUT_US
+    turns.come("alone", 1)
+    turns.turn()
+    turns.come("alone", 1_000)
+    assert turns.turn()["alone"] == TURN_REQUESTS_MAX
+    turns.come("other", 1)
+    turns.turn()
+    assert sum(turns.turn()["alone"] for _ in range(10)) <= BULK_UNDER_WAY_MAX
+
+
+def test_what_is_under_way_counts_as_bulk_too() -> None:
+    """Somebody may be read so slowly that little of his ever waits."""
+    turns = Turns(Limits(in_flight_max=1_000), answers_at_once=False)
+    turns.come("busy", 1, frames=BULK.bytes // admission.REQUEST_BYTES + 1)
+    for _ in range(5):
+        turns.turn()
+    assert not turns.admission.bytes
+    turns.come("polite", 1)
+    turns.come("busy", 1, frames=100)
+    for _ in range(10):
+        turns.turn()
+    assert turns.order.count("polite") == 1
+    assert turns.order.count("busy") <= BULK.bytes // admission.REQUEST_BYTES + 2
+
+
+def test_who_had_to_be_refused_is_bulk_for_a_while_whatever_waits() -> None:
+    turns = Turns(capacity=1_000)
+    turns.come("flooder", 1, frames=BACKLOG_FRAMES_MAX + 1, size=1)
+    for _ in range(BACKLOG_FRAMES_MAX):
+        turns.turn()
+    turns.come("polite", 1)
+    turns.come("flooder", 1, frames=100, size=1)
+    assert sum(turns.turn()["flooder"] for _ in range(10)) <= BULK_UNDER_WAY_MAX
+    turns.now_us += ABOUT_US
+    turns.come("polite", 1)
+    assert turns.turn()["flooder"] > BULK_UNDER_WAY_MAX
 
 
 def test_bulk_has_one_under_way_whatever_others_have() -> None:

@@ -31,6 +31,7 @@ FACULTY = principals.faculty(3)
 OTHER = principals.faculty(4)
 PROGRAM = principals.program(3, 17)
 NAMES = ("a", "b")
+SOON_US = 1_000_000
 
 
 class Idle:
@@ -462,3 +463,22 @@ def test_a_key_that_is_let_in_besides_ends_no_connection(house: House) -> None:
     assert not events.poll(0)
     quiet.disable_monitor()
     events.close()
+
+
+def test_a_door_that_rests_is_read_again_when_its_time_has_come(house: House) -> None:
+    peer = house.call(FACULTY)
+    house.say(peer, b"", b"first")
+    house.turn_until(lambda: house.received)
+    house.door.rest(SOON_US)
+    house.door.rest(2 * SOON_US)
+    assert house.door.deadline() == 2 * SOON_US
+    peer.send_multipart((b"", b"second"))
+    while not house.door.socket.poll(1, zmq.POLLIN):
+        house.loop.turn(house.idle)
+    house.door.tick(Instant(SOON_US, 0))
+    house.loop.turn(house.idle)
+    assert len(house.received) == 1, "it still rests"
+    house.door.tick(Instant(2 * SOON_US, 0))
+    house.turn_until(lambda: len(house.received) == 2)
+    assert house.door.deadline() is None
+    house.door.rest(3 * SOON_US)  # and is closed at rest

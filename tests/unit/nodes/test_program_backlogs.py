@@ -167,3 +167,18 @@ def test_what_exceeds_the_backlog_is_answered_as_long_as_that_is_cheap_then_coun
         programs.come("flooder", payload)
     assert (len(programs.answers), programs.ignored[BACKLOG_FULL]) == (cheap, 3)
     assert {(who, res.code) for who, res in programs.answers} == {("flooder", "BUSY")}
+
+
+def test_who_floods_is_not_told_of_each_that_waited_too_long(programs: Programs) -> None:
+    """He is told of some, as of what finds no room, and all are counted."""
+    payload = wire.encode(ProgramRequest("Sistemas", 1, 0, None, "t"), Encoding.MSGPACK)
+    for _ in range(BACKLOG_FRAMES_MAX + 1_000):
+        programs.come("flooder", payload)
+    assert programs.backlogs.refused == 1_000
+    programs.now = Instant(WAIT_US_MAX + 1, 0)
+    for _ in range(REFUSED_BYTES_PER_S // REFUSED_BYTES_MIN):
+        programs.come("flooder", payload)
+    told, dropped = len(programs.answers), programs.ignored[BACKLOG_FULL]
+    programs.turns()
+    assert len(programs.answers) == told
+    assert programs.ignored[BACKLOG_FULL] - dropped == BACKLOG_FRAMES_MAX
