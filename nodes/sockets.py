@@ -136,9 +136,16 @@ def libzmq_version() -> str:
     return zmq.zmq_version()
 
 
+_THREADS: Final = 2
+_OWN_THREAD: Final = 0b01
+_CLIENTS_THREAD: Final = 0b10
+"""Which of libzmq's threads serve a socket, as bits. Clients' connections have one to themselves: handshakes and frames of
+who floods are not before what servers say to each other. A socket has one thread alone (nodes.security.door_watch)."""
+
+
 def context() -> Context:
     """One per process. Terminating it never waits for a peer (every socket has LINGER 0)."""
-    made: Context = zmq.Context(io_threads=1)
+    made: Context = zmq.Context(io_threads=_THREADS)
     _reseed()
     made.set(zmq.MAX_SOCKETS, SOCKETS_MAX)
     return made
@@ -289,6 +296,7 @@ def monitor(context: Context, watched: Socket, told: int = MONITORED) -> Socket:
 def _socket(context: Context, kind: int, messages_max: int, frame_bytes_max: int) -> Socket:
     made: Socket = context.socket(kind)
     made.set(zmq.LINGER, 0)
+    made.set(zmq.AFFINITY, _OWN_THREAD)
     made.set(zmq.SNDTIMEO, 0)
     made.set(zmq.RCVTIMEO, 0)
     made.set(zmq.SNDHWM, messages_max)
@@ -307,6 +315,7 @@ def _socket(context: Context, kind: int, messages_max: int, frame_bytes_max: int
 
 def _client_router(context: Context, endpoint: str, door: str, security: Security) -> Socket:
     router = _socket(context, zmq.ROUTER, MESSAGES_MAX, MESSAGE_BYTES_MAX)
+    router.set(zmq.AFFINITY, _CLIENTS_THREAD)
     router.set(zmq.RCVHWM, UNREAD_MAX)
     router.set(zmq.SNDHWM, ANSWERS_MAX)
     router.set(zmq.ROUTER_MANDATORY, 1)
