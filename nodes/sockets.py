@@ -139,8 +139,9 @@ def libzmq_version() -> str:
 _THREADS: Final = 2
 _OWN_THREAD: Final = 0b01
 _CLIENTS_THREAD: Final = 0b10
-"""Which of libzmq's threads serve a socket, as bits. Clients' connections have one to themselves: handshakes and frames of
-who floods are not before what servers say to each other. A socket has one thread alone (nodes.security.door_watch)."""
+"""Which of libzmq's threads serve a socket, as bits. Clients' connections have one to themselves: handshakes and frames
+of who floods are not before what servers say to each other. A socket has one thread alone (nodes.security.door_watch).
+"""
 
 
 def context() -> Context:
