@@ -177,9 +177,8 @@ class RunningCluster:
 
     def start_process(self, kind: str, *arguments: object) -> subprocess.Popen[str]:
         """Start one process of the cluster again, or a further one, as a person would."""
-        process = spawn(
-            kind, *arguments, "--dir", self.directory, stderr=self.directory.with_suffix(f".{kind}.stderr")
-        )
+        where = () if "--config" in arguments else ("--dir", self.directory)
+        process = spawn(kind, *arguments, *where, stderr=self.directory.with_suffix(f".{kind}.stderr"))
         self._own.append(process)
         return process
 
