@@ -1,7 +1,8 @@
 """`python -m ops.bench`: how many transactions a second a cluster takes, each fsynced on both nodes.
 
 It prints figures and asserts none. A scratch cluster with a large catalog, so that no term runs short;
-loads are interleaved and the median run is told.
+loads are interleaved and the median run is told. `cpu_us` is the primary's processor time for one transaction, all its
+threads together: it tells what a feature costs where the rate is too noisy.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from ops import unmeasured
 from ops.cluster import running_cluster
 from ops.cluster_dir import run_directory
 from ops.demo import free_base_port
+from ops.report.usage import processor_s
 from ops.supervisor import PLAIN, Surroundings
 
 BUILDINGS = 10
@@ -71,9 +73,11 @@ def bench(
     found: dict[tuple[Mode, int], list[dict[str, Any]]] = {(mode, load): [] for mode in modes for load in loads}
     with ExitStack() as stack:
         places = {mode: Path(stack.enter_context(TemporaryDirectory(prefix="aulario-bench-"))) for mode in modes}
+        servers = {}
         for mode, directory in places.items():
             config = bench_config(directory, mode.security, connections)
-            stack.enter_context(running_cluster(directory, config, mode.surroundings))
+            running = stack.enter_context(running_cluster(directory, config, mode.surroundings))
+            servers[mode] = running.supervisor.pids()["server-a"]
         first = dict.fromkeys(modes, 0)
         for _ in range(runs):
             for mode, load in found:
@@ -88,7 +92,9 @@ def bench(
                     "lone": lone,
                     "first": first[mode],
                 }
+                before_s = processor_s(servers[mode])
                 figures = _run(settings)
+                figures["cpu_us"] = (processor_s(servers[mode]) - before_s) * 1e6 / max(figures["transactions"], 1)
                 first[mode] = (figures["next"] // PER_TERM + 1) * PER_TERM
                 found[mode, load].append(figures)
     _print(found, output)
@@ -131,7 +137,7 @@ def _run(settings: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print(found: dict[tuple[Mode, int], list[dict[str, Any]]], output: str) -> None:
-    names = ("per_second", "p50_ms", "p99_ms", "step_p50_ms", "step_p99_ms")
+    names = ("per_second", "p50_ms", "p99_ms", "step_p50_ms", "step_p99_ms", "cpu_us")
     table = [
         {
             **mode._asdict(),

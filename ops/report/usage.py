@@ -88,6 +88,12 @@ class UsageSampler:
         series.pid, series.ticks, series.seen_us = pid, ticks, at_us
 
 
+def processor_s(pid: int) -> float:
+    """Processor time that a process has used so far, in seconds, in steps of a tick; 0 if it is gone."""
+    used = _used(pid)
+    return 0.0 if used is None else used[0] / _TICKS_A_SECOND
+
+
 def _used(pid: int) -> tuple[int, int] | None:
     """Ticks of CPU so far and resident bytes of a process, None if it is gone."""
     try:
