@@ -259,11 +259,15 @@ class Door:
 
     def _is_open(self, fd: int, route: bytes) -> bool:
         """Whether a session that is new here may still be there: what it said can be read after its end, which is told
-        once. What is told by now may also be the end of another one that had this descriptor before."""
+        once, and when another one has its descriptor already. Of two with the same the later made is the one that
+        is there. What is told by now may also be the end of one that had this descriptor before."""
         if not self._authenticator.is_asked:
             return True
         self._speaking.setdefault(fd, route)
         self._watch.take_told()
+        speaking = self._speaking.get(fd)
+        if speaking is not None and speaking != route and not _is_later(route, speaking):
+            return False
         self._forget(fd)
         return self._watch.is_open(fd)
 
@@ -289,6 +293,13 @@ class Door:
 def _is_drawn(route: bytes) -> bool:
     """Whether libzmq drew this route (a zero byte and four others), as it does for a peer that asks for none."""
     return len(route) == DRAWN_BYTES and route[0] == 0
+
+
+def _is_later(route: bytes, other: bytes) -> bool:
+    """Whether libzmq drew this route after that one: it counts, and begins anew after 2³²."""
+    if not _is_drawn(route):
+        return False
+    return 0 < (int.from_bytes(route[1:]) - int.from_bytes(other[1:])) % (1 << 32) < 1 << 31
 
 
 def _told(frame: zmq.Frame, name: str) -> str:

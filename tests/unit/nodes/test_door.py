@@ -482,3 +482,40 @@ def test_a_door_that_rests_is_read_again_when_its_time_has_come(house: House) ->
     house.turn_until(lambda: len(house.received) == 2)
     assert house.door.deadline() is None
     house.door.rest(3 * SOON_US)  # and is closed at rest
+
+
+class LeftUnread:
+    """A frame that a connection left when it ended, as libzmq hands it on: with a descriptor that is another's now."""
+
+    def __init__(self, fd: int) -> None:
+        self._told = {zmq.SRCFD: fd, "User-Id": f"{OTHER}#0123456789abcdef", "Socket-Type": "REQ", "Peer-Address": ""}
+
+    def get(self, name: int | str) -> object:
+        return self._told[name]
+
+
+@pytest.mark.parametrize("earlier", [1, 1 << 20])
+def test_what_an_ended_connection_left_unread_takes_nobodys_answer(house: House, earlier: int) -> None:
+    peer = house.call(FACULTY)
+    house.say(peer, b"", b"asked")
+    house.turn_until(lambda: house.received)
+    session = house.received[0].session
+    drawn = (int.from_bytes(session.route[1:]) - earlier) % (1 << 32)
+    gone = house.door._session(b"\0" + drawn.to_bytes(4), LeftUnread(session.fd))  # type: ignore[arg-type]
+    assert house.door.is_over(gone)
+    assert house.door.send(session, b"", b"answer") is None
+    house.turn_until(lambda: peer.poll(1))
+    assert peer.recv_multipart() == [b"", b"answer"]
+
+
+def test_a_connection_made_later_has_the_descriptor_of_one_whose_last_words_were_read_late(house: House) -> None:
+    peer = house.call(FACULTY)
+    house.say(peer, b"", b"asked")
+    house.turn_until(lambda: house.received)
+    session = house.received[0].session
+    house.door._forget(session.fd)
+    drawn = (int.from_bytes(session.route[1:]) - 1) % (1 << 32)
+    house.door._session(b"\0" + drawn.to_bytes(4), LeftUnread(session.fd))  # type: ignore[arg-type]
+    peer.send_multipart((b"", b"asked again"))
+    house.turn_until(lambda: len(house.received) == 2)
+    assert house.door.send(session, b"", b"answer") is None
