@@ -393,12 +393,12 @@ def test_a_session_with_the_descriptor_of_one_that_ended_is_answered(house: Hous
     session = house.received[0].session
     first.close()
     house.turn_until(lambda: ended(house, session))
-    second = house.call(FACULTY)
-    house.say(second, b"", b"second")
-    house.turn_until(lambda: len(house.received) == 2)
-    assert house.received[1].session.fd == session.fd
+    while house.received[-1].session.fd != session.fd or len(house.received) == 1:  # a lower one may be free, too
+        second, heard = house.call(FACULTY), len(house.received)
+        house.say(second, b"", b"another")
+        house.turn_until(lambda heard=heard: len(house.received) > heard)  # type: ignore[misc]
     house.loop.register(house.door._watch.events, house.door._watch.on_ready)
-    assert house.door.send(house.received[1].session, b"", b"answer") is None
+    assert house.door.send(house.received[-1].session, b"", b"answer") is None
     house.turn_until(lambda: second.poll(1))
 
 
