@@ -294,22 +294,14 @@ class Admission(Generic[P]):
         outstanding_bytes = account.bytes + account.in_flight * REQUEST_BYTES
         return outstanding_bytes > self._bulk.bytes or now_us < account.bulk_until_us
 
-    def _gives_way(self, account: _Account[P], now_us: int) -> bool:
-        """Whether it is bulk while others are about."""
+    def _others_us(self, account: _Account[P]) -> int:
+        """When anybody else, who is no bulk, last got what he asked for."""
         about = self._about
-        others_us = about.others_us if about.identity == account.identity else about.last_us
-        return now_us - others_us < ABOUT_US and self._is_bulk(account, now_us)
+        return about.others_us if about.identity == account.identity else about.last_us
 
-    def _note(self, account: _Account[P], now_us: int) -> None:
-        """Somebody gets what he asked for."""
-        about = self._about
-        if not self._is_bulk(account, now_us):
-            others_us = about.others_us if about.identity == account.identity else about.last_us
-            self._about = _About(account.identity, now_us, others_us)
-
-    def _room(self, account: _Account[P], now_us: int) -> int:
+    def _room(self, account: _Account[P], gives_way: bool, now_us: int) -> int:
         room = min(self._limits.in_flight_max - account.in_flight, account.rate.available(now_us))
-        if not self._gives_way(account, now_us):
+        if not gives_way:
             return min(room, self.capacity - self._in_flight - account.in_flight)
         if self._bulk_rate.available(now_us) < self._bulk.portion:
             return 0
@@ -364,12 +356,14 @@ class Admission(Generic[P]):
                 account.credit -= 1
                 spent += 1
                 continue
-            allowed = min(account.credit, budget - spent, self._room(account, now.boot_us))
+            is_bulk, others_us = self._is_bulk(account, now.boot_us), self._others_us(account)
+            gives_way = is_bulk and now.boot_us - others_us < ABOUT_US
+            allowed = min(account.credit, budget - spent, self._room(account, gives_way, now.boot_us))
             if allowed <= 0:
-                self._wish_for_tokens(account, now.boot_us)
+                self._wish_for_tokens(account, gives_way, now.boot_us)
                 break
-            self._note(account, now.boot_us)
-            gives_way = self._gives_way(account, now.boot_us)
+            if not is_bulk:
+                self._about = _About(account.identity, now.boot_us, others_us)
             requests, cost, is_over = take(frame, allowed, now)
             account.rate.take(requests)
             if gives_way:
@@ -383,11 +377,11 @@ class Admission(Generic[P]):
             spent += cost
         return spent
 
-    def _wish_for_tokens(self, account: _Account[P], now_us: int) -> None:
+    def _wish_for_tokens(self, account: _Account[P], gives_way: bool, now_us: int) -> None:
         ready_us = None
         if account.rate.available(now_us) <= 0:
             ready_us = account.rate.ready_us()
-        elif self._gives_way(account, now_us) and self._bulk_rate.available(now_us) < self._bulk.portion:
+        elif gives_way and self._bulk_rate.available(now_us) < self._bulk.portion:
             ready_us = self._bulk_rate.ready_us(self._bulk.portion)
         if ready_us is not None:
             self._due_us = ready_us if self._due_us is None else min(self._due_us, ready_us)
