@@ -8,8 +8,8 @@ A map that is no such message becomes `Invalid` if its transaction id can be rea
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, TypeAlias
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple, TypeAlias, TypeVar
 
 from nodes.wire.encoding import DEPTH_MAX, RepeatedKeys
 from nodes.wire.fields import (
@@ -163,6 +163,8 @@ DROPPED_WHYS: Final = ("not_a_map", "no_transaction_id")
 
 # --- from maps
 
+M = TypeVar("M")
+
 
 def _is_status(value: Any) -> bool:
     return type(value) is str and value in STATUSES
@@ -173,45 +175,27 @@ _RES: Schema = (("status", _is_status, f"must be one of {', '.join(STATUSES)}"),
 
 def server_request(fields: Any) -> ServerRequest | Malformed:
     """A SOL or an ACK as the command it is; a LIB or a CIE."""
-    malformed = _identify(fields)
-    if malformed:
-        return malformed
-    kind = fields.get("tipo")
-    if kind == "SOL":
-        return _reserve(fields)
-    if kind == "ACK":
-        return _answer(fields)
-    if kind == "LIB":
-        return _release(fields)
-    if kind == "CIE":
-        return _close(fields)
-    return Invalid(fields["transaction_id"], "tipo", "must be SOL, ACK, LIB or CIE")
+    return _by_kind(fields, _SERVER_REQUESTS, "must be SOL, ACK, LIB or CIE")
 
 
 def server_answer(fields: Any) -> Proposal | Res | Malformed:
     """A PROP or a RES."""
-    malformed = _identify(fields)
-    if malformed:
-        return malformed
-    kind = fields.get("tipo")
-    if kind == "PROP":
-        return _proposal(fields)
-    if kind == "RES":
-        return _res(fields)
-    return Invalid(fields["transaction_id"], "tipo", "must be PROP or RES")
+    return _by_kind(fields, _SERVER_ANSWERS, "must be PROP or RES")
 
 
 def closing_answer(fields: Any) -> Closed | Res | Malformed:
     """A CER, or the RES that a refused CIE gets."""
+    return _by_kind(fields, _CLOSING_ANSWERS, "must be CER or RES")
+
+
+def _by_kind(fields: Any, kinds: Mapping[str, Callable[[Any], M | Malformed]], sentence: str) -> M | Malformed:
+    """One of several messages, told apart by `tipo`."""
     malformed = _identify(fields)
     if malformed:
         return malformed
     kind = fields.get("tipo")
-    if kind == "CER":
-        return _closed(fields)
-    if kind == "RES":
-        return _res(fields)
-    return Invalid(fields["transaction_id"], "tipo", "must be CER or RES")
+    read = kinds.get(kind) if type(kind) is str else None
+    return Invalid(fields["transaction_id"], "tipo", sentence) if read is None else read(fields)
 
 
 def program_request(fields: Any) -> ProgramRequest | Malformed:
@@ -417,6 +401,13 @@ def _count_fault(counts: Mapping[str, Any], lists: Mapping[str, Any], transactio
 
 def _rooms(fields: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]:
     return tuple(fields["aulas"]), tuple(fields["laboratorios"]), tuple(fields["moviles"])
+
+
+_SERVER_REQUESTS: Final[Mapping[str, Callable[[Any], ServerRequest | Malformed]]] = {
+    "SOL": _reserve, "ACK": _answer, "LIB": _release, "CIE": _close,
+}  # fmt: skip
+_SERVER_ANSWERS: Final[Mapping[str, Callable[[Any], Proposal | Res | Malformed]]] = {"PROP": _proposal, "RES": _res}
+_CLOSING_ANSWERS: Final[Mapping[str, Callable[[Any], Closed | Res | Malformed]]] = {"CER": _closed, "RES": _res}
 
 
 # --- to maps
