@@ -17,7 +17,8 @@ from nodes.security.curve import security_of
 from nodes.security.principals import Principal, principal
 from nodes.sockets import context
 from nodes.wire.encoding import Encoding
-from nodes.wire.schema import Closed, CloseRequest, Dropped, Invalid, ReleaseRequest, Res, closed_fields, res_fields
+from nodes.wire.schema import Closed, CloseRequest, Dropped, Invalid, ReleaseRequest, Res
+from nodes.wire.to_maps import fields_of
 from ops.allocations import list_terms
 from ops.exits import OK, REFUSED, UNREACHABLE
 from ops.keys import named_principal
@@ -172,7 +173,7 @@ def _fields(request: ReleaseRequest | CloseRequest, answer: Closed | Res | None,
     about = {"faculty_id": request.faculty_id} if isinstance(request, ReleaseRequest) else {"semester": request.term}
     if answer is None:
         return {**about, "transaction_id": request.transaction_id, "status": "UNKNOWN", "again": again}
-    return {**about, **(closed_fields(answer) if isinstance(answer, Closed) else res_fields(answer))}
+    return {**about, **fields_of(answer)}
 
 
 def _lines(

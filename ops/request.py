@@ -16,7 +16,8 @@ from nodes.security import principals
 from nodes.security.curve import security_of
 from nodes.sockets import Security, context
 from nodes.wire.encoding import Encoding
-from nodes.wire.schema import UNKNOWN, ProgramRequest, Res, res_fields
+from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
+from nodes.wire.to_maps import fields_of
 from ops.cluster import interrupt_on_signals
 from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
 from ops.options import config_option, configuration, directory_option
@@ -100,7 +101,7 @@ def request(
     with telling(told):
         if output == JSON:
             more = {"again": again} if res.status == UNKNOWN else {}
-            print_json({"faculty_id": faculty_id, **res_fields(res), **more, "elapsed_ms": elapsed_ms})
+            print_json({"faculty_id": faculty_id, **fields_of(res), **more, "elapsed_ms": elapsed_ms})
         else:
             click.echo("\n".join(_lines(res, elapsed_ms, again, where)))
     raise click.exceptions.Exit(exit_code)

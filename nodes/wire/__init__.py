@@ -22,29 +22,20 @@ from nodes.wire.encoding import (
 from nodes.wire.schema import (
     DROPPED_WHYS,
     Closed,
-    CloseRequest,
     Dropped,
     Invalid,
     Malformed,
     ProgramRequest,
     Receipt,
-    ReleaseRequest,
     Res,
     ServerRequest,
-    answer_fields,
-    close_fields,
-    closed_fields,
     closing_answer,
     program_request,
-    program_request_fields,
-    proposal_fields,
-    release_fields,
-    res_fields,
-    reserve_fields,
     server_answer,
     server_request,
 )
-from projections.rooms.commands import ACCEPTED, Answer, Proposal, Reserve, Result, TermResult
+from nodes.wire.to_maps import AnyMessage, fields_of
+from projections.rooms.commands import ACCEPTED, Proposal, Result, TermResult
 
 M = TypeVar("M")
 
@@ -130,21 +121,9 @@ def _malformed(error: Unreadable) -> Malformed:
     return Invalid(error.transaction_id, "message", str(error))
 
 
-_FIELDS: dict[type[Any], Callable[[Any], dict[str, Any]]] = {
-    Reserve: reserve_fields,
-    Answer: answer_fields,
-    Proposal: proposal_fields,
-    Res: res_fields,
-    ReleaseRequest: release_fields,
-    CloseRequest: close_fields,
-    Closed: closed_fields,
-    ProgramRequest: program_request_fields,
-}
-
-
-def encode(message: ServerRequest | Proposal | Res | Closed | ProgramRequest, encoding: Encoding) -> bytes:
+def encode(message: AnyMessage, encoding: Encoding) -> bytes:
     """Encode one message; `nodes.wire.encoding.join` puts several into one payload."""
-    return encode_map(_FIELDS[type(message)](message), encoding)
+    return encode_map(fields_of(message), encoding)
 
 
 def res_of(result: Result, receipt: Receipt | None) -> Res:

@@ -17,11 +17,11 @@ Schema: TypeAlias = tuple[tuple[str, Check, str], ...]
 _NUMBER_MAX: Final = (1 << 63) - 1
 
 
-def is_name(value: Any) -> bool:
+def is_nonempty(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= TEXT_CHARS_MAX
 
 
-def is_plain(value: Any) -> bool:
+def is_name(value: Any) -> bool:
     """See NAME_RULE."""
     return type(value) is str and fields.is_name(value)
 
@@ -55,10 +55,10 @@ def _is_map(value: Any) -> bool:
 
 
 def _are_rooms(value: Any) -> bool:
-    return type(value) is list and len(value) <= ROOMS_PER_REQUEST_MAX and all(map(is_name, value))
+    return type(value) is list and len(value) <= ROOMS_PER_REQUEST_MAX and all(map(is_nonempty, value))
 
 
-NAME = f"must be text of 1 to {TEXT_CHARS_MAX} characters"
+NONEMPTY = f"must be text of 1 to {TEXT_CHARS_MAX} characters"
 TEXT = f"must be text of at most {TEXT_CHARS_MAX} characters"
 ID = f"must be an integer from 0 to {ID_MAX}"
 _COUNT = f"must be an integer from 0 to {ROOMS_PER_REQUEST_MAX}"
@@ -73,16 +73,16 @@ SOL: Schema = (
     ("faculty_id", is_id, ID),
     ("facultad", is_text, TEXT),
     ("program_id", is_id, ID),
-    ("programa", is_name, NAME),
-    ("semester", is_name, NAME),
+    ("programa", is_nonempty, NONEMPTY),
+    ("semester", is_nonempty, NONEMPTY),
     ("salones", _is_count, _COUNT),
     ("laboratorios", _is_count, _COUNT),
 )
 ACK: Schema = (("confirm", _is_confirm, "must be ACCEPT or REJECT"),)
 LIB: Schema = (("faculty_id", is_id, ID), ("reason", is_text, TEXT))
-CIE: Schema = (("semester", is_name, NAME),)
+CIE: Schema = (("semester", is_nonempty, NONEMPTY),)
 CER: Schema = (
-    ("semester", is_name, NAME),
+    ("semester", is_nonempty, NONEMPTY),
     ("salones", _is_number, _NUMBER),
     ("laboratorios", _is_number, _NUMBER),
     ("reservas", _is_number, _NUMBER),
@@ -101,11 +101,11 @@ PROP: Schema = (("data", _is_map, MAP), *LISTS, ("vence", _is_number, _NUMBER))
 RECEIPT: Schema = (
     ("epoch", _is_number, _NUMBER),
     ("seq", _is_number, _NUMBER),
-    ("hash", is_name, NAME),
+    ("hash", is_nonempty, NONEMPTY),
     ("copias", _is_number, _NUMBER),
 )
 PROGRAM: Schema = (
-    ("programa", is_plain, fields.NAME_RULE),
+    ("programa", is_name, fields.NAME_RULE),
     ("salones", _is_count, _COUNT),
     ("laboratorios", _is_count, _COUNT),
 )

@@ -43,7 +43,7 @@ from nodes.wire.fields import (
     Schema,
     is_id,
     is_name,
-    is_plain,
+    is_nonempty,
     is_text,
 )
 from projections.rooms.commands import (
@@ -161,8 +161,6 @@ DROPPED_WHYS: Final = ("not_a_map", "no_transaction_id")
 """Every `why` of a Dropped map; a whole payload may also be dropped for one of UNREADABLE_WHYS."""
 
 
-# --- from maps
-
 M = TypeVar("M")
 
 
@@ -202,18 +200,18 @@ def program_request(fields: Any) -> ProgramRequest | Malformed:
     """What a program asks. Its transaction id is optional; an unreadable one is an answerable fault."""
     if type(fields) is RepeatedKeys:
         repeated: Any = fields.get("transaction_id")
-        return Invalid(repeated if is_name(repeated) else "", "message", REPEATED)
+        return Invalid(repeated if is_nonempty(repeated) else "", "message", REPEATED)
     if type(fields) is not dict:
         return Dropped("not_a_map")
     get = fields.get
     transaction_id = get("transaction_id")
-    if transaction_id is not None and not is_plain(transaction_id):
+    if transaction_id is not None and not is_name(transaction_id):
         return Invalid("", "transaction_id", NAME_RULE)
     echoed = transaction_id or ""
     term, partial = get("semestre"), get("parcial", False)
     if invalid := _first_fault(fields, PROGRAM, echoed):
         return invalid
-    if term is not None and not is_plain(term):
+    if term is not None and not is_name(term):
         return Invalid(echoed, "semestre", NAME_RULE)
     if type(partial) is not bool:
         return Invalid(echoed, "parcial", BOOL)
@@ -227,7 +225,7 @@ def program_request(fields: Any) -> ProgramRequest | Malformed:
 def _identify(fields: Any) -> Malformed | None:
     if type(fields) is not dict:
         return _not_a_plain_map(fields)
-    if not is_name(fields.get("transaction_id")):
+    if not is_nonempty(fields.get("transaction_id")):
         return Dropped("no_transaction_id")
     return None
 
@@ -236,7 +234,7 @@ def _not_a_plain_map(fields: Any) -> Malformed:
     if type(fields) is not RepeatedKeys:
         return Dropped("not_a_map")
     transaction_id: Any = fields.get("transaction_id")
-    if not is_name(transaction_id):
+    if not is_nonempty(transaction_id):
         return Dropped("no_transaction_id")
     return Invalid(transaction_id, "message", REPEATED)
 
@@ -408,125 +406,3 @@ _SERVER_REQUESTS: Final[Mapping[str, Callable[[Any], ServerRequest | Malformed]]
 }  # fmt: skip
 _SERVER_ANSWERS: Final[Mapping[str, Callable[[Any], Proposal | Res | Malformed]]] = {"PROP": _proposal, "RES": _res}
 _CLOSING_ANSWERS: Final[Mapping[str, Callable[[Any], Closed | Res | Malformed]]] = {"CER": _closed, "RES": _res}
-
-
-# --- to maps
-
-
-def reserve_fields(reserve: Reserve) -> dict[str, Any]:
-    """SOL."""
-    fields = {
-        "tipo": "SOL",
-        "transaction_id": reserve.transaction_id,
-        "faculty_id": reserve.faculty_id,
-        "facultad": reserve.faculty,
-        "program_id": reserve.program_id,
-        "programa": reserve.program,
-        "semester": reserve.term,
-        "salones": reserve.classrooms,
-        "laboratorios": reserve.labs,
-    }
-    if reserve.partial:
-        fields["parcial"] = True
-    return fields
-
-
-def answer_fields(answer: Answer) -> dict[str, Any]:
-    """ACK."""
-    fields: dict[str, Any] = {
-        "tipo": "ACK",
-        "transaction_id": answer.transaction_id,
-        "confirm": "ACCEPT" if answer.accept else "REJECT",
-    }
-    if answer.faculty_id is not None:
-        fields["faculty_id"] = answer.faculty_id
-    return fields
-
-
-def release_fields(release: ReleaseRequest) -> dict[str, Any]:
-    """LIB."""
-    return {
-        "tipo": "LIB",
-        "transaction_id": release.transaction_id,
-        "faculty_id": release.faculty_id,
-        "reason": release.reason,
-    }
-
-
-def close_fields(close: CloseRequest) -> dict[str, Any]:
-    """CIE."""
-    return {"tipo": "CIE", "transaction_id": close.transaction_id, "semester": close.term}
-
-
-def closed_fields(closed: Closed) -> dict[str, Any]:
-    """CER."""
-    return {
-        "tipo": "CER",
-        "transaction_id": closed.transaction_id,
-        "semester": closed.term,
-        "salones": closed.classrooms,
-        "laboratorios": closed.labs,
-        "reservas": closed.holds,
-        "recibo": _receipt_fields(closed.receipt),
-    }
-
-
-def proposal_fields(proposal: Proposal) -> dict[str, Any]:
-    """PROP."""
-    transaction_id, classrooms, labs, mobile, deadline_us = proposal
-    return {
-        "tipo": "PROP",
-        "transaction_id": transaction_id,
-        "data": {
-            "salones_propuestos": len(classrooms),
-            "laboratorios_propuestos": len(labs),
-            "aulas_moviles": len(mobile),
-        },
-        "aulas": classrooms,
-        "laboratorios": labs,
-        "moviles": mobile,
-        "vence": deadline_us,
-    }
-
-
-def res_fields(res: Res) -> dict[str, Any]:
-    """RES. Optional fields that are None are left out."""
-    transaction_id, status, code, reason, classrooms, labs, mobile, receipt, active = res
-    fields: dict[str, Any] = {"tipo": "RES", "transaction_id": transaction_id, "status": status}
-    if code is not None:
-        fields["code"] = code
-    if reason is not None:
-        fields["reason"] = reason
-    if active is not None:
-        fields["activo"] = active
-    if status == ACCEPTED:
-        fields["salones_propuestos"] = len(classrooms)
-        fields["laboratorios_propuestos"] = len(labs)
-        fields["aulas_moviles"] = len(mobile)
-        fields["aulas"] = classrooms
-        fields["laboratorios"] = labs
-        fields["moviles"] = mobile
-    if receipt is not None:
-        fields["recibo"] = _receipt_fields(receipt)
-    return fields
-
-
-def _receipt_fields(receipt: Receipt) -> dict[str, Any]:
-    epoch, seq, digest, copies = receipt
-    return {"epoch": epoch, "seq": seq, "hash": digest, "copias": copies}
-
-
-def program_request_fields(request: ProgramRequest) -> dict[str, Any]:
-    """A program's request."""
-    fields: dict[str, Any] = {
-        "programa": request.program,
-        "salones": request.classrooms,
-        "laboratorios": request.labs,
-    }
-    if request.term is not None:
-        fields["semestre"] = request.term
-    if request.transaction_id is not None:
-        fields["transaction_id"] = request.transaction_id
-    if request.partial:
-        fields["parcial"] = True
-    return fields

@@ -182,8 +182,8 @@ DECODERS: Final = (
 SOURCES: Final = frozenset(
     function.__code__.co_filename
     for function in (
-        wire.encode, wire_encoding.parse, wire_fields.is_name, wire_schema.program_request, wire_beats.decode_node_beat,
-        unpack, unpack_whole, decode_batch, checkpoint.decode,
+        wire.encode, wire_encoding.parse, wire_fields.is_nonempty, wire_schema.program_request,
+        wire_beats.decode_node_beat, unpack, unpack_whole, decode_batch, checkpoint.decode,
     )
 )  # fmt: skip
 """Files of the code under test, for those who watch which of its lines run."""

@@ -13,7 +13,8 @@ from nodes.clients.program import NoAnswer, TimeLimit, ask
 from nodes.config.cluster import ClusterConfig
 from nodes.security import principals
 from nodes.security.curve import security_of
-from nodes.wire.schema import UNKNOWN, ProgramRequest, Res, res_fields
+from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
+from nodes.wire.to_maps import fields_of
 from projections.rooms.commands import UNAVAILABLE
 from tests.process.verdict import Journal
 
@@ -75,4 +76,4 @@ def steady(config: ClusterConfig, journal: Journal) -> Iterator[list[Steady]]:
         for load, faculty in zip(loads, config.faculties, strict=True):
             load.end()
             for res in load.results:
-                journal.saw(faculty.id, res_fields(res))
+                journal.saw(faculty.id, fields_of(res))
