@@ -3,10 +3,11 @@
     begin         magic, since when the records are numbered (µs, wall clock)
     each block    number of its first record, how many, bytes that follow, their CRC-32; then msgpack, an array a record
 
-The hot path appends a tuple to a bounded list; a thread packs and writes what has gathered a moment later, so that no
-loop ever waits for the disk. A file that is full becomes the old one, in the place of the one before. What does not
-fit the list, or cannot be written, is counted and lost: timings are no promise, and no fsync is spent on them.
-A process that is killed takes the last fraction of a second along.
+The hot path packs what ended together, while it is still in the processor's cache, and appends that to a bounded list;
+a thread writes what has gathered a moment later, so that no loop ever waits for the disk. A file that is full becomes
+the old one, in the place of the one before. What does not fit the list, or cannot be written, is counted and lost:
+timings are no promise, and no fsync is spent on them. A process that is killed takes the last fraction of a second
+along.
 """
 
 from __future__ import annotations
@@ -14,40 +15,34 @@ from __future__ import annotations
 import struct
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from io import FileIO
 from pathlib import Path
 from threading import Event, Thread
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple
 from zlib import crc32
 
 import msgpack
 
 from projections.rooms.identity import request_id_of
-from projections.timings import Timing, key_of
+from projections.timings import Measured, Timing, key_of
 
 FILE_NAME: Final = "timings"
 OLD_NAME: Final = "timings.old"
-FILE_BYTES: Final = 3 << 20
-"""A file that has more becomes the old one: about 40 000 records, so that at least as many are kept."""
+FILE_BYTES: Final = 4 << 20
+"""A file that has more becomes the old one: 40 000 records and more, so that at least as many are kept."""
 
-PENDING_MAX: Final = 4_096
+PENDING_MAX: Final = 8_192
 """Records that wait for the thread; one more is lost."""
 
-GATHER_S: Final = 0.05
+GATHER_S: Final = 0.1
 """Between the first record that waits and the write of all."""
-
-BLOCK_RECORDS: Final = 512
-"""Records packed at a time: the interpreter's lock is given back between two blocks."""
 
 _MAGIC: Final = b"aulario timings2"
 _HEADER: Final = struct.Struct("<16sQ")
 _BLOCK: Final = struct.Struct("<QIII")
 """number of the first record, records, bytes, CRC-32"""
-
-_Measured: TypeAlias = tuple[str, str, str, int, int, str, int, int]
-"""leg, pattern, status, faculty id, program id, transaction id, ended_us, us"""
 
 
 class TimingFile(NamedTuple):
@@ -64,7 +59,10 @@ class TimingWriter:
         self._directory = directory
         self._file_bytes = file_bytes
         self._pending_max = pending_max
-        self._pending: deque[_Measured] = deque()
+        self._pack: Callable[[Sequence[Measured]], bytes] = msgpack.Packer().pack
+        self._pending: deque[tuple[int, bytes]] = deque()
+        self._added = 0
+        self._taken = 0
         self._file: FileIO | None = None
         self._since_us = 0
         self._next = 1
@@ -82,22 +80,13 @@ class TimingWriter:
         """Timings that are not in a file and never will be."""
         return self._overflowed + self._unwritten
 
-    def add(
-        self,
-        leg: str,
-        pattern: str,
-        status: str,
-        faculty_id: int,
-        program_id: int,
-        transaction_id: str,
-        ended_us: int,
-        us: int,
-    ) -> None:
-        """A leg has ended; see projections.timings.Timing. Only ever called from the process's loop; never waits."""
-        if len(self._pending) >= self._pending_max:
-            self._overflowed += 1
+    def add(self, measured: Sequence[Measured]) -> None:
+        """Legs that have ended, one or more. Only ever called from the process's loop; never waits."""
+        if self._added - self._taken + len(measured) > self._pending_max:
+            self._overflowed += len(measured)
             return
-        self._pending.append((leg, pattern, status, faculty_id, program_id, transaction_id, ended_us, us))
+        self._added += len(measured)
+        self._pending.append((len(measured), self._pack(measured)))
         if not self._is_awake:
             self._is_awake = True
             self._wake.set()
@@ -119,27 +108,32 @@ class TimingWriter:
         self._give_back()
 
     def _flush(self) -> None:
-        while self._pending:
-            size = min(len(self._pending), BLOCK_RECORDS)
-            measured = [self._pending.popleft() for _ in range(size)]
-            try:
-                self._write(measured)
-            except OSError:
-                self._unwritten += size
-                self._cut()
+        pending = [self._pending.popleft() for _ in range(len(self._pending))]
+        if not pending:
+            return
+        records = sum(size for size, _ in pending)
+        self._taken += records
+        try:
+            self._write(pending)
+        except OSError:
+            self._unwritten += records
+            self._cut()
 
-    def _write(self, measured: Sequence[_Measured]) -> None:
+    def _write(self, pending: Iterable[tuple[int, bytes]]) -> None:
         if self._file is None:
             self._open()
         if self._end >= self._file_bytes:
             self._turn()
         assert self._file is not None
-        packed = msgpack.packb(measured)
-        block = _BLOCK.pack(self._next, len(measured), len(packed), crc32(packed)) + packed
-        if self._file.write(block) != len(block):
+        parts, number = [], self._next
+        for records, packed in pending:
+            parts += (_BLOCK.pack(number, records, len(packed), crc32(packed)), packed)
+            number += records
+        blocks = b"".join(parts)
+        if self._file.write(blocks) != len(blocks):
             raise OSError("the disk took a part of it")
-        self._next += len(measured)
-        self._end += len(block)
+        self._next = number
+        self._end += len(blocks)
 
     def _cut(self) -> None:
         """Take a block away that is not whole: nobody reads past it."""

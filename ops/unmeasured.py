@@ -17,7 +17,7 @@ PREFIX: Final = (sys.executable, "-P", "-m", "ops.unmeasured")
 """What is put before the command line of a process (ops.supervisor.Surroundings)."""
 
 WHAT_IS_MEASURED: Final = {
-    ServerMetrics: ("on_proposal", "on_result", "on_expiry", "on_refusal", "on_registrar"),
+    ServerMetrics: ("on_measured", "on_late", "on_expiry", "on_refusal", "on_registrar"),
     KernelMetrics: ("observe_fsync", "on_answers", "on_role", "on_turn"),
     TimingWriter: ("add",),
 }

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from hashlib import sha256
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from es.codec import GENESIS_HASH, Batch, Entry
 from es.replication import events as kernel
@@ -32,6 +32,10 @@ REQUESTS_MAX: Final = 100_000
 KEY_BYTES: Final = 16
 DEFINITE: Final = (ACCEPTED, DENIED, CANCELED)
 _ENDINGS: Final[Mapping[str, str]] = {"Confirmed": ACCEPTED, "Rejected": CANCELED, "Expired": CANCELED}
+
+
+Measured: TypeAlias = tuple[str, str, str, int, int, str, int, int]
+"""A Timing without its number and with the transaction's id instead of the key; `us` and all before it as there."""
 
 
 class Timing(NamedTuple):

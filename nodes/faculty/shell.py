@@ -240,9 +240,7 @@ class FacultyShell:
     def _keep(self, timed: Timed) -> None:
         leg, us, transaction_id, program_id, ended_us, status = timed
         self.metrics.observe(leg, us)
-        self._timings.add(
-            leg, self._pattern, status, self._faculty.id, program_id, transaction_id, ended_us, us
-        )  # fmt: skip
+        self._timings.add([(leg, self._pattern, status, self._faculty.id, program_id, transaction_id, ended_us, us)])
 
     def _answer(self, route: Route[Any], payload: bytes) -> None:
         self._backlogs.on_answered(route)

@@ -19,7 +19,7 @@ from nodes.logs import logger
 from nodes.security.door import PEER_FULL, PEER_GONE, Door, Session
 from nodes.security.refusals import IDENTITY, REVOKED
 from nodes.server.broker import Broker
-from nodes.server.frontend_core import FrontendCore, KeepTiming
+from nodes.server.frontend_core import FrontendCore, KeepTimings
 from nodes.server.metrics import ServerMetrics
 from projections.rooms.commands import BUSY
 
@@ -39,7 +39,7 @@ class Frontend:
         *,
         requests_of: Callable[[str], str | None],
         workers_for_all: bool,
-        keep_timing: KeepTiming,
+        keep_timings: KeepTimings,
         limits: Limits,
     ) -> None:
         self._broker = broker
@@ -53,7 +53,7 @@ class Frontend:
             is_over=self._is_over,
             requests_of=requests_of,
             workers_for_all=workers_for_all,
-            keep_timing=keep_timing,
+            keep_timings=keep_timings,
             limits=limits,
         )
         self.ignored = self._core.ignored

@@ -6,10 +6,10 @@ what `flush` gives.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias
 
 from es.codec import Batch
 from es.replication.effects import Answers, Refusal
@@ -19,7 +19,9 @@ from nodes import wire
 from nodes.config.cluster import Limits
 from nodes.security import roles
 from nodes.security.principals import Principal
+from nodes.server import registrar
 from nodes.server.admission import QUANTUM_REQUESTS, Admission, Portion, Sender, nobody
+from nodes.server.exchange import Exchange, Parcel, S
 from nodes.server.jobs import tagged, untagged
 from nodes.server.metrics import CLOSE, RELEASE, VERBS, ServerMetrics
 from nodes.wire.encoding import Encoding, join
@@ -38,21 +40,19 @@ from nodes.wire.schema import (
 )
 from projections.rooms import machine
 from projections.rooms.commands import (
+    ACK_TIMEOUT,
     BUSY,
     INVALID,
     UNAVAILABLE,
     Answer,
-    CloseTerm,
     Proposal,
-    Release,
     Reserve,
     Result,
     TermResult,
 )
 from projections.rooms.decide import timed_out
-from projections.rooms.events import faculty_actor
 from projections.rooms.identity import transaction_id_of
-from projections.timings import DEFINITE
+from projections.timings import DEFINITE, Measured
 
 CONNECTIONS_MAX: Final = 10_000
 """Connections whose faculty is remembered, for answers that do not name one; the oldest is forgotten first."""
@@ -80,22 +80,16 @@ REFUSALS: Final = {
 }
 
 
-ANYBODY: Final = "operator"
-"""Actor of a closing where security is off and nobody is asked who he is."""
-
 _LEGS: Final[Mapping[type[Any], str]] = {
     Reserve: "sol_res", Answer: "ack_res", ReleaseRequest: RELEASE, CloseRequest: CLOSE,
 }  # fmt: skip
 """By what is asked: the leg of a transaction that its result ends, or the registrar's verb that it is."""
 
-S = TypeVar("S", bound=Hashable)
-"""A session: the connection that something came on, and to which its answers go. The core only tells them apart."""
-
-KeepTiming: TypeAlias = Callable[[str, str, str, int, int, str, int, int], None]
-"""leg, pattern, status, faculty id, program id (0: the log knows it), transaction id, ended_us, us"""
+KeepTimings: TypeAlias = Callable[[Sequence[Measured]], None]
+"""Hears of legs that ended together; program id 0: the log knows it."""
 
 
-def _forget(*leg: object) -> None:
+def _forget(measured: Sequence[Measured]) -> None:
     """Where nobody keeps timings."""
 
 
@@ -116,39 +110,6 @@ class Alert(NamedTuple):
     code: str
     term: str | None
     seq: int
-
-
-class Exchange(Generic[S]):
-    """One payload of a client and where its answers go. A REQ peer gets all of them in one payload."""
-
-    __slots__ = (
-        "answers", "awaited", "began_us", "encoding", "faculty_id", "identity", "is_array", "pattern", "peer",
-        "session",
-    )  # fmt: skip
-
-    def __init__(self, session: S, pattern: str, peer: Principal | None, identity: Hashable, now_us: int) -> None:
-        self.session = session
-        self.identity = identity
-        self.pattern = pattern
-        self.peer = peer
-        self.faculty_id = int(peer.name) if peer is not None and peer.kind == "faculty" else None
-        self.began_us = now_us
-        self.encoding = Encoding.MSGPACK
-        self.is_array = False
-        self.awaited = 0
-        self.answers: list[Proposal | Res | Closed] = []
-
-
-class Parcel(Generic[S]):
-    """One payload on its way in, not copied yet if it is large. `messages` is what is left of it once its structure was
-    read."""
-
-    __slots__ = ("exchange", "messages", "payload")
-
-    def __init__(self, exchange: Exchange[S], payload: Payload, messages: Iterator[Any] | None = None) -> None:
-        self.exchange = exchange
-        self.payload = payload
-        self.messages = messages
 
 
 class FrontendCore(Generic[S]):
@@ -172,14 +133,14 @@ class FrontendCore(Generic[S]):
         is_over: Callable[[S], bool] = nobody,
         requests_of: Callable[[str], str | None],
         workers_for_all: bool,
-        keep_timing: KeepTiming = _forget,
+        keep_timings: KeepTimings = _forget,
         limits: Limits | None = None,
     ) -> None:
         self._turns_away = turns_away
         self._is_over = is_over
         self._admission: Admission[Parcel[S]] = Admission(limits or Limits(), UNDER_WAY_MAX, self._is_in_vain)
         self._role = replica.leading
-        self._keep_timing = keep_timing
+        self._keep_timings = keep_timings
         self._replica = replica
         self._workers = workers
         self._metrics = metrics
@@ -302,7 +263,7 @@ class FrontendCore(Generic[S]):
                 return
         elif leg == "sol_res":
             self._remember(exchange.session, message.faculty_id)
-        command = _registrars(message, peer) if leg in VERBS else message
+        command = registrar.command_of(message, peer) if leg in VERBS else message
         waiter = exchange, faculty_id, exchange.began_us, leg, message.transaction_id
         refusal = self._replica.submit(waiter, machine.NAME, command, now)
         if refusal is None:
@@ -367,17 +328,15 @@ class FrontendCore(Generic[S]):
     def on_answers(self, effect: Answers, now: Instant) -> None:
         """What the kernel releases: committed, or read from committed state."""
         batch = effect.batch
+        measured: list[Measured] = []
         for waiter, answer, seq in effect.answers:
             if waiter is None:
                 continue  # this server asked itself, for an alert
             exchange, faculty_id, began_us, leg, transaction_id = waiter
             self._admission.leave(exchange.identity)
+            us = now.boot_us - began_us
             if type(answer) is Proposal:
-                us = now.boot_us - began_us
-                self._metrics.on_proposal(exchange.pattern, us)
-                self._keep_timing(
-                    "sol_prop", exchange.pattern, "", faculty_id, 0, answer.transaction_id, now.boot_us, us
-                )  # fmt: skip
+                measured.append(("sol_prop", exchange.pattern, "", faculty_id, 0, transaction_id, now.boot_us, us))
                 self._expect_expiry(exchange, faculty_id, answer)
                 self._answer(exchange, answer)
                 continue
@@ -389,21 +348,23 @@ class FrontendCore(Generic[S]):
                 assert isinstance(answer, Result | TermResult)
             if leg in VERBS:
                 self._metrics.on_registrar(leg, answer.status)
-                self._answer(exchange, _registrars_answer(transaction_id, answer, receipt))
+                self._answer(exchange, registrar.answer_of(transaction_id, answer, receipt))
                 continue
-            self._time_result(leg, exchange.pattern, faculty_id, answer, now, now.boot_us - began_us)
-            self._pushes.pop((faculty_id, answer.transaction_id), None)
+            timing = leg, exchange.pattern, answer.status, faculty_id, 0, transaction_id, now.boot_us, us
+            if answer.status not in DEFINITE or faculty_id is None:
+                self._metrics.on_measured([timing])
+            elif answer.code == ACK_TIMEOUT:
+                self._metrics.on_late(leg, exchange.pattern, us)
+                self._keep_timings([timing])
+            else:
+                measured.append(timing)
+            self._pushes.pop((faculty_id, transaction_id), None)
             self._answer(exchange, wire.res_of(answer, receipt))
+        if measured:
+            self._metrics.on_measured(measured)
+            self._keep_timings(measured)
         if batch is None:
             self._metrics.duplicates += sum(answer.seq is not None for answer in effect.answers)
-
-    def _time_result(
-        self, leg: str, pattern: str, faculty_id: int | None, result: Result, now: Instant, us: int
-    ) -> None:
-        status = result.status
-        self._metrics.on_result(leg, result, pattern, faculty_id, us)
-        if faculty_id is not None and status in DEFINITE:
-            self._keep_timing(leg, pattern, status, faculty_id, 0, result.transaction_id, now.boot_us, us)
 
     def _batch_of(self, seq: int | None) -> Batch | None:
         return None if seq is None else self._replica.node.chain.batch_at(seq)
@@ -483,17 +444,3 @@ class FrontendCore(Generic[S]):
             joined = join(messages, exchange.encoding) if exchange.is_array else messages
             payloads += [(session, payload) for payload in joined]
         return payloads
-
-
-def _registrars(message: ReleaseRequest | CloseRequest, peer: Principal | None) -> Release | CloseTerm:
-    """What is asked for outside a transaction, in the name of whose key it was asked with."""
-    if isinstance(message, CloseRequest):
-        return CloseTerm(message.term, ANYBODY if peer is None else str(peer))
-    actor = faculty_actor(message.faculty_id) if peer is None else str(peer)
-    return Release(message.transaction_id, message.faculty_id, actor, message.reason)
-
-
-def _registrars_answer(transaction_id: str, answer: Result | TermResult, receipt: Receipt | None) -> Res | Closed:
-    if isinstance(answer, TermResult):
-        return wire.answer_to_closing(transaction_id, answer, receipt)
-    return wire.res_of(answer, receipt)

@@ -22,7 +22,6 @@ from nodes.wire.schema import NOT_ACTIVE, SERVER_STATUSES
 from projections.rooms import machine
 from projections.rooms.commands import (
     ACCEPTED,
-    ACK_TIMEOUT,
     BUSY,
     CANCELED,
     INVALID,
@@ -30,10 +29,10 @@ from projections.rooms.commands import (
     LIMIT_REACHED,
     NOT_ENOUGH_ROOMS,
     UNAVAILABLE,
-    Result,
 )
 from projections.rooms.machine import Rooms
 from projections.rooms.term import Occupancy, Term
+from projections.timings import Measured
 
 OVERLOAD: Final = "OVERLOAD"
 """Code of the alert that this server raises when it refuses too much."""
@@ -93,15 +92,20 @@ class ServerMetrics(Collector):
 
     # -- what happened
 
-    def on_proposal(self, pattern: str, us: int) -> None:
-        """A PROP left for a client."""
-        self._legs["sol_prop", pattern].observe(us)
+    def on_measured(self, measured: Iterable[Measured]) -> None:
+        """PROPs and RESs left for clients."""
+        legs, results = self._legs, self._results
+        for leg, pattern, status, faculty_id, _, _, _, us in measured:
+            legs[leg, pattern].observe(us)
+            key = status, pattern, faculty_id
+            if key in results:
+                results[key] += 1
+            elif status:
+                self._count(*key)
 
-    def on_result(self, leg: str, result: Result, pattern: str, faculty_id: int | None, us: int) -> None:
-        """A RES left for a client, whose message it answers after `us`. That of an expiry was counted by then."""
+    def on_late(self, leg: str, pattern: str, us: int) -> None:
+        """The RES of an expiry left for a client who asked after it; the expiry itself was counted by then."""
         self._legs[leg, pattern].observe(us)
-        if result.code != ACK_TIMEOUT:
-            self._count(result.status, pattern, faculty_id)
 
     def on_expiry(self, pattern: str | None, faculty_id: int) -> None:
         """A hold has expired: a result, whether anybody waits for it or not. `pattern` is that of who waits, if one."""
@@ -123,11 +127,11 @@ class ServerMetrics(Collector):
             self._count(status, pattern, faculty_id)
 
     def _count(self, status: str, pattern: str, faculty_id: int | None) -> None:
-        try:
-            self._results[status, pattern, faculty_id] += 1
-        except KeyError:  # nobody we know, or somebody who speaks the other pattern than configured
+        """For nobody we know, or somebody who speaks the other pattern than configured, there may be no label yet."""
+        key = status, pattern, faculty_id
+        if key not in self._results:
             key = status, pattern, faculty_id if faculty_id in self._faculties else None
-            self._results[key] = self._results.get(key, 0) + 1
+        self._results[key] = self._results.get(key, 0) + 1
 
     def copies(self) -> int:
         """Nodes that hold what is committed, at this moment."""

@@ -116,7 +116,7 @@ class ServerShell:
             self.metrics,
             requests_of=requests.get,
             workers_for_all=config.workers_for == "all",
-            keep_timing=self._timings.add,
+            keep_timings=self._timings.add,
             limits=config.limits,
         )
         parts = (self.replica.node, self._links, self._frontend, self._broker, self._checkpoints.keeper)

@@ -56,7 +56,7 @@ class House:
             self.simulated.metrics,
             requests_of=ENDPOINTS.get,
             workers_for_all=False,
-            keep_timing=lambda *leg: None,
+            keep_timings=lambda measured: None,
             limits=Limits(),
         )
         router = sockets.request_router(self.context, "tcp://127.0.0.1:*", self.security)

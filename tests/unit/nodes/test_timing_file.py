@@ -19,7 +19,7 @@ T1 = "362546fd-a4c2-4dc8-89f4-c8e34292d80a"
 
 
 def add(writer: TimingWriter, us: int, transaction_id: str = T1) -> None:
-    writer.add("ack_res", "lbb", "ACCEPTED", 3, 17, transaction_id, 1_000 + us, us)
+    writer.add([("ack_res", "lbb", "ACCEPTED", 3, 17, transaction_id, 1_000 + us, us)])
 
 
 def written(directory: Path, *us: int, file_bytes: int = timing_file.FILE_BYTES) -> None:
@@ -39,13 +39,16 @@ def read(directory: Path) -> list[Timing]:
 @pytest.mark.parametrize("transaction_id", [T1, T1.upper(), "registrar's own id", "facultad de ingeniería " * 8])
 def test_what_was_added_is_read_again(tmp_path: Path, transaction_id: str) -> None:
     writer = TimingWriter(tmp_path)
-    writer.add("sol_prop", "async", "", 3, 0, transaction_id, 1_250, 250)
-    writer.add("program", "lbb", "UNKNOWN", (1 << 31) - 1, 17, transaction_id, 10_001_000, 10_000_000)
+    sol_prop = ("sol_prop", "async", "", 3, 0, transaction_id, 1_250, 250)
+    program = ("program", "lbb", "UNKNOWN", (1 << 31) - 1, 17, transaction_id, 10_001_000, 10_000_000)
+    writer.add([sol_prop, program])
+    writer.add([sol_prop])
     writer.close()
     key = key_of(request_id_of(transaction_id))
     assert read(tmp_path) == [
         Timing(1, "sol_prop", "async", "", 3, 0, key, 1_250, 250),
         Timing(2, "program", "lbb", "UNKNOWN", (1 << 31) - 1, 17, key, 10_001_000, 10_000_000),
+        Timing(3, "sol_prop", "async", "", 3, 0, key, 1_250, 250),
     ]
 
 
