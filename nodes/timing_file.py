@@ -125,7 +125,8 @@ class TimingWriter:
         if self._end >= self._file_bytes:
             self._turn()
         assert self._file is not None
-        parts, number = [], self._next
+        parts: list[bytes] = []
+        number = self._next
         for records, packed in pending:
             parts += (_BLOCK.pack(number, records, len(packed), crc32(packed)), packed)
             number += records
