@@ -111,6 +111,13 @@ class House:
         self.turn_until(lambda: peer.poll(1, zmq.POLLOUT))
         peer.send_multipart(frames)
 
+    def heard(self, own: Principal, words: bytes) -> tuple[Socket, Session]:
+        """A peer with that principal's keys, once it has said this, and the session that it has here."""
+        peer, before = self.call(own), len(self.received)
+        self.say(peer, b"", words)
+        self.turn_until(lambda: len(self.received) > before)
+        return peer, self.received[-1].session
+
     def refused(self) -> dict[str, int]:
         """By reason, what is not zero."""
         counts = self.authenticator.refusals.counts
@@ -313,9 +320,7 @@ def test_a_revoked_session_ends_and_others_go_on(house: House) -> None:
 
 
 def test_what_a_revoked_session_said_before_it_ended_does_not_count(house: House) -> None:
-    peer = house.call(FACULTY)
-    house.say(peer, b"", b"before")
-    house.turn_until(lambda: house.received)
+    peer, _ = house.heard(FACULTY, b"before")
     remove_allowed(house.keys, FACULTY)
     assert isinstance(house.security, Curve)
     house.security.allow_list.refresh()
@@ -371,9 +376,7 @@ def test_an_answer_is_its_sessions_and_goes_to_nobody_who_has_its_route_by_now(h
 
 
 def test_what_is_ready_for_a_revoked_session_is_not_said_and_counted(house: House) -> None:
-    peer = house.call(FACULTY)
-    house.say(peer, b"", b"x")
-    house.turn_until(lambda: house.received)
+    peer, _ = house.heard(FACULTY, b"x")
     remove_allowed(house.keys, FACULTY)
     assert isinstance(house.security, Curve)
     house.security.allow_list.refresh()
@@ -387,16 +390,11 @@ def test_a_session_with_the_descriptor_of_one_that_ended_is_answered(house: Hous
     """Though the end of that one is told of after what this one has said was read."""
     assert house.door._watch is not None
     house.loop.unregister(house.door._watch.events)
-    first = house.call(FACULTY)
-    house.say(first, b"", b"first")
-    house.turn_until(lambda: house.received)
-    session = house.received[0].session
+    first, session = house.heard(FACULTY, b"first")
     first.close()
     house.turn_until(lambda: ended(house, session))
     while house.received[-1].session.fd != session.fd or len(house.received) == 1:  # a lower one may be free, too
-        second, heard = house.call(FACULTY), len(house.received)
-        house.say(second, b"", b"another")
-        house.turn_until(lambda heard=heard: len(house.received) > heard)  # type: ignore[misc]
+        second, _ = house.heard(FACULTY, b"another")
     house.loop.register(house.door._watch.events, house.door._watch.on_ready)
     assert house.door.send(house.received[-1].session, b"", b"answer") is None
     house.turn_until(lambda: second.poll(1))
@@ -422,9 +420,7 @@ def test_who_is_read_after_the_end_of_his_connection_is_heard_and_not_answered(h
 
 def test_a_new_key_of_its_own_asks_for_sockets_anew_and_astrangers_does_not(house: House) -> None:
     house.make(principals.faculty(5))
-    peer = house.call(principals.faculty(5))
-    house.say(peer, b"", b"x")
-    house.turn_until(lambda: house.received)
+    house.heard(principals.faculty(5), b"x")
     assert not house.idle.must_reopen
     house.make(SERVER)
     house.turn_until(lambda: house.idle.must_reopen)
@@ -466,9 +462,7 @@ def test_a_key_that_is_let_in_besides_ends_no_connection(house: House) -> None:
 
 
 def test_a_door_that_rests_is_read_again_when_its_time_has_come(house: House) -> None:
-    peer = house.call(FACULTY)
-    house.say(peer, b"", b"first")
-    house.turn_until(lambda: house.received)
+    peer, _ = house.heard(FACULTY, b"first")
     house.door.rest(SOON_US)
     house.door.rest(2 * SOON_US)
     assert house.door.deadline() == 2 * SOON_US
@@ -496,10 +490,7 @@ class LeftUnread:
 
 @pytest.mark.parametrize("earlier", [1, 1 << 20])
 def test_what_an_ended_connection_left_unread_takes_nobodys_answer(house: House, earlier: int) -> None:
-    peer = house.call(FACULTY)
-    house.say(peer, b"", b"asked")
-    house.turn_until(lambda: house.received)
-    session = house.received[0].session
+    peer, session = house.heard(FACULTY, b"asked")
     drawn = (int.from_bytes(session.route[1:]) - earlier) % (1 << 32)
     gone = house.door._session(b"\0" + drawn.to_bytes(4), LeftUnread(session.fd))  # type: ignore[arg-type]
     assert house.door.is_over(gone)
@@ -509,10 +500,7 @@ def test_what_an_ended_connection_left_unread_takes_nobodys_answer(house: House,
 
 
 def test_a_connection_made_later_has_the_descriptor_of_one_whose_last_words_were_read_late(house: House) -> None:
-    peer = house.call(FACULTY)
-    house.say(peer, b"", b"asked")
-    house.turn_until(lambda: house.received)
-    session = house.received[0].session
+    peer, session = house.heard(FACULTY, b"asked")
     house.door._forget(session.fd)
     drawn = (int.from_bytes(session.route[1:]) - 1) % (1 << 32)
     house.door._session(b"\0" + drawn.to_bytes(4), LeftUnread(session.fd))  # type: ignore[arg-type]
