@@ -21,7 +21,7 @@ from nodes.config.cluster import ClusterConfig, ServerConfig
 from nodes.security import principals
 from nodes.security.cluster_keys import ensure_keys
 from nodes.security.curve import security_of
-from nodes.sockets import BEAT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, REPAIR_FRAME_BYTES_MAX, Context, Socket
+from nodes.sockets import BEAT_FRAME_BYTES_MAX, MESSAGE_BYTES_MAX, Context, Socket
 from ops.cluster import running_cluster
 from ops.cluster_dir import prepare
 from ops.demo import free_base_port
@@ -141,7 +141,7 @@ def _fronts(config: ClusterConfig, context: Context) -> Iterator[Front]:
             due_of_requests, MESSAGE_BYTES_MAX, server.http,
         )  # fmt: skip
         repair = partial(sockets.repair_dealer, context, server.repair, own, as_server)
-        yield Front(f"repair of {own}", repair, (), due_between_nodes, REPAIR_FRAME_BYTES_MAX, server.http)
+        yield Front(f"repair of {own}", repair, (), due_between_nodes, BEAT_FRAME_BYTES_MAX, server.http)
     witness = partial(sockets.witness_dealer, context, config.witness.endpoint, security_of(config, second))
     yield Front("witness", witness, (), due_between_nodes, BEAT_FRAME_BYTES_MAX, config.witness.http)
     for faculty in config.faculties:
