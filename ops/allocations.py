@@ -10,19 +10,23 @@ from typing import Any
 
 import click
 
+from es.errors import LogDamaged, LogError
 from es.log.lmdb_log import DATA_FILE
-from nodes.config.cluster import ClusterConfig
 from ops.exits import UNREACHABLE, USAGE, Stopped
 from ops.log_reader import LOG_DIRECTORY, committed, opened, survive_damage
 from ops.options import config_option, configuration, directory_option
-from ops.output import CSV, JSON, TABLE, output_option, print_rows
+from ops.output import CSV, JSON, TABLE, output_option, print_rows, print_table
 from projections.rooms.allocations import CONFIRMED, RELEASED, Allocation, Allocations, TermState
 from projections.rooms.export import Exporter
+from projections.rooms.limits import ID_MAX
 
 COLUMNS = ("term", "faculty", "program", "transaction", "confirmed", "classrooms", "labs", "mobile")
 ENDED = ("state", "ended", "by", "reason")
 FIELDS = tuple(Allocation.__dataclass_fields__)
 TERM_COLUMNS = ("term", "state", "opened", "closed", "allocations", "classrooms", "labs")
+LISTS = ("classrooms", "labs", "mobile")
+"""Columns of which nothing is cut off."""
+NUMBER = click.IntRange(0, ID_MAX)
 RANGE_MIN = 3
 """So many rooms in a row are shown as the first and the last of them."""
 
@@ -32,8 +36,8 @@ RANGE_MIN = 3
 @directory_option
 @config_option
 @click.option("--term", help="Only in this term.")
-@click.option("--faculty", "faculty_id", type=int, metavar="ID", help="Only of this faculty.")
-@click.option("--program", "program_id", type=int, metavar="ID", help="Only of programs with this number.")
+@click.option("--faculty", "faculty_id", type=NUMBER, metavar="ID", help="Only of this faculty.")
+@click.option("--program", "program_id", type=NUMBER, metavar="ID", help="Only of programs with this number.")
 @click.option("--room", metavar="ROOM", help="Only who has this room.")
 @click.option("--all", "everything", is_flag=True, help="Also what was released, or ended when its term was closed.")
 @output_option(TABLE, JSON, CSV)
@@ -49,10 +53,11 @@ def allocations(
     output: str,
 ) -> None:
     """Show who has which rooms: every confirmed allocation, from the log in DATA_DIR or in a data directory of the
-    cluster, whether its server runs or not; of several on this host the log that goes furthest.
+    cluster, whether its server runs or not; of several on this host the log that goes furthest. Which one that is, and
+    up to when it goes, stands on stderr.
 
-    The table shortens rooms in a row to the first and the last; JSON and CSV have each, the faculty's and program's
-    numbers, and the event (epoch, seq, hash) that the receipt names. Times there are µs since the Unix epoch.
+    The table shortens rooms in a row to FIRST..LAST; JSON and CSV have each, the faculty's and program's numbers, and
+    the event (epoch, seq, hash) that the receipt names. Times there are µs since the Unix epoch.
 
     \b
     Examples:
@@ -74,7 +79,7 @@ def allocations(
         and (room is None or one.has(room))
     ]  # fmt: skip
     if output == TABLE:
-        print_rows(map(_row, found), COLUMNS + ENDED if everything else COLUMNS, output)
+        print_table(map(_row, found), COLUMNS + ENDED if everything else COLUMNS, whole=LISTS)
     else:
         print_rows(map(asdict, found), FIELDS, output)
 
@@ -102,19 +107,23 @@ def list_terms(data_dir: Path | None, directory: Path, config_file: Path | None,
 
 
 def _read(data_dir: Path | None, directory: Path, config_file: Path | None) -> Allocations:
-    """What a log says. Returns in a child, which a damaged log may kill. Raises Stopped if there is none here."""
+    """What a log says, once stderr says which and how far it goes. Returns in a child, which a damaged log may kill.
+    Raises Stopped if there is none here."""
     if data_dir is not None:
         survive_damage(data_dir)
-        return _folded(data_dir)
-    here = _logs(configuration(directory, config_file))
+        return _folded(data_dir, "a server's log on another machine may go further")
+    config = configuration(directory, config_file)
+    here = [server.data for server in config.servers if (server.data / DATA_FILE).exists()]
+    away = ", ".join(server.name for server in config.servers if server.data not in here)
     if not here:
         raise Stopped("no log of this cluster is on this machine: run this where a server is", UNREACHABLE)
-    survive_damage(here[0] if len(here) == 1 else here[0].parent)
-    return _folded(max(here, key=_commit_seq))
-
-
-def _logs(config: ClusterConfig) -> list[Path]:
-    return [server.data for server in config.servers if (server.data / DATA_FILE).exists()]
+    try:
+        survive_damage(here[0] if len(here) == 1 else here[0].parent)
+        furthest = max(here, key=_commit_seq)
+        return _folded(furthest, f"the log of server {away}, which is not here, may go further" if away else "")
+    except LogError as error:
+        others = f": to read another server's log, name its directory ({', '.join(map(str, here))})" if here[1:] else ""
+        raise LogDamaged(f"{error}{others}") from None
 
 
 def _commit_seq(data_dir: Path) -> int:
@@ -122,12 +131,14 @@ def _commit_seq(data_dir: Path) -> int:
         return log.commit_seq()
 
 
-def _folded(data_dir: Path) -> Allocations:
-    exporter, read = Exporter(), Allocations()
+def _folded(data_dir: Path, note: str) -> Allocations:
+    exporter, read, last = Exporter(), Allocations(), "and is empty"
     with opened(data_dir) as log:
         for batch in committed(log):
             for event in exporter.feed(batch):
                 read.take(event)
+                last = f"up to seq {event['seq']}, {_time(event['ts'])} UTC"
+    click.echo(f"from the log in {data_dir}, {last}{'; ' if note else ''}{note}", err=True)
     return read
 
 
@@ -149,7 +160,7 @@ def _row(one: Allocation) -> dict[str, Any]:
 
 
 def _shortened(rooms: Sequence[str]) -> str | None:
-    """Room ids, of which those that follow one another by their last digits are `FIRST…LAST`."""
+    """Room ids, of which those that follow one another by their last digits are `FIRST..LAST`."""
     return " ".join(_ranges(rooms)) or None
 
 
@@ -164,7 +175,7 @@ def _ranges(rooms: Sequence[str]) -> Iterator[str]:
 
 
 def _range(run: Sequence[str]) -> Iterable[str]:
-    return run if len(run) < RANGE_MIN else (f"{run[0]}…{run[-1]}",)
+    return run if len(run) < RANGE_MIN else (f"{run[0]}..{run[-1]}",)
 
 
 def _next(room: str) -> str:

@@ -7,7 +7,7 @@ import csv
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -50,19 +50,23 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
         print_table(rows, columns)
 
 
-def print_table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str | None = None) -> None:
+def print_table(
+    rows: Iterable[Mapping[str, Any]], columns: Sequence[str], title: str | None = None, whole: Collection[str] = ()
+) -> None:
     """A table at most as wide as the terminal. In a narrow one the gaps shrink, then the last column is folded or,
-    if it is longer than a column is shown whole, cut short. If the others do not fit even so, each row becomes a
-    block with a line for each column: none is lost."""
+    if it is longer than a column is shown whole, cut short, as others are; but of those in `whole` nothing is cut off.
+    If the others do not fit even so, each row becomes a block with a line for each column: none is lost."""
+    from rich.cells import cell_len
+
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
     others = sum(min(width, COLUMN_CHARS_MAX) for width in widths[:-1])
     room = _width() - others
     wide, narrow = room - 3 * len(columns) - 1, room - len(columns) + 1
     if wide >= min(widths[-1], COLUMN_CHARS_MAX):
-        _print_grid(columns, cells, title, [*widths[:-1], min(widths[-1], wide)], roomy=True)
+        _print_grid(columns, cells, title, [*widths[:-1], min(widths[-1], wide)], whole, roomy=True)
     elif narrow >= min(widths[-1], LAST_COLUMN_CHARS_MIN):
-        _print_grid(columns, cells, title, [*widths[:-1], min(widths[-1], narrow)], roomy=False)
+        _print_grid(columns, cells, title, [*widths[:-1], min(widths[-1], narrow)], whole, roomy=False)
     else:
         _print_blocks(columns, cells, title)
 
@@ -74,8 +78,9 @@ def _width() -> int:
 
 
 def _print_grid(
-    columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None, widths: Sequence[int], *, roomy: bool
-) -> None:
+    columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None, widths: Sequence[int],
+    whole: Collection[str], *, roomy: bool,
+) -> None:  # fmt: skip
     from rich import box
     from rich.console import Console
     from rich.markup import escape
@@ -84,12 +89,13 @@ def _print_grid(
     table = Table(box=box.SIMPLE, title=title, title_justify="left", show_edge=roomy, padding=(0, int(roomy)))
     for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
         last = index == len(columns) - 1
-        whole = max((len(row[index]) for row in cells), default=0) <= COLUMN_CHARS_MAX
+        is_short = max((len(row[index]) for row in cells), default=0) <= COLUMN_CHARS_MAX
+        folds = (last and is_short) or column in whole
         table.add_column(
             column,
             width=width if last else min(width, COLUMN_CHARS_MAX),
-            no_wrap=not (last and whole),
-            overflow="fold" if last and whole else "ellipsis",
+            no_wrap=not folds,
+            overflow="fold" if folds else "ellipsis",
         )
     for row in cells:
         table.add_row(*map(escape, row))

@@ -87,7 +87,7 @@ def request(
     endpoint = config.faculty(faculty_id).endpoint
     security = security_of(config, principals.program(faculty_id))
     where = f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
-    again = _again(asked, f"{where} --faculty {faculty_id}")
+    again = _again(asked, config.term, f"{where} --faculty {faculty_id}")
     interrupt_on_signals()
     began_s = time.monotonic()
     try:
@@ -127,12 +127,13 @@ def _exit_code(res: Res) -> int:
     return REFUSED if res.code == LIMIT_REACHED else EXIT_CODES.get(res.status, REFUSED)
 
 
-def _again(asked: ProgramRequest, where: str) -> str:
-    """The command that asks for the result of the same request."""
-    term = "" if asked.term is None else f" --term {shlex.quote(asked.term)}"
+def _again(asked: ProgramRequest, faculty_term: str, where: str) -> str:
+    """The command that asks for the result of the same request, in whatever term the faculty is by then."""
+    term = faculty_term if asked.term is None else asked.term
     return (
         f"aulario request {where} {shlex.quote(asked.program)} {asked.classrooms} {asked.labs} "
-        f"--transaction-id {shlex.quote(str(asked.transaction_id))}{term}{' --partial' if asked.partial else ''}"
+        f"--transaction-id {shlex.quote(str(asked.transaction_id))} --term {shlex.quote(term)}"
+        f"{' --partial' if asked.partial else ''}"
     )
 
 

@@ -27,7 +27,6 @@ _RULES: Final = {
     "laboratorios": _COUNT_RULE,
     "faculty_id": _ID_RULE,
     "program_id": _ID_RULE,
-    "reason": f"must be given, in at most {TEXT_CHARS_MAX} characters",
 }
 
 

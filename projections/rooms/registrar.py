@@ -8,7 +8,7 @@ from projections.rooms import commands, events, outcome
 from projections.rooms.commands import CloseTerm, RaiseAlert, Release, Result, TermResult
 from projections.rooms.decide import bad_field_result
 from projections.rooms.events import event_of, faculty_actor
-from projections.rooms.fields import is_text
+from projections.rooms.fields import is_name, is_text
 from projections.rooms.identity import request_id_of
 from projections.rooms.inventory import Inventory
 from projections.rooms.limits import ID_MAX
@@ -72,6 +72,6 @@ def _bad_release_field(command: Release) -> str | None:
     if not command.actor or not is_text(command.actor):
         return "actor"
     needs_reason = command.actor != faculty_actor(command.faculty_id)
-    if not is_text(command.reason) or (needs_reason and not command.reason.strip()):
+    if not is_name(command.reason) and (needs_reason or command.reason):
         return "reason"
     return None

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from ops.output import printable
 from tests.unit.ops.command import REPOSITORY, aulario, json_lines
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -25,10 +26,12 @@ EVENT_COLUMNS = ("seq", "time", "epoch", "actor", "type", "what")
 EVENT = [12, "2026-11-22 21:48:41.123", 3, "faculty:10", "ProgramRegistered", "tx 362546fd-a4c2 " * 9]
 
 
-def on_terminal(columns: tuple[str, ...], values: list[object], width: int) -> list[str]:
+def on_terminal(
+    columns: tuple[str, ...], values: list[object], width: int, whole: tuple[str, ...] = ()
+) -> list[str]:
     """The lines of a table with one row, as a terminal of that width gets them."""
     row = dict(zip(columns, values, strict=True))
-    code = f"from ops.output import print_table\nprint_table([{row!r}], {columns!r})"
+    code = f"from ops.output import print_table\nprint_table([{row!r}], {columns!r}, whole={whole!r})"
     terminal, stdout = pty.openpty()
     try:
         termios.tcsetwinsize(stdout, (24, width))
@@ -66,6 +69,23 @@ def test_of_a_long_event_the_last_column_alone_is_cut(width: int) -> None:
     (line,) = [line for line in lines if "faculty:10" in line]
     assert all(str(value) in line for value in EVENT[:-1])
     assert "tx 362546fd-a4c" in line and line.rstrip().endswith("\N{HORIZONTAL ELLIPSIS}")
+
+
+def test_what_could_move_a_cursor_is_replaced() -> None:
+    assert printable("the \x1b[31mroof\u202e leaks\n") == "the �[31mroof� leaks�"
+
+
+def test_wide_letters_have_the_room_that_they_take() -> None:
+    lines = on_terminal(("program", "rooms"), ["Biología Ñandú 生物", "B01-C01"], 80)
+    assert any("Biología Ñandú 生物" in line for line in lines)
+
+
+def test_of_a_column_that_is_to_be_whole_nothing_is_cut() -> None:
+    rooms = " ".join(f"B{number:02}-C01..B{number:02}-C38" for number in range(1, 11))
+    cut = "\n".join(on_terminal(("rooms", "term"), [rooms, "2026-1"], 80))
+    whole = "\n".join(on_terminal(("rooms", "term"), [rooms, "2026-1"], 80, whole=("rooms",)))
+    assert "B10-C01" not in cut and "\N{HORIZONTAL ELLIPSIS}" in cut
+    assert all(room in whole for room in rooms.split())
 
 
 @pytest.mark.parametrize(("columns", "values"), [(STATUS_COLUMNS, STATUS), (EVENT_COLUMNS, EVENT)])

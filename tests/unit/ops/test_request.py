@@ -162,4 +162,4 @@ def test_a_program_that_is_interrupted_has_a_result_in_json(cluster: Path) -> No
         code, out, _ = asked.interrupt()
     told = json.loads(out)
     assert (code, told["faculty_id"], told["transaction_id"], told["status"]) == (130, 1, "mine", "UNKNOWN")
-    assert told["again"].endswith("--transaction-id mine")
+    assert told["again"].endswith("--transaction-id mine --term 2025-2")

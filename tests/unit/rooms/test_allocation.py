@@ -394,7 +394,9 @@ def test_a12_a_confirmed_allocation_can_be_released(driver: Driver) -> None:
 
 def test_a12_the_registrar_must_give_a_reason(driver: Driver) -> None:
     driver.allocate("t1", 7, 2)
-    assert driver.do(Release("t1", 1, "registrar", " ")).code == "BAD_FIELD"
+    for reason in ("", " ", " padded", "two\nlines", "\x1b[31mred", "\u202eturned round", "x" * 201):
+        refused = driver.do(Release("t1", 1, "registrar", reason))
+        assert refused.code == "BAD_FIELD" and "reason" in refused.reason
     assert driver.do(Release("t1", 1, "registrar", "water damage")).code == "RELEASED"
     [released] = driver.events("Released")
     assert (released.actor, released.body) == ("registrar", (1, "water damage"))
