@@ -4,8 +4,9 @@ Messages, heartbeats and time go in, effects come out, in the order in which the
 out. It follows the servers' `NODE` beats, retries one transaction until it has a definite result, and
 answers every program within `answer_us`, with UNKNOWN at the latest.
 
-Answers name a transaction, not the request they answer. So there is one request at a time under an id: another one is
-refused if the first is known to stand, and otherwise waits until that is known (A10).
+Answers name a transaction, not the request they answer. So there is one request at a time under an id: while one is
+under way, in doubt, or may still be answered, another one waits until it is known whether the first stands. What has
+ended otherwise is the servers' to remember: they alone know which terms are closed (A10).
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from nodes.wire.schema import (
 )
 from projections.rooms.capacity import NO_MORE_PROGRAMS
 from projections.rooms.commands import (
+    ACK_TIMEOUT,
     BAD_FIELD,
     BUSY,
     CONFLICT,
@@ -40,7 +42,6 @@ from projections.rooms.commands import (
     Proposal,
     Reserve,
 )
-from projections.rooms.fields import conflict_reason
 
 IN_FLIGHT_MAX: Final = 5_000
 """Transactions of one faculty without a result; one more is UNAVAILABLE, code BUSY."""
@@ -189,12 +190,18 @@ class _Transaction:
 
 
 class _Past(NamedTuple):
-    """What was asked under an id before; `stands` if the servers have a result for it. See _Transaction."""
+    """What was asked under an id before, and how it ended: it `stands` if the servers had a result for it, None if
+    nobody knows. See _Transaction."""
 
     reserve: Reserve
-    stands: bool
+    stands: bool | None
     unanswered: int
     foreign: int
+
+    @property
+    def may_answer(self) -> bool:
+        """A result that still comes may be its own: another request could not tell that from one of its own."""
+        return self.stands is None or (self.stands and self.unanswered > 0)
 
 
 class _Seen(NamedTuple):
@@ -286,13 +293,11 @@ class FacultyCore:
         joined = self._in_flight.get(transaction_id)
         if joined is not None:
             return self._join(joined, route, reserve)
-        ended, unsure = self._ended.get(transaction_id), self._unsure.get(transaction_id)
-        if ended is not None and ended.stands and reserve != ended.reserve:
-            return self._refuse(route, self._conflict(ended.reserve, request))
+        past = self._unsure.get(transaction_id) or self._ended.get(transaction_id)
         if len(self._in_flight) >= self._settings.in_flight_max:
             return self._refuse(route, self._unavailable(transaction_id, BUSY, "too many requests in flight"))
-        if unsure is not None and reserve != unsure.reserve:
-            return self._begin(unsure.reserve, unsure, [], [route], now)  # first learn whether that one stands
+        if past is not None and past.may_answer and reserve != past.reserve:
+            return self._begin(past.reserve, past, [], [route], now)  # first learn whether that one stands
         effects: list[Effect] = []
         if reserve is None:
             if len(self._programs) >= PROGRAMS_MAX:
@@ -300,7 +305,7 @@ class FacultyCore:
             program_id = self._programs.register(request.program)
             effects.append(SavePrograms(self._programs.to_json()))
             reserve = self._reserve(transaction_id, program_id, request)
-        return effects + self._begin(reserve, unsure or ended, [route], [], now)
+        return effects + self._begin(reserve, past, [route], [], now)
 
     def on_excess(
         self, route: object, request: ProgramRequest | Malformed, now: Instant, speaks_for: int | None = None
@@ -353,18 +358,6 @@ class FacultyCore:
             return self._unknown(transaction_id)
         return Res(transaction_id, UNAVAILABLE, code, sentence)
 
-    def _conflict(self, first: Reserve, request: ProgramRequest) -> Res:
-        term = self._settings.term if request.term is None else request.term
-        pairs = (
-            ("programa", first.program, request.program),
-            ("semestre", first.term, term),
-            ("salones", first.classrooms, request.classrooms),
-            ("laboratorios", first.labs, request.labs),
-            ("parcial", first.partial, request.partial),
-        )
-        sentence = conflict_reason(field for field, one, other in pairs if one != other)
-        return Res(first.transaction_id, INVALID, CONFLICT, sentence)
-
     def _unknown(self, transaction_id: str) -> Res:
         sentence = f"no definite result within {self._settings.answer_us // 1_000} ms; ask again with this id"
         return Res(transaction_id, UNKNOWN, None, sentence)
@@ -386,7 +379,8 @@ class FacultyCore:
             return self._ignore("unknown_transaction")
         if transaction.attempts == 0:
             return self._ignore("not_submitted")  # the late answer to an earlier asking
-        transaction.unanswered -= transaction.unanswered > 0
+        if not _may_be_pushed(transaction, message):
+            transaction.unanswered -= transaction.unanswered > 0
         if transaction.foreign and isinstance(message, Res) and message.status in (INVALID, UNAVAILABLE):
             transaction.foreign -= 1
             return self._ignore("late_refusal")
@@ -540,7 +534,7 @@ class FacultyCore:
             res = transaction.refusal or Res(transaction_id, UNAVAILABLE, NOT_ACTIVE, sentence)
         else:
             res = self._unknown(transaction_id)
-            _remember(self._unsure, UNSURE_MAX, transaction, stands=False)
+            _remember(self._unsure, UNSURE_MAX, transaction, stands=None)
         return [Abandon(transaction_id), *self._answer_all(transaction, res, res, now)]
 
     def _retry(self, now: Instant) -> list[Effect]:
@@ -557,7 +551,12 @@ class FacultyCore:
         return effects
 
 
-def _remember(past: dict[str, _Past], past_max: int, transaction: _Transaction, stands: bool) -> None:
+def _may_be_pushed(transaction: _Transaction, message: Proposal | Res) -> bool:
+    """A server told it of its own accord, when the proposal's time was up: the ACK has its answer still to come."""
+    return isinstance(message, Res) and message.code == ACK_TIMEOUT and transaction.ack_sent_us is not None
+
+
+def _remember(past: dict[str, _Past], past_max: int, transaction: _Transaction, stands: bool | None) -> None:
     """The newest last, the oldest forgotten beyond `past_max`."""
     transaction_id = transaction.reserve.transaction_id
     past.pop(transaction_id, None)

@@ -89,7 +89,8 @@ def test_a12_released_rooms_are_granted_again_and_all_is_done_once_across_a_fail
     mine = events_of(data, first["transaction_id"])
     assert [event["type"] for event in mine] == ["Reserved", "Confirmed", "Released"]
     assert (mine[-1]["actor"], mine[-1]["body"]["reason"]) == ("operator:local", REASON)
-    assert [event["seq"] for event in export(data) if event["type"] == "TermClosed"] == [closed["recibo"]["seq"]]
+    closings = [event for event in export(data) if event["type"] == "TermClosed" and event["body"]["term"] == term]
+    assert [event["seq"] for event in closings] == [closed["recibo"]["seq"]]
     late = clients.request(one["endpoint"], {**WHOLE_TERM, "semestre": term}, JSON)
     assert (late["status"], late["code"]) == ("INVALID", "TERM_CLOSED")
     ended = allocations(running, "--term", term, "--all")
@@ -97,6 +98,29 @@ def test_a12_released_rooms_are_granted_again_and_all_is_done_once_across_a_fail
         ("released", "operator:local", REASON), ("closed", "operator:local", None),
     ]  # fmt: skip
     assert allocations(running, "--term", term) == []
+
+
+def test_a10_what_a_closed_term_forgot_no_faculty_remembers(
+    running: RunningCluster, clients: Clients, term: str
+) -> None:
+    faculties = {faculty["pattern"]: (faculty, new_id()) for faculty in running.status()["faculties"]}
+    assert set(faculties) == {"async", "lbb"}
+
+    def ask(pattern: str, term: str, classrooms: int = 2) -> tuple[str, str | None]:
+        faculty, transaction_id = faculties[pattern]
+        request = {"programa": "Química", "salones": classrooms, "laboratorios": 1, "semestre": term}
+        result = clients.request(faculty["endpoint"], {**request, "transaction_id": transaction_id}, JSON)
+        return result["status"], result.get("code")
+
+    for pattern in faculties:
+        assert ask(pattern, term) == ("ACCEPTED", None)
+        assert ask(pattern, f"{term}-b") == ask(pattern, term, 3) == ("INVALID", "CONFLICT")
+        assert ask(pattern, term) == ("ACCEPTED", None)
+    told(aulario("term", "close", term, "--dir", running.directory, "-o", "json"))
+    for pattern in faculties:
+        assert ask(pattern, term, 3) == ("INVALID", "TERM_CLOSED")
+        assert ask(pattern, f"{term}-b") == ("ACCEPTED", None)
+        assert ask(pattern, term) == ("INVALID", "CONFLICT"), "the id is the new term's now"
 
 
 def test_a17_allocations_say_what_the_receipt_says(running: RunningCluster, term: str) -> None:

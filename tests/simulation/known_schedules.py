@@ -63,8 +63,8 @@ FOUND_AT: dict[str, Schedule | str] = {
     "unknown told as denied": Schedule(FACULTIES, 2),
     "epoch of a beat ignored": Schedule(FACULTIES, 0),
     "doubt forgotten": Schedule(FACULTIES, 13),
-    "programs saved last": Schedule(FACULTIES, 442),
-    "expiry pushed to the oldest": Schedule(FACULTIES, 51),
+    "programs saved last": Schedule(FACULTIES, 1026),
+    "expiry pushed to the oldest": Schedule(FACULTIES, 93),
     "refusal of one attempt believed": Schedule(FACULTIES, 5),
     "replaced disk counted": Schedule(LEDGER, 15),
 }

@@ -402,19 +402,60 @@ def test_a10_the_same_id_with_another_body_is_a_conflict(faculty: Faculty, other
     faculty.ask()
     assert faculty.ask(other, "r2") == [], "which of them stands is not known yet"
     assert answers(faculty.hear(DONE)) == [("r1", "ACCEPTED", None), ("r2", "INVALID", "CONFLICT")]
-    assert answers(faculty.ask(other, "r3")) == [("r3", "INVALID", "CONFLICT")], "and nothing is submitted"
-    assert faculty.core.in_flight == 0
+    [submit] = only(faculty.ask(other, "r3"), Submit)
+    assert submit.message != RESERVE, "what has ended is the servers' to remember"
+    told = CONFLICT._replace(reason="this id came before with another something")
+    assert only(faculty.hear(told), AnswerProgram) == [AnswerProgram("r3", told)]
     assert +faculty.core.results == {"ACCEPTED": 1, "INVALID": 2}
     assert only(faculty.ask(), Submit) == [Submit("t1", "a", RESERVE)], "a repetition is none"
+
+
+CLOSED = Res("t1", "INVALID", "TERM_CLOSED", "the term is closed")
+
+
+@pytest.mark.parametrize("other", [OTHER, REQUEST._replace(term="2026-1")])
+def test_a10_what_the_servers_forgot_with_its_term_contradicts_nothing(faculty: Faculty, other: ProgramRequest) -> None:
+    faculty.ask()
+    faculty.hear(WHOLE)
+    faculty.hear(DONE)
+    faculty.ask(other, "r2")
+    assert answers(faculty.hear(CLOSED)) == [("r2", "INVALID", "TERM_CLOSED")]
+    faculty.ask(REQUEST._replace(term="2026-2"), "r3")
+    faculty.hear(WHOLE)
+    assert answers(faculty.hear(DONE)) == [("r3", "ACCEPTED", None)]
+    faculty.ask(route="r1")
+    assert answers(faculty.hear(CONFLICT)) == [("r1", "INVALID", "CONFLICT")], "the id is another request's now"
 
 
 def test_a10_a_late_result_is_not_that_of_another_request(faculty: Faculty) -> None:
     faculty.ask()
     faculty.pass_ms(RETRY_MS)
     faculty.hear(DONE)
-    assert answers(faculty.ask(OTHER, "r2")) == [("r2", "INVALID", "CONFLICT")]
+    assert faculty.ask(OTHER, "r2") == [Submit("t1", "a", RESERVE)], "that one's result may still come"
+    assert answers(faculty.hear(DONE)) == [("r2", "INVALID", "CONFLICT")]
     assert faculty.hear(DONE) == []
     assert faculty.core.ignored["unknown_transaction"] == 1
+
+
+def test_a10_a_late_result_hides_a_closed_term_for_one_asking_only(faculty: Faculty) -> None:
+    faculty.ask()
+    faculty.pass_ms(RETRY_MS)
+    faculty.hear(DONE)
+    faculty.ask(OTHER, "r2")
+    assert answers(faculty.hear(CLOSED)) == [("r2", "UNKNOWN", None)]
+    [submit] = only(faculty.ask(OTHER, "r2"), Submit)
+    assert submit.message == RESERVE._replace(classrooms=8)
+    faculty.hear(WHOLE)
+    assert answers(faculty.hear(DONE)) == [("r2", "ACCEPTED", None)]
+
+
+def test_a10_beside_an_expiry_that_was_pushed_the_acks_answer_is_still_to_come(faculty: Faculty) -> None:
+    expired = Res("t1", "CANCELED", "ACK_TIMEOUT", "no answer came before the deadline")
+    faculty.ask()
+    faculty.hear(WHOLE)
+    assert answers(faculty.hear(expired)) == [("r1", "CANCELED", "ACK_TIMEOUT")]
+    assert faculty.ask(OTHER, "r2") == [Submit("t1", "a", RESERVE)]
+    assert answers(faculty.hear(expired)) == [("r2", "INVALID", "CONFLICT")], "and never that one's result"
 
 
 def test_a10_while_a_request_is_in_doubt_another_one_waits_for_its_result(faculty: Faculty) -> None:
@@ -480,9 +521,15 @@ def test_ended_requests_are_remembered_up_to_a_bound(faculty: Faculty, monkeypat
     monkeypatch.setattr(faculty_core, "ENDED_MAX", 2)
     for number in (1, 2, 1, 3):
         faculty.ask(REQUEST._replace(transaction_id=f"t{number}"))
+        faculty.pass_ms(RETRY_MS)
         faculty.hear(DONE._replace(transaction_id=f"t{number}"))
-    known = [answers(faculty.ask(OTHER._replace(transaction_id=f"t{number}"))) != [] for number in (1, 2, 3)]
-    assert known == [True, False, True]
+    first_asked = [
+        submit.message.classrooms
+        for number in (1, 2, 3)
+        for submit in only(faculty.ask(OTHER._replace(transaction_id=f"t{number}")), Submit)
+        if isinstance(submit.message, Reserve)
+    ]
+    assert first_asked == [7, 8, 7], "those that may still be answered are asked about first, where they are known"
 
 
 def test_those_who_contradict_are_bounded_too(faculty: Faculty) -> None:
