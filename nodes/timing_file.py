@@ -25,8 +25,7 @@ from zlib import crc32
 
 import msgpack
 
-from projections.rooms.identity import request_id_of
-from projections.timings import Measured, Timing, key_of
+from projections.timings import Measured, MeasuredResult, Timing
 
 FILE_NAME: Final = "timings"
 OLD_NAME: Final = "timings.old"
@@ -59,7 +58,7 @@ class TimingWriter:
         self._directory = directory
         self._file_bytes = file_bytes
         self._pending_max = pending_max
-        self._pack: Callable[[Sequence[Measured]], bytes] = msgpack.Packer().pack
+        self._pack: Callable[[Sequence[Measured | MeasuredResult]], bytes] = msgpack.Packer().pack
         self._pending: deque[tuple[int, bytes]] = deque()
         self._added = 0
         self._taken = 0
@@ -80,7 +79,7 @@ class TimingWriter:
         """Timings that are not in a file and never will be."""
         return self._overflowed + self._unwritten
 
-    def add(self, measured: Sequence[Measured]) -> None:
+    def add(self, measured: Sequence[Measured | MeasuredResult]) -> None:
         """Legs that have ended, one or more. Only ever called from the process's loop; never waits."""
         if self._added - self._taken + len(measured) > self._pending_max:
             self._overflowed += len(measured)
@@ -237,6 +236,4 @@ def _blocks(content: bytes) -> Iterator[_Block]:
 def _timings(block: _Block) -> Iterator[Timing]:
     measured: Sequence[Sequence[Any]] = msgpack.unpackb(block.packed)
     for number, one in enumerate(measured, block.first):
-        leg, pattern, status, faculty_id, program_id, transaction_id, ended_us, us = one
-        key = key_of(request_id_of(transaction_id))
-        yield Timing(number, leg, pattern, status, faculty_id, program_id, key, ended_us, us)
+        yield Timing(number, *one)

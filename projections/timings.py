@@ -35,12 +35,16 @@ _ENDINGS: Final[Mapping[str, str]] = {"Confirmed": ACCEPTED, "Rejected": CANCELE
 
 
 Measured: TypeAlias = tuple[str, str, str, int, int, str, int, int]
-"""A Timing without its number and with the transaction's id instead of the key; `us` and all before it as there."""
+"""A Timing without its number and code; the transaction's id as it was said."""
+
+MeasuredResult: TypeAlias = tuple[str, str, str, int, int, str, int, int, str]
+"""The same with the code, which a faculty knows."""
 
 
 class Timing(NamedTuple):
     """One leg of one request as one process measured it, ended at boot time `ended_us`. `number` counts what that
-    process measured; `status` is empty where the leg ended with no result, `program_id` 0 where nobody knew it."""
+    process measured; `status` is empty where the leg ended with no result, `code` where it has none or nobody said it,
+    `program_id` is 0 where nobody knew it."""
 
     number: int
     leg: str
@@ -48,9 +52,10 @@ class Timing(NamedTuple):
     status: str
     faculty_id: int
     program_id: int
-    key: bytes
+    transaction_id: str
     ended_us: int
     us: int
+    code: str = ""
 
 
 class Source(NamedTuple):
@@ -95,7 +100,8 @@ class Recovery(NamedTuple):
 @dataclass(slots=True)
 class Request:
     """One request: who asked what, how it `ended` by the log and what the program was `told`, and what each leg took.
-    `seq` and `epoch` are those of the event that ended it; without an id its timings are known and nothing else."""
+    `code` says why, if it was not satisfied; `seq` and `epoch` are those of the event that ended it. Without them and
+    without a term nothing of it is in the log."""
 
     faculty_id: int
     transaction_id: str | None = None
@@ -138,7 +144,7 @@ COLUMNS: Final = tuple(one.name for one in fields(Request))
 
 
 def key_of(request_id: str | bytes) -> bytes:
-    """How a timing names its transaction: a uuid's 16 bytes, of any other id the first 16 of its SHA-256."""
+    """How a row is found: by a uuid's 16 bytes, by the first 16 of the SHA-256 of any other id."""
     return request_id if isinstance(request_id, bytes) else sha256(request_id.encode()).digest()[:KEY_BYTES]
 
 
@@ -196,18 +202,18 @@ class RequestTimings:
                 self._on_asked(reserved, entry, batch)
             case events.Denied() as denied:
                 row = self._on_asked(denied, entry, batch)
-                row.code = row.code or denied.code
+                if row.told in (None, DENIED):
+                    row.code = denied.code
                 self._on_end(row, DENIED, entry, batch)
             case events.Confirmed(faculty_id) | events.Rejected(faculty_id) | events.Expired(faculty_id):
-                row = self._row(faculty_id, key_of(entry.request_id))
+                row = self._row_of(faculty_id, entry.request_id)
                 self._on_end(row, _ENDINGS[entry.type], entry, batch)
             case _:
                 return
         self._note_first_event(batch)
 
     def _on_asked(self, record: events.Reserved | events.Denied, entry: Entry, batch: Batch) -> Request:
-        row = self._row(record.faculty_id, key_of(entry.request_id))
-        row.transaction_id = transaction_id_of(entry.request_id)
+        row = self._row_of(record.faculty_id, entry.request_id)
         row.program_id = record.program_id
         row.program = self._programs[record.faculty_id, record.program_id]
         row.term = self._terms[record.term]
@@ -230,7 +236,7 @@ class RequestTimings:
         if timing.number <= self.checkpoint.numbers.get(source, 0):
             return
         self.checkpoint.numbers[source] = timing.number
-        row = self._row(timing.faculty_id, timing.key)
+        row = self._row_of(timing.faculty_id, request_id_of(timing.transaction_id))
         row.pattern = row.pattern or timing.pattern
         if source.kind == SERVER:
             _take_from_server(row, source.name, timing)
@@ -244,21 +250,22 @@ class RequestTimings:
             if row.began_us is None:
                 row.began_us = timing.ended_us - timing.us
             if row.told not in DEFINITE:  # what was not definite may become so when the program asks again
-                row.told = timing.status
+                row.told, row.code = timing.status, timing.code or None
 
     def tell(self, told: Told) -> None:
         """What a program was told: it outranks what others know of it."""
-        row = self._row(told.faculty_id, key_of(request_id_of(told.transaction_id)))
-        row.transaction_id, row.program = told.transaction_id, told.program
+        row = self._row_of(told.faculty_id, request_id_of(told.transaction_id))
+        row.program = told.program
         row.term, row.pattern = told.term or row.term, told.pattern
         row.classrooms, row.labs = told.classrooms, told.labs
         row.told, row.code = told.status, told.code
         row.began_us, row.program_us, row.attempts = told.began_us, told.us, told.attempts
 
-    def _row(self, faculty_id: int, key: bytes) -> Request:
+    def _row_of(self, faculty_id: int, request_id: str | bytes) -> Request:
+        key = key_of(request_id)
         row = self.requests.get((faculty_id, key))
         if row is None:
-            row = self.requests[faculty_id, key] = Request(faculty_id)
+            row = self.requests[faculty_id, key] = Request(faculty_id, transaction_id_of(request_id))
             if len(self.requests) > self._requests_max:
                 del self.requests[next(iter(self.requests))]
                 self.forgotten += 1

@@ -108,7 +108,7 @@ class SavePrograms(NamedTuple):
 
 class Timed(NamedTuple):
     """One leg of a transaction took `us` and ended at boot time `ended_us` (A19): sol_prop, ack_res, sol_res, or
-    program (all of it, with the status that the program is told)."""
+    program (all of it, with the status and code that the program is told)."""
 
     leg: str
     us: int
@@ -116,6 +116,7 @@ class Timed(NamedTuple):
     program_id: int
     ended_us: int
     status: str = ""
+    code: str = ""
 
 
 class OutageTimed(NamedTuple):
@@ -182,11 +183,11 @@ class _Transaction:
     foreign: int = 0
     refusal: Res | None = field(default=None, repr=False)
 
-    def timed(self, leg: str, began_us: int, now: Instant, status: str = "") -> Timed:
+    def timed(self, leg: str, began_us: int, now: Instant, status: str = "", code: str | None = None) -> Timed:
         """One of its legs ends now."""
         reserve = self.reserve
         us = now.boot_us - began_us
-        return Timed(leg, us, reserve.transaction_id, reserve.program_id, now.boot_us, status)
+        return Timed(leg, us, reserve.transaction_id, reserve.program_id, now.boot_us, status, code or "")
 
 
 class _Past(NamedTuple):
@@ -469,7 +470,7 @@ class FacultyCore:
         effects: list[Effect] = []
         if transaction.routes:
             self.results[res.status] += 1
-            effects.append(transaction.timed("program", transaction.began_us, now, res.status))
+            effects.append(transaction.timed("program", transaction.began_us, now, res.status, res.code))
         effects += [AnswerProgram(route, res) for route in transaction.routes]
         for route in transaction.rivals:
             effects += self._refuse(route, to_rivals)

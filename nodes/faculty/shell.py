@@ -238,9 +238,10 @@ class FacultyShell:
                     program_registry.save(self._faculty.data, content)
 
     def _keep(self, timed: Timed) -> None:
-        leg, us, transaction_id, program_id, ended_us, status = timed
+        leg, us, transaction_id, program_id, ended_us, status, code = timed
         self.metrics.observe(leg, us)
-        self._timings.add([(leg, self._pattern, status, self._faculty.id, program_id, transaction_id, ended_us, us)])
+        of = self._faculty.id, program_id, transaction_id
+        self._timings.add([(leg, self._pattern, status, *of, ended_us, us, code)])
 
     def _answer(self, route: Route[Any], payload: bytes) -> None:
         self._backlogs.on_answered(route)

@@ -11,7 +11,7 @@ from nodes.config.cluster import ClusterConfig
 from ops.output import in_order
 from ops.report.facts import Load, Run
 from ops.report.statistics import nearest_rank, summarise
-from projections.rooms.commands import ACCEPTED, CANCELED, DENIED
+from projections.rooms.commands import ACCEPTED, CANCELED, DENIED, INVALID, UNAVAILABLE
 from projections.timings import Request, RequestTimings
 
 Plain = dict[str, Any]
@@ -103,6 +103,7 @@ def _told_of(cell: Cell) -> Plain:
     requests = cell.requests
     statuses = Counter(request.status for request in requests)
     satisfied = statuses[ACCEPTED]
+    refused = statuses[UNAVAILABLE] + statuses[INVALID]
     waited = [request.program_us if request.program_us is not None else request.faculty_us for request in requests]
     return {
         **_key(cell),
@@ -112,7 +113,8 @@ def _told_of(cell: Cell) -> Plain:
         "unsatisfied": len(requests) - satisfied,
         "denied": statuses[DENIED],
         "canceled": statuses[CANCELED],
-        "unanswered": len(requests) - satisfied - statuses[DENIED] - statuses[CANCELED],
+        "refused": refused,
+        "unanswered": len(requests) - satisfied - statuses[DENIED] - statuses[CANCELED] - refused,
         "per_second": round(len(requests) / cell.seconds, 1) if cell.seconds else None,
         "server": _summary(request.server_sol_res_us for request in requests),
         "faculty": _summary(request.faculty_sol_res_us for request in requests),

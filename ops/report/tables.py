@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 Words = Mapping[str, str]
 Plain = Mapping[str, Any]
 NOTHING = "–"
+
+OUTCOMES: Final = ("satisfied", "denied", "canceled", "refused", "unanswered")
+"""How requests of a load ended, each in one of them: `refused` was told so (UNAVAILABLE, INVALID), `unanswered` was
+told UNKNOWN or nothing."""
 
 
 class Table(NamedTuple):
@@ -41,9 +45,7 @@ def table3(figures: Plain, words: Words) -> Table:
         [words["satisfied"], *(_by_program(figures, load, "satisfied", words) for load in loads)],
         [words["unsatisfied"], *(_by_program(figures, load, "unsatisfied", words) for load in loads)],
         [words["program_range"], *(_range(load["program"]) for load in loads)],
-        [words["outcomes"], *(
-            f"{load['satisfied']} / {load['denied']} / {load['canceled']} / {load['unanswered']}" for load in loads
-        )],
+        [words["outcomes"], *(" / ".join(str(load[outcome]) for outcome in OUTCOMES) for load in loads)],
         [words["per_second"], *(tenths(load["per_second"]) for load in loads)],
     ]  # fmt: skip
     columns = [words["measure"], *(load_title(load, words) for load in loads)]

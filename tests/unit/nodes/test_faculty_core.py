@@ -89,8 +89,8 @@ def only(effects: list[Effect], kind: type[E]) -> list[E]:
     return [effect for effect in effects if isinstance(effect, kind)]
 
 
-def timed(leg: str, ms: int, ended_ms: int, status: str = "") -> Timed:
-    return Timed(leg, ms * MS, "t1", 1, ended_ms * MS, status)
+def timed(leg: str, ms: int, ended_ms: int, status: str = "", code: str = "") -> Timed:
+    return Timed(leg, ms * MS, "t1", 1, ended_ms * MS, status, code)
 
 
 def answers(effects: list[Effect]) -> list[tuple[object, str, str | None]]:
@@ -278,7 +278,9 @@ NOT_ACTIVE = Res("t1", "UNAVAILABLE", "NOT_ACTIVE", "not me")
 
 def test_busy_is_passed_on_if_every_attempt_got_it(faculty: Faculty) -> None:
     faculty.ask()
-    assert answers(faculty.hear(BUSY)) == [("r1", "UNAVAILABLE", "BUSY")]
+    effects = faculty.hear(BUSY)
+    assert answers(effects) == [("r1", "UNAVAILABLE", "BUSY")]
+    assert only(effects, Timed)[-1] == timed("program", 0, 0, "UNAVAILABLE", "BUSY")
 
 
 def test_busy_after_an_unanswered_attempt_is_not_passed_on(faculty: Faculty) -> None:

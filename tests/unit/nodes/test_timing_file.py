@@ -12,8 +12,7 @@ import pytest
 
 from nodes import timing_file
 from nodes.timing_file import FILE_NAME, OLD_NAME, TimingWriter, read_timings
-from projections.rooms.identity import request_id_of
-from projections.timings import Timing, key_of
+from projections.timings import Timing
 
 T1 = "362546fd-a4c2-4dc8-89f4-c8e34292d80a"
 
@@ -40,15 +39,14 @@ def read(directory: Path) -> list[Timing]:
 def test_what_was_added_is_read_again(tmp_path: Path, transaction_id: str) -> None:
     writer = TimingWriter(tmp_path)
     sol_prop = ("sol_prop", "async", "", 3, 0, transaction_id, 1_250, 250)
-    program = ("program", "lbb", "UNKNOWN", (1 << 31) - 1, 17, transaction_id, 10_001_000, 10_000_000)
+    program = ("program", "lbb", "INVALID", (1 << 31) - 1, 17, transaction_id, 10_001_000, 10_000_000, "CONFLICT")
     writer.add([sol_prop, program])
     writer.add([sol_prop])
     writer.close()
-    key = key_of(request_id_of(transaction_id))
     assert read(tmp_path) == [
-        Timing(1, "sol_prop", "async", "", 3, 0, key, 1_250, 250),
-        Timing(2, "program", "lbb", "UNKNOWN", (1 << 31) - 1, 17, key, 10_001_000, 10_000_000),
-        Timing(3, "sol_prop", "async", "", 3, 0, key, 1_250, 250),
+        Timing(1, "sol_prop", "async", "", 3, 0, transaction_id, 1_250, 250),
+        Timing(2, "program", "lbb", "INVALID", (1 << 31) - 1, 17, transaction_id, 10_001_000, 10_000_000, "CONFLICT"),
+        Timing(3, "sol_prop", "async", "", 3, 0, transaction_id, 1_250, 250),
     ]
 
 

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from ops.report.figures import figures
 from ops.report.statistics import nearest_rank
-from tests.unit.report.a_run import ROUNDS, a_report, everything_told
+from ops.report.tables import OUTCOMES
+from projections.timings import RequestTimings, Source, Timing
+from tests.unit.report.a_run import ASYNC, ROUNDS, a_report, config, everything_told, told
 
 
 def test_a_load_is_all_its_rounds_and_nothing_else(tmp_path: Path) -> None:
@@ -14,7 +17,19 @@ def test_a_load_is_all_its_rounds_and_nothing_else(tmp_path: Path) -> None:
     assert (second["pattern"], second["classrooms"], second["labs"]) == ("lbb", 10, 4)
     for load in (first, second):
         assert (load["rounds"], load["requests"], load["satisfied"], load["unsatisfied"]) == (2, 20, 18, 2)
-        assert (load["denied"], load["canceled"], load["unanswered"], load["per_second"]) == (2, 0, 0, 20.0)
+        assert (load["denied"], load["canceled"], load["refused"], load["unanswered"]) == (2, 0, 0, 0)
+        assert load["per_second"] == 20.0
+
+
+def test_who_was_refused_has_his_answer(tmp_path: Path) -> None:
+    made = RequestTimings()
+    statuses = ("ACCEPTED", "DENIED", "CANCELED", "UNAVAILABLE", "UNAVAILABLE", "INVALID", "UNKNOWN")
+    for number, status in enumerate(statuses):
+        made.tell(told(number, "stress-0", ASYNC, status))
+    made.take(Source("server", "a", 1), Timing(1, "sol_res", "async", "", 1, 0, "nobody knows more", 9, 9))
+    [load] = figures(config(tmp_path), made, None, [])["loads"]
+    assert [load[outcome] for outcome in OUTCOMES] == [1, 1, 1, 3, 2]
+    assert (load["satisfied"], load["unsatisfied"], load["requests"]) == (1, 7, 8)
 
 
 def test_durations_are_those_of_the_load(tmp_path: Path) -> None:

@@ -26,8 +26,13 @@ def test_table3_tells_the_figures(tmp_path: Path) -> None:
     assert rows == [
         ["7.25", "12.25"], ["0.00 … 14.50", "5.00 … 19.50"], ["14.50", "24.50"],
         ["8 to 10 (18 in all)"] * 2, ["0 to 2 (2 in all)"] * 2,
-        ["0.00 … 29.00", "10.00 … 39.00"], ["18 / 2 / 0 / 0"] * 2, ["20.0"] * 2,
+        ["0.00 … 29.00", "10.00 … 39.00"], ["18 / 2 / 0 / 0 / 0"] * 2, ["20.0"] * 2,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_table3_names_every_outcome_that_it_counts(language: str) -> None:
+    assert len(words_of(language)["outcomes"].split(" / ")) == len(tables.OUTCOMES)
 
 
 def test_a_case_is_met_or_not_or_was_not_measured(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def history() -> Driver:
 
 
 def timing(number: int, leg: str, ended_us: int, us: int, status: str = "", transaction_id: str = T1) -> Timing:
-    return Timing(number, leg, "lbb", status, 1, 1, key_of(request_id_of(transaction_id)), ended_us, us)
+    return Timing(number, leg, "lbb", status, 1, 1, transaction_id, ended_us, us)
 
 
 SERVER_TIMINGS = [timing(1, "sol_prop", 1_300, 300), timing(2, "ack_res", 1_900, 200, "ACCEPTED")]
@@ -86,6 +86,22 @@ def test_what_the_program_was_told_outranks_the_log() -> None:
     assert row.faculty_us == 10_000_000, "the first asking counts"
     model.tell(TOLD._replace(status="UNAVAILABLE", code="BUSY"))
     assert (row.status, row.code, row.is_satisfied) == ("UNAVAILABLE", "BUSY", False), "it never heard of that"
+
+
+def test_who_was_refused_is_known_by_id_and_code() -> None:
+    refused = timing(1, "program", 900, 400, "UNAVAILABLE", T2)._replace(code="LIMIT_REACHED")
+    model = RequestTimings()
+    model.take(F, timing(1, "sol_res", 800, 300, transaction_id=T1))
+    model.take(F, refused._replace(number=2))
+    first, second = model.requests.values()
+    assert (first.transaction_id, first.status) == (T1, None)
+    assert (second.transaction_id, second.status, second.code) == (T2, "UNAVAILABLE", "LIMIT_REACHED")
+    for batch in history().batches:
+        model.feed(batch)
+    assert (second.ended, second.status, second.code) == ("DENIED", "UNAVAILABLE", "LIMIT_REACHED"), "what it was told"
+    model.take(F, refused._replace(number=3, status="DENIED", code="NOT_ENOUGH_ROOMS"))
+    assert (second.status, second.code) == ("DENIED", "NOT_ENOUGH_ROOMS"), "it asked again"
+    assert second == RequestTimings.from_plain(json.loads(json.dumps(model.to_plain()))).requests[1, key_of(T2)]
 
 
 def test_sol_in_to_res_out_is_told_only_where_one_server_saw_both() -> None:
