@@ -37,6 +37,7 @@ from projections.rooms.commands import (
     BUSY,
     CONFLICT,
     INVALID,
+    LIMIT_REACHED,
     UNAVAILABLE,
     Answer,
     Proposal,
@@ -65,6 +66,9 @@ BACKOFF_MAX: Final = 4
 OUTAGE_PHASES: Final = ("without_server", "first_result")
 """Of an outage as a faculty sees it: from the last beat of the server it lost until it follows one again; from then
 until the first result that stands (A19)."""
+
+REFUSAL_CODES: Final = (BUSY, LIMIT_REACHED)
+"""Of what a faculty refuses by itself: the servers never hear of it."""
 
 IGNORED_WHYS: Final = (
     "unknown_transaction", "not_submitted", "late_refusal", "repeated_proposal", "indefinite_result", "unknown_server",
@@ -215,7 +219,7 @@ class _Seen(NamedTuple):
 class FacultyCore:
     """One faculty. `draw_id` gives ids for requests without one, `accepts` is its policy.
 
-    `results`, `ignored` and `server_changes` count; they only ever grow.
+    `results`, `refusals`, `ignored` and `server_changes` count; they only ever grow.
     """
 
     def __init__(
@@ -238,6 +242,7 @@ class FacultyCore:
         self._followed: str | None = None
         self._server_of = {endpoint: name for name, endpoint in settings.servers.items()}
         self.results: Counter[str] = Counter(dict.fromkeys(STATUSES, 0))
+        self.refusals: Counter[str] = Counter(dict.fromkeys(REFUSAL_CODES, 0))
         self.ignored: Counter[str] = Counter(dict.fromkeys(IGNORED_WHYS, 0))
         self.server_changes = 0
         self._lost_us: int | None = None
@@ -257,6 +262,13 @@ class FacultyCore:
     def in_flight(self) -> int:
         """Transactions without a result."""
         return len(self._in_flight)
+
+    def bounds_used(self) -> Mapping[str, float]:
+        """The used part of each bound that new requests can meet; configured programs may be more than its own."""
+        return {
+            "programs": len(self._programs) / PROGRAMS_MAX,
+            "in_flight": len(self._in_flight) / self._settings.in_flight_max,
+        }
 
     def waits_for(self, transaction_id: str) -> bool:
         """Whether this transaction is still without a result."""
@@ -355,6 +367,7 @@ class FacultyCore:
         return [AnswerProgram(route, res)]
 
     def _unavailable(self, transaction_id: str, code: str, sentence: str) -> Res:
+        self.refusals[code] += 1
         if self._is_in_doubt(transaction_id):
             return self._unknown(transaction_id)
         return Res(transaction_id, UNAVAILABLE, code, sentence)

@@ -50,6 +50,16 @@ class FacultyMetrics(Collector):
         for status, count in self._core.results.items():
             results.add_metric([status, self._pattern, self._faculty], count)
         yield results
+        refusals = CounterMetricFamily(
+            "aulario_refusals", "Requests of which nothing was done, by this faculty alone.", labels=["code"]
+        )
+        for code, count in self._core.refusals.items():
+            refusals.add_metric([code], count)
+        yield refusals
+        used = GaugeMetricFamily("aulario_bound_used_ratio", "Used part of each bound of a faculty.", labels=["bound"])
+        for bound, ratio in self._core.bounds_used().items():
+            used.add_metric([bound], ratio)
+        yield used
         yield ignored_family((self._core.ignored | self.ignored).items())
         yield GaugeMetricFamily("aulario_inflight", "Transactions without a result.", value=self._core.in_flight)
         yield from self._collect_servers()

@@ -131,7 +131,7 @@ _RESULTS: Final = Row(
             (Limit(None, NEUTRAL),), Kind.STACK, 8,
         ),
         Panel(
-            "Refused requests", "Nothing was done: no room at the server, or it does not lead.", PER_SECOND,
+            "Refused requests", "Nothing was done: no room at the server or faculty, or it does not lead.", PER_SECOND,
             (Query(f"sum by (cluster, code) (rate(aulario_refusals_total{{{CLUSTER}}}{WINDOW}))", "{{code}}"),),
             (Limit(None, GOOD), Limit(10, BAD)), width=8,
         ),

@@ -87,7 +87,8 @@ ALERTS: Final = (
         "LimitReached", WARNING,
         'sum by (cluster) (increase(aulario_refusals_total{code="LIMIT_REACHED"}[5m])) > 0', "0s",
         "Cluster {{ $labels.cluster }} refused {{ $value | humanize }} requests that somebody's share has no room for",
-        "A program or faculty has used up its part of what the servers remember. It stays so until somebody acts.",
+        "A program or faculty has used up its part of what the servers, or the faculty's process, remember."
+        " It stays so until somebody acts.",
     ),
     Alert(
         "LabsExhausted", WARNING,

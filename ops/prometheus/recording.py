@@ -63,7 +63,7 @@ RECORDINGS: Final = (
     ),
     Recording(
         "cluster:aulario_busy:rate1m",
-        'sum by (cluster) (rate(aulario_refusals_total{code="BUSY"}[1m]))',
+        'sum by (cluster) (rate(aulario_refusals_total{code="BUSY", job="aulario-server"}[1m]))',
         "Requests a second that servers refused for lack of room.",
     ),
     Recording(

@@ -280,6 +280,7 @@ def test_busy_is_passed_on_if_every_attempt_got_it(faculty: Faculty) -> None:
     faculty.ask()
     effects = faculty.hear(BUSY)
     assert answers(effects) == [("r1", "UNAVAILABLE", "BUSY")]
+    assert faculty.core.refusals["BUSY"] == 0, "the server has counted it"
     assert only(effects, Timed)[-1] == timed("program", 0, 0, "UNAVAILABLE", "BUSY")
 
 
@@ -557,6 +558,8 @@ def test_more_than_the_bound_in_flight_is_busy() -> None:
     assert answers(faculty.ask(REQUEST._replace(transaction_id="t3"), "r3")) == [("r3", "UNAVAILABLE", "BUSY")]
     assert faculty.core.in_flight == 2
     assert faculty.ask(route="r4") == []
+    assert answers(faculty.core.on_excess("r5", REQUEST, faculty.now)) == [("r5", "UNAVAILABLE", "BUSY")]
+    assert faculty.core.refusals == {"BUSY": 2, "LIMIT_REACHED": 0}
 
 
 def test_a_malformed_request_is_answered(faculty: Faculty) -> None:
@@ -583,6 +586,8 @@ def test_a21_programs_are_bounded() -> None:
     faculty.beat()
     assert answers(faculty.ask()) == [("r1", "UNAVAILABLE", "LIMIT_REACHED")]
     assert only(faculty.ask(REQUEST._replace(program="p7")), Submit) != []
+    assert faculty.core.refusals == {"BUSY": 0, "LIMIT_REACHED": 1}
+    assert faculty.core.bounds_used() == {"programs": 1.0, "in_flight": 0.01}
 
 
 def test_the_deadline_is_the_earliest_of_retry_silence_and_answer(faculty: Faculty) -> None:

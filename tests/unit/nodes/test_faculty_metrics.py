@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, generate_latest
 
+from es.replication.instant import Instant
 from nodes.faculty.core import FacultyCore, FacultySettings
 from nodes.faculty.metrics import FacultyMetrics
 from nodes.faculty.program_registry import ProgramRegistry
+from nodes.wire.schema import ProgramRequest
 
 
 def test_every_label_value_is_there_from_the_start_and_histograms_add_up() -> None:
@@ -25,7 +27,16 @@ def test_every_label_value_is_there_from_the_start_and_histograms_add_up() -> No
         assert value("aulario_results_total", status=status, pattern="lbb", faculty="3") == 0
     assert value("rsm_ignored_total", why="not_a_map") == 0
     assert value("rsm_ignored_total", why="unknown_server") == 0
+    for code in ("BUSY", "LIMIT_REACHED"):
+        assert value("aulario_refusals_total", code=code) == 0
+    for bound in ("programs", "in_flight"):
+        assert value("aulario_bound_used_ratio", bound=bound) == 0
     assert value("aulario_inflight") == value("aulario_server_changes_total") == 0
+
+    core.refusals["LIMIT_REACHED"] += 3
+    core.on_request("r1", ProgramRequest("Sistemas", 7, 2, None, None), Instant(0, 0))
+    assert value("aulario_refusals_total", code="LIMIT_REACHED") == 3
+    assert value("aulario_bound_used_ratio", bound="programs") == 0.001
 
     for us in (400, 500, 501, 20_000_000):
         metrics.observe("sol_prop", us)
