@@ -21,7 +21,7 @@ from ops.output import JSON, TABLE, count, output_option, print_json
 from ops.receipts import RECEIPT, Outcomes, Results, beyond, read_results
 from ops.streams import telling
 from ops.this_machine import is_here
-from projections.rooms.checker import Observation, check_rooms
+from projections.rooms.checker import Seen, check_rooms
 
 VIOLATIONS_SHOWN_MAX = 20
 
@@ -39,14 +39,16 @@ def audit() -> None:
 @audit.command()
 @click.argument("data_dirs", nargs=-1, type=LOG_DIRECTORY)
 @click.option("--dir", "directory", type=DIRECTORY, envvar="AULARIO_DIR", help="Check every server of this cluster.")
-@click.option("--receipts", type=FILE_THERE, help="Results kept of `aulario request -o json`: they must stand.")
+@click.option("--receipts", type=FILE_THERE, help="Answers kept of `request`, `release` and `term close` (-o json).")
 @output_option(TABLE, JSON)
 def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | None, output: str) -> None:
     """Check the logs in DATA_DIRS against the rules, against one another and against receipts.
 
     Rooms are conserved and none is granted twice, every transaction has one outcome, every epoch one primary;
-    the logs are equal as far as they go; every receipt stands in them, and no refusal is confirmed. A receipt
-    may lie beyond the end of one log if another has it.
+    the logs are equal as far as they go; every receipt stands in them as the event that the answer says, with its
+    rooms or counts, and so does every refusal kept without one. A receipt may lie beyond the end of one log if
+    another has it. What no log has is not checked: an answer's `copias`, `reason` and `elapsed_ms`, and the
+    `transaction_id` of a term's closing.
 
     On one of several machines the logs that are there are checked, and the others are named.
 
@@ -100,7 +102,7 @@ def _logs_of(directory: Path) -> tuple[tuple[Path, ...], list[str]]:
     return here, not_here
 
 
-def broken_rules(log: LmdbLog, observed: Iterable[Observation] = ()) -> list[BrokenRule]:
+def broken_rules(log: LmdbLog, observed: Iterable[Seen] = ()) -> list[BrokenRule]:
     """What the whole checker finds in a log: the history of its epochs, its rooms, and what clients were told."""
     return [*check_history(committed(log)), *check_rooms(committed(log), observed)]
 
@@ -120,15 +122,16 @@ def check_logs(
     for path in data_dirs:
         with opened(path) as log:
             commit_seq = log.commit_seq()
-            broken = broken_rules(log, [seen for seen in told.receipts if seen.seq <= commit_seq])
+            broken = broken_rules(log, [seen for seen in told.seen if seen.seq <= commit_seq])
             of_log = [one for one in broken if one.rule != RECEIPT]
             against_clients += (one for one in broken if one.rule == RECEIPT and one not in against_clients)
             logs.append({"data": str(path), "events": commit_seq, "violations": _sentences(of_log)})
             if told.refusals:
                 outcomes.take(committed(log))
     commit_seqs = [log["events"] for log in logs]
-    later = beyond(max(commit_seqs), told.receipts)
-    unmatched = _sentences([*against_clients, *([] if not_here else later), *outcomes.contradicting(told.refusals)])
+    later = beyond(max(commit_seqs), told.seen)
+    refusals = outcomes.contradicting(told.refusals, are_all=not not_here)
+    unmatched = _sentences([*told.broken, *against_clients, *([] if not_here else later), *refusals])
     differ_at = first_difference(data_dirs)
     return {
         "ok": differ_at is None and not unmatched and not any(log["violations"] for log in logs),
@@ -137,20 +140,12 @@ def check_logs(
         "logs": logs,
         "not_here": list(not_here),
         **({} if differ_at is None else {"differ_at_seq": differ_at}),
-        **({} if results is None else {"receipts": _counts(results) | {"beyond": len(later), "violations": unmatched}}),
+        **({} if results is None else {"receipts": results.counts() | {"beyond": len(later), "violations": unmatched}}),
     }
 
 
 def _sentences(broken: Iterable[BrokenRule]) -> list[str]:
     return [f"seq {seq}: {rule}: {sentence}" for seq, rule, sentence in broken]
-
-
-def _counts(results: Results) -> dict[str, Any]:
-    return {
-        "accepted": len(results.receipts),
-        "refused": len(results.refusals),
-        "passed_over": results.passed_over,
-    }
 
 
 def first_difference(data_dirs: tuple[Path, ...]) -> int | None:
@@ -177,12 +172,20 @@ def _print_findings(findings: dict[str, Any]) -> None:
     elif findings["not_here"]:
         click.echo("the logs could not be compared")
     if (told := findings.get("receipts")) is not None:
-        checked = f"{count(told['accepted'], 'receipt')} and {count(told['refused'], 'refusal')} checked"
-        passed_over = f"{count(told['passed_over'], 'other result')} passed over"
-        _print_violations(f"{checked}, {passed_over}", told["violations"])
+        _print_violations(_checked(told), told["violations"])
         if told["beyond"] and findings["not_here"]:
             lie = "lies" if told["beyond"] == 1 else "lie"
             click.echo(f"{count(told['beyond'], 'receipt')} {lie} beyond the logs that are here: not checked")
+
+
+def _checked(told: dict[str, Any]) -> str:
+    """What was held against the logs."""
+    kinds = {kind: told[kind] for kind in ("accepted", "refused", "released", "closed")}
+    shown = ", ".join(f"{number} {kind}" for kind, number in kinds.items() if number)
+    checked = f"{count(sum(kinds.values()), 'receipt')}{f' ({shown})' if shown else ''}"
+    if told["without_receipt"]:
+        checked += f" and {count(told['without_receipt'], 'refusal')} without one"
+    return f"{checked} checked, {count(told['passed_over'], 'other result')} passed over"
 
 
 def _print_violations(about: str, violations: list[str]) -> None:

@@ -103,6 +103,7 @@ def observations(outcomes: Sequence[Outcome]) -> list[Observation]:
             outcome.res.classrooms,
             outcome.res.labs,
             outcome.res.mobile,
+            outcome.res.receipt.epoch,
         )
         for outcome in outcomes
         if outcome.res is not None and outcome.status == "ACCEPTED" and outcome.res.receipt is not None

@@ -102,7 +102,8 @@ class Journal:
         self.spans.append(Span(began_us, ended_us, receipt.seq))
         if res.status == ACCEPTED:
             rooms = res.classrooms, res.labs, res.mobile
-            self.accepted.append(Observation(res.transaction_id, faculty_id, receipt.seq, receipt.hash, *rooms))
+            seen = Observation(res.transaction_id, faculty_id, receipt.seq, receipt.hash, *rooms, receipt.epoch)
+            self.accepted.append(seen)
         if self._awaited_epoch is not None and receipt.epoch > self._awaited_epoch and self.new_result is None:
             self.new_result = NewResult(receipt.epoch, ended_us)
 

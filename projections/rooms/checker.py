@@ -6,14 +6,14 @@ there cannot hide here. It reads only committed batches and what clients say the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
 from es.codec import Batch, Entry
 from es.replication import events as kernel
 from es.testing.history import BrokenRule
-from projections.rooms import events
+from projections.rooms import commands, events
 from projections.rooms.identity import transaction_id_of
 from projections.rooms.machine import NAME
 from projections.rooms.upcast import UPCASTER
@@ -26,7 +26,7 @@ VIOLATIONS_MAX = 1_000
 
 
 class Observation(NamedTuple):
-    """An ACCEPTED that a client saw: its receipt and its rooms."""
+    """An ACCEPTED that a client saw: its receipt (`epoch` None: not noted) and its rooms."""
 
     transaction_id: str
     faculty_id: int
@@ -35,6 +35,43 @@ class Observation(NamedTuple):
     classrooms: Sequence[str]
     labs: Sequence[str]
     mobile: Sequence[str]
+    epoch: int | None = None
+
+
+class Ending(NamedTuple):
+    """Another result of a transaction that a client saw, or its release: its receipt, and what came of it."""
+
+    transaction_id: str
+    faculty_id: int
+    seq: int
+    hash: str
+    status: str
+    code: str | None
+    epoch: int | None = None
+
+
+class Closing(NamedTuple):
+    """A closed term that a client saw: its receipt, and what ended with it, classrooms with mobile labs among them."""
+
+    term: str
+    seq: int
+    hash: str
+    classrooms: int
+    labs: int
+    holds: int
+    epoch: int | None = None
+
+
+Seen: TypeAlias = Observation | Ending | Closing
+"""What a client saw with a receipt."""
+
+EVENTS_OF_ENDINGS: Final[Mapping[tuple[str, str | None], str]] = {
+    (commands.DENIED, commands.NOT_ENOUGH_ROOMS): "Denied",
+    (commands.CANCELED, commands.REJECTED): "Rejected",
+    (commands.CANCELED, commands.ACK_TIMEOUT): "Expired",
+    (commands.CANCELED, commands.RELEASED): "Released",
+}
+"""By what an Ending says (status, code), the event that says so in a log. Nothing else comes from an event."""
 
 
 @dataclass(slots=True)
@@ -48,9 +85,13 @@ class _Allocation:
     def every_room(self) -> list[str]:
         return [*self.classrooms, *self.labs, *self.mobile]
 
+    def by_kind(self) -> tuple[tuple[str, ...], ...]:
+        return self.classrooms, self.labs, self.mobile
+
 
 @dataclass(slots=True)
 class _Term:
+    name: str
     number: int
     order: list[str]
     labs: set[str]
@@ -60,35 +101,48 @@ class _Term:
     ended: set[Transaction] = field(default_factory=set)
 
 
-class _Receipt(NamedTuple):
+class _Named(NamedTuple):
+    """What a receipt names, and what a client may have seen of it: which event of whom (a transaction, or a term by
+    its name), with which rooms or counts."""
+
+    event_type: str | None
+    whose: Transaction | str
+    what: tuple[Any, ...] = ()
+
+
+class _Stands(NamedTuple):
+    """An event that a receipt names, as the log has it."""
+
+    epoch: int
     hash: str
-    transaction: Transaction
-    allocation: _Allocation
+    named: _Named
 
 
-def check_rooms(batches: Iterable[Batch], observed: Iterable[Observation] = ()) -> list[BrokenRule]:
+def check_rooms(batches: Iterable[Batch], observed: Iterable[Seen] = ()) -> list[BrokenRule]:
     """Every broken rule in a committed log (points 1, 2, 3, 4, 9 and 10 of the checker's list), in log order,
     those of clients last; empty if there is none. Rules: conservation, double-grant, one-outcome, receipt,
     expiry, actor, reference."""
-    sweep = _Sweep()
+    seen_all = list(observed)
+    sweep = _Sweep({seen.seq for seen in seen_all})
     for batch in batches:
         for entry in batch.entries:
             sweep.take(batch, entry)
             if len(sweep.violations) >= VIOLATIONS_MAX:
                 return sweep.violations
-    for seen in observed:
-        sweep.check_observation(seen)
+    for seen in seen_all:
+        sweep.check_seen(seen)
     return sweep.violations
 
 
 class _Sweep:
-    def __init__(self) -> None:
+    def __init__(self, receipts: Set[int]) -> None:
         self.violations: list[BrokenRule] = []
         self._catalogs: dict[str, list[tuple[str, str]]] = {}
         self._terms: dict[int, _Term] = {}
         self._names: set[str] = set()
         self._term_of: dict[Transaction, _Term] = {}
-        self._receipts: dict[int, _Receipt] = {}
+        self._receipts = receipts
+        self._standing: dict[int, _Stands] = {}
         self._seq = 0
 
     def take(self, batch: Batch, entry: Entry) -> None:
@@ -112,9 +166,7 @@ class _Sweep:
             case events.TermOpened():
                 self._open(record)
             case events.TermClosed():
-                for transaction in [t for t, term in self._term_of.items() if term.number == record.number]:
-                    del self._term_of[transaction]
-                del self._terms[record.number]
+                self._close_term(record, batch)
             case events.FacultyRegistered() | events.ProgramRegistered() | events.AlertRaised():
                 pass
             case _:
@@ -127,7 +179,16 @@ class _Sweep:
         self._names.add(opened.term)
         order = [room for room, _ in rooms]
         labs = {room for room, kind in rooms if kind == "lab"}
-        self._terms[opened.number] = _Term(opened.number, order, labs, set(order))
+        self._terms[opened.number] = _Term(opened.term, opened.number, order, labs, set(order))
+
+    def _close_term(self, closed: events.TermClosed, batch: Batch) -> None:
+        term = self._terms.pop(closed.number)
+        for transaction in [t for t, one in self._term_of.items() if one is term]:
+            del self._term_of[transaction]
+        standing = term.confirmed.values()
+        classrooms = sum(len(one.classrooms) + len(one.mobile) for one in standing)
+        counts = classrooms, sum(len(one.labs) for one in standing), len(term.held)
+        self._stands(batch, _Named("TermClosed", term.name, counts))
 
     def _transaction(self, record: Any, entry: Entry, batch: Batch) -> None:
         transaction = record.faculty_id, transaction_id_of(entry.request_id)
@@ -141,6 +202,7 @@ class _Sweep:
         match record:
             case events.Denied():
                 self._end(term, transaction)
+                self._stands(batch, _Named("Denied", transaction))
             case events.Reserved():
                 self._reserve(term, transaction, record, batch.ts_us + record.hold_ms * 1_000)
             case events.Released():
@@ -149,6 +211,7 @@ class _Sweep:
                     self._broken("one-outcome", f"{_name(transaction)} is released but not confirmed")
                 else:
                     term.free.update(given_back.every_room())
+                    self._stands(batch, _Named("Released", transaction))
             case _:
                 self._close_hold(term, transaction, record, batch)
         self._conserve(term)
@@ -203,9 +266,10 @@ class _Sweep:
             self._broken("expiry", f"{_name(transaction)} is {type(record).__name__} {late} its deadline")
         if isinstance(record, events.Confirmed):
             term.confirmed[transaction] = allocation
-            self._receipts[self._seq] = _Receipt(batch.hash.hex(), transaction, allocation)
+            self._stands(batch, _Named("Confirmed", transaction, allocation.by_kind()))
         else:
             term.free.update(allocation.every_room())
+            self._stands(batch, _Named(type(record).__name__, transaction))
 
     def _end(self, term: _Term, transaction: Transaction) -> None:
         if transaction in term.ended:
@@ -229,22 +293,49 @@ class _Sweep:
             for allocation in term.held.values():
                 allocation.deadline_us += by_us
 
-    def check_observation(self, seen: Observation) -> None:
-        """Every ACCEPTED a client saw stands at that seq and hash (point 4)."""
+    def _stands(self, batch: Batch, named: _Named) -> None:
+        """The present event is what it says; it is kept if a receipt names it."""
+        if self._seq in self._receipts:
+            self._standing[self._seq] = _Stands(batch.epoch, batch.hash.hex(), named)
+
+    def check_seen(self, seen: Seen) -> None:
+        """What a client saw with a receipt stands at that seq, under that epoch and hash (point 4)."""
         self._seq = seen.seq
-        receipt = self._receipts.get(seen.seq)
-        who = _name((seen.faculty_id, seen.transaction_id))
-        if receipt is None or receipt.transaction != (seen.faculty_id, seen.transaction_id):
-            self._broken("receipt", f"a client saw {who} accepted there; the log confirms nothing of it")
-        elif receipt.hash != seen.hash:
-            self._broken("receipt", f"a client saw {who} accepted under another hash")
-        elif [*map(list, (seen.classrooms, seen.labs, seen.mobile))] != [
-            *map(list, (receipt.allocation.classrooms, receipt.allocation.labs, receipt.allocation.mobile))
-        ]:
-            self._broken("receipt", f"a client saw {who} accepted with other rooms")
+        stands = self._standing.get(seen.seq)
+        named, told = _named(seen), sentence_of(seen)
+        if stands is None or stands.named[:2] != named[:2]:
+            self._broken("receipt", f"{told} there; the log does not say so")
+        elif stands.hash != seen.hash:
+            self._broken("receipt", f"{told} under another hash")
+        elif seen.epoch not in (None, stands.epoch):
+            self._broken("receipt", f"{told} under another epoch")
+        elif stands.named.what != named.what:
+            self._broken("receipt", f"{told} with other {'counts' if isinstance(seen, Closing) else 'rooms'}")
 
     def _broken(self, rule: str, sentence: str) -> None:
         self.violations.append(BrokenRule(self._seq, rule, sentence))
+
+
+def _named(seen: Seen) -> _Named:
+    match seen:
+        case Closing():
+            return _Named("TermClosed", seen.term, (seen.classrooms, seen.labs, seen.holds))
+        case Observation():
+            rooms = tuple(map(tuple, (seen.classrooms, seen.labs, seen.mobile)))
+            return _Named("Confirmed", (seen.faculty_id, seen.transaction_id), rooms)
+        case Ending():
+            event_type = EVENTS_OF_ENDINGS.get((seen.status, seen.code))
+            return _Named(event_type, (seen.faculty_id, seen.transaction_id))
+
+
+def sentence_of(seen: Seen) -> str:
+    """What a client saw, to be gone on with."""
+    if isinstance(seen, Closing):
+        return f"a client saw term {seen.term} closed"
+    what = "accepted"
+    if isinstance(seen, Ending):
+        what = seen.status if seen.code is None else f"{seen.status} ({seen.code})"
+    return f"a client saw {_name((seen.faculty_id, seen.transaction_id))} {what}"
 
 
 def _name(transaction: Transaction) -> str:

@@ -35,7 +35,7 @@ class Journal:
         return [
             Observation(
                 transaction_id, faculty_id, res["recibo"]["seq"], res["recibo"]["hash"],
-                res["aulas"], res["laboratorios"], res["moviles"],
+                res["aulas"], res["laboratorios"], res["moviles"], res["recibo"]["epoch"],
             )
             for (faculty_id, transaction_id), res in self._first.items()
             if res["status"] == "ACCEPTED"

@@ -8,8 +8,8 @@ import pytest
 
 from es.codec import GENESIS_HASH, Batch, Entry, encode_batch
 from projections.rooms.catalog import default_catalog
-from projections.rooms.checker import VIOLATIONS_MAX, Observation, check_rooms
-from projections.rooms.commands import Release
+from projections.rooms.checker import VIOLATIONS_MAX, Closing, Ending, Observation, Seen, check_rooms
+from projections.rooms.commands import CloseTerm, Release
 from projections.rooms.machine import Rooms
 from tests.unit.rooms.driver import Driver
 
@@ -132,17 +132,54 @@ def test_a_confirmation_after_its_deadline_is_found_out(driver: Driver) -> None:
     assert "expiry" in {violation.rule for violation in check_rooms(rewrite(driver, late))}
 
 
-def test_what_a_client_saw_must_stand_in_the_log(driver: Driver) -> None:
-    batch = driver.batches[1]
+def receipt(driver: Driver, event_type: str, which: int = 0) -> tuple[int, str]:
+    """The seq and the hash of an event."""
+    return [
+        (batch.first_seq + entry.offset, batch.hash.hex())
+        for batch in driver.batches
+        for entry in batch.entries
+        if entry.type == event_type
+    ][which]
+
+
+def what_clients_saw(driver: Driver) -> dict[Seen, list[Seen]]:
+    """What stands in that log, each with the same in which one thing is another."""
     ids = default_catalog().ids
-    good = Observation("t1", 1, batch.first_seq, batch.hash.hex(), ids[:7], ids[38:40], ())
-    assert check_rooms(driver.batches, [good]) == []
-    for bad in (
-        good._replace(seq=1), good._replace(seq=999), good._replace(hash="00"), good._replace(faculty_id=2),
-        good._replace(transaction_id="t2"), good._replace(classrooms=ids[1:8]), good._replace(labs=()),
-    ):  # fmt: skip
-        [violation] = check_rooms(driver.batches, [good, bad])
-        assert (violation.rule, violation.seq) == ("receipt", bad.seq)
+    driver.reserve("none", 400, 0)
+    driver.reserve("held", 3, 0)
+    driver.do(CloseTerm("2025-2", "operator:ana"))
+    good = Observation("t1", 1, *receipt(driver, "Confirmed"), ids[:7], ids[38:40], (), 1)
+    released = Ending("t4", 1, *receipt(driver, "Released"), "CANCELED", "RELEASED", 1)
+    others = [
+        Ending("t2", 1, *receipt(driver, "Rejected"), "CANCELED", "REJECTED", 1),
+        Ending("t3", 1, *receipt(driver, "Expired"), "CANCELED", "ACK_TIMEOUT", 1),
+        Ending("none", 1, *receipt(driver, "Denied"), "DENIED", "NOT_ENOUGH_ROOMS", 1),
+    ]
+    closed = Closing("2025-2", *receipt(driver, "TermClosed"), 7, 2, 1, 1)
+    every: dict[Seen, list[Seen]] = {
+        good: [good._replace(classrooms=ids[1:8]), good._replace(labs=()), good._replace(mobile=ids[:1])],
+        closed: [closed._replace(classrooms=8), closed._replace(labs=0), closed._replace(holds=0),
+                 closed._replace(term="2026-1")],
+    }  # fmt: skip
+    for one in (released, *others):
+        every[one] = [one._replace(status="UNKNOWN"), one._replace(code=None), one._replace(code="BUSY")]
+        every[one] += [one._replace(status=other.status, code=other.code) for other in others if other != one]
+    for seen, bad in every.items():
+        bad += [seen._replace(seq=1), seen._replace(seq=999), seen._replace(hash="00"), seen._replace(epoch=2)]
+        if not isinstance(seen, Closing):
+            bad += [seen._replace(faculty_id=2), seen._replace(transaction_id="t9")]
+    return every
+
+
+def test_what_a_client_saw_must_stand_in_the_log(driver: Driver) -> None:
+    every = what_clients_saw(driver)
+    assert check_rooms(driver.batches, every) == []
+    assert check_rooms(driver.batches, [seen._replace(epoch=None) for seen in every]) == []
+    for seen, bad in every.items():
+        assert len(bad) >= 8
+        for one in bad:
+            [violation] = check_rooms(driver.batches, [*every, one])
+            assert (violation.rule, violation.seq) == ("receipt", one.seq), (seen, one)
 
 
 def test_the_report_of_a_hopeless_log_is_bounded(driver: Driver) -> None:
