@@ -6,6 +6,7 @@ Nothing here changes the state, and nothing raises: what a client sends can only
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from es.machine import Accepted, Answered, Decision, Event, Refused
@@ -14,7 +15,7 @@ from projections.rooms.capacity import lack_for
 from projections.rooms.catalog import Catalog
 from projections.rooms.commands import Answer, Proposal, Reserve, Result
 from projections.rooms.events import event_of, faculty_actor
-from projections.rooms.fields import bad_field, bad_field_reason, conflict_reason, is_name, is_text
+from projections.rooms.fields import bad_field, bad_field_reason, conflict_reason, is_name, is_text, term_reason
 from projections.rooms.holds import Hold
 from projections.rooms.identity import request_id_of
 from projections.rooms.inventory import Inventory
@@ -22,8 +23,6 @@ from projections.rooms.limits import ID_MAX, Bounds
 from projections.rooms.outcome import Outcome
 from projections.rooms.policy import Policy, Selection
 from projections.rooms.term import Term
-
-_NOT_LISTED: Final = "the term (semester) is none of those that the operator has listed in the configuration (terms)"
 
 _Compared: TypeAlias = tuple[int, str, int, int, bool]
 _COMPARED: Final = ("program_id", "semester", "salones", "laboratorios", "parcial")
@@ -56,7 +55,8 @@ def reserve(state: Inventory, settings: Settings, command: Reserve, now_us: int)
     if kept is not None:
         return _repeat_finished(state, command, kept)
     if command.term in state.closed_terms:
-        return Answered(_invalid(command.transaction_id, commands.TERM_CLOSED, "the term is closed"))
+        closed = term_reason("the term (semester)", command.term, "is closed")
+        return Answered(_invalid(command.transaction_id, commands.TERM_CLOSED, closed))
     term = state.terms.get(command.term)
     is_known = (command.faculty_id, command.program_id) in state.programs
     if term is None or not is_known or isinstance(request_id, str):
@@ -64,7 +64,9 @@ def reserve(state: Inventory, settings: Settings, command: Reserve, now_us: int)
         if field is not None:
             return Answered(bad_field_result(command.transaction_id, field))
     if settings.terms is not None and command.term not in settings.terms:
-        return Answered(_invalid(command.transaction_id, commands.UNKNOWN_TERM, _NOT_LISTED))
+        after = "is none of those listed in the configuration (terms)"
+        unknown = term_reason("the term (semester)", command.term, after, _in_order(settings.terms))
+        return Answered(_invalid(command.transaction_id, commands.UNKNOWN_TERM, unknown))
     lack = lack_for(state, settings.bounds, settings.catalog.catalog_id, command, term, is_known)
     if lack is not None:
         return Refused(Result(command.transaction_id, commands.UNAVAILABLE, *lack))
@@ -132,6 +134,12 @@ def _invalid(transaction_id: str, code: str, reason: str) -> Result:
 
 def _unknown(transaction_id: str) -> Result:
     return _invalid(transaction_id, commands.UNKNOWN_TRANSACTION, "no transaction with this id is known")
+
+
+@lru_cache(maxsize=8)
+def _in_order(terms: frozenset[str]) -> tuple[str, ...]:
+    """For sentences: there may be a thousand, and a client may name a wrong one as often as it likes."""
+    return tuple(sorted(terms))
 
 
 def _conflict(command: Reserve, first: _Compared) -> Answered:

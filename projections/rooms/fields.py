@@ -19,6 +19,14 @@ _ENGLISH: Final = {
 }
 """Fields on the wire that bear the seed's names."""
 
+_QUANTITIES: Final = {"salones": "number of ", "laboratorios": "number of ", "parcial": "value of "}
+"""Fields of which there is not one or another, but so many or so much."""
+
+_NAME_CHARS_MAX: Final = 60
+"""So much of a term's name is said where the sentence says more."""
+
+_MORE_CHARS: Final = len(", …")
+
 NAME_RULE: Final = f"must be 1 to {TEXT_CHARS_MAX} printable characters without a space at either end"
 _COUNT_RULE: Final = f"must be 0 to {ROOMS_PER_REQUEST_MAX}, and not zero together with the other one"
 _ID_RULE: Final = f"must be 0 to {ID_MAX}"
@@ -43,7 +51,21 @@ def bad_field_reason(field: str) -> str:
 
 def conflict_reason(fields: Iterable[str]) -> str:
     """The sentence about a request whose id came before with other values of these fields."""
-    return f"this id came before with another {', '.join(map(spoken, fields))}"
+    *others, last = [f"another {_QUANTITIES.get(field, '')}{spoken(field)}" for field in fields]
+    return f"this id came before with {', '.join(others)}{' and ' if others else ''}{last}"
+
+
+def term_reason(before: str, term: str, after: str, terms: Iterable[str] = ()) -> str:
+    """A sentence about a term by its name, and which there are instead, in their order, as far as a reason is long. A
+    name that is too long for it is cut."""
+    name = term if len(term) <= _NAME_CHARS_MAX else f"{term[: _NAME_CHARS_MAX - 1]}…"
+    reason, separator = f"{before} {name} {after}", ": "
+    assert len(reason) + _MORE_CHARS <= TEXT_CHARS_MAX, "a sentence leaves room"
+    for one in terms:
+        if len(reason) + len(separator) + len(one) + _MORE_CHARS > TEXT_CHARS_MAX:
+            return f"{reason}{separator}…"
+        reason, separator = f"{reason}{separator}{one}", ", "
+    return reason
 
 
 def is_text(value: str) -> bool:

@@ -8,7 +8,7 @@ from projections.rooms import commands, events, outcome
 from projections.rooms.commands import CloseTerm, RaiseAlert, Release, Result, TermResult
 from projections.rooms.decide import bad_field_result
 from projections.rooms.events import event_of, faculty_actor
-from projections.rooms.fields import is_name, is_text
+from projections.rooms.fields import is_name, is_text, term_reason
 from projections.rooms.identity import request_id_of
 from projections.rooms.inventory import Inventory
 from projections.rooms.limits import ID_MAX
@@ -48,7 +48,9 @@ def close_term(state: Inventory, command: CloseTerm) -> Decision:
     closure = state.closed_terms.get(command.term)
     if closure is not None:
         return Answered(_closed(command.term, closure), closure.seq)
-    return Answered(TermResult(command.term, commands.INVALID, commands.UNKNOWN_TERM, "no such term was ever opened"))
+    never = "was ever opened; open are" if state.terms else "was ever opened"
+    reason = term_reason("no term (semester)", command.term, never, state.terms)
+    return Answered(TermResult(command.term, commands.INVALID, commands.UNKNOWN_TERM, reason))
 
 
 def raise_alert(state: Inventory, command: RaiseAlert) -> Decision:

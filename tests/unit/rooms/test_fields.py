@@ -8,9 +8,10 @@ import pytest
 
 from es.machine import Event
 from projections.rooms.catalog import default_catalog
-from projections.rooms.commands import Proposal
+from projections.rooms.commands import CloseTerm, Proposal
 from projections.rooms.events import FacultyRegistered, ProgramRegistered, TermOpened, event_of
 from projections.rooms.fields import is_name
+from projections.rooms.limits import TEXT_CHARS_MAX
 from projections.rooms.machine import Rooms
 from tests.unit.rooms.driver import Driver, replays, request
 
@@ -54,8 +55,53 @@ def test_a_conflict_says_what_differs(driver: Driver) -> None:
     held = driver.reserve("t1", 8, 2, program_id=9).reason
     driver.accept("t1")
     ended = driver.reserve("t1", 7, 3, term="2026-1", partial=True).reason
-    assert held == "this id came before with another program_id, classrooms (salones)"
-    assert ended == "this id came before with another term (semester), labs (laboratorios), partial (parcial)"
+    assert held == "this id came before with another program_id and another number of classrooms (salones)"
+    assert ended == (
+        "this id came before with another term (semester), another number of labs (laboratorios) "
+        "and another value of partial (parcial)"
+    )
+
+
+LONG = "x" * TEXT_CHARS_MAX
+
+
+def test_a_conflict_in_everything_is_said_in_one_reason(driver: Driver) -> None:
+    driver.reserve("t1", 7, 2)
+    conflict = driver.reserve("t1", 8, 3, program_id=2, term="2026-1", partial=True)
+    assert conflict.code == "CONFLICT"
+    assert len(conflict.reason) <= TEXT_CHARS_MAX
+
+
+def test_a_refused_term_is_named_and_so_are_those_that_there_are() -> None:
+    driver = Driver(Rooms(default_catalog(), terms=frozenset({"2026-1", "2025-2"})))
+    assert driver.do(CloseTerm("2025-2", "operator:ana")).reason == "no term (semester) 2025-2 was ever opened"
+    driver.reserve("t1", 1, 0)
+    assert driver.reserve("t2", 1, 0, term="2025-22").reason == (
+        "the term (semester) 2025-22 is none of those listed in the configuration (terms): 2025-2, 2026-1"
+    )
+    driver.reserve("t3", 1, 0, term="2026-1")
+    assert driver.do(CloseTerm("2025-22", "operator:ana")).reason == (
+        "no term (semester) 2025-22 was ever opened; open are: 2025-2, 2026-1"
+    )
+    driver.do(CloseTerm("2025-2", "operator:ana"))
+    assert driver.reserve("t4", 1, 0).reason == "the term (semester) 2025-2 is closed"
+
+
+@pytest.mark.parametrize("terms", [{LONG}, {f"{number:0190}" for number in range(3)}, set(map(str, range(1_000)))])
+def test_a_sentence_about_a_term_is_no_longer_than_a_reason(terms: set[str]) -> None:
+    driver = Driver(Rooms(default_catalog(), terms=frozenset(terms)))
+    for term in (LONG[1:], "y" * 60, "2025-1"):
+        reason = driver.reserve("t1", 1, 0, term=term).reason
+        assert term[:59] in reason
+        assert len(reason) <= TEXT_CHARS_MAX
+        assert reason.endswith("…"), "there are more than it has room for"
+    driver = Driver(Rooms(default_catalog()))
+    for number, term in enumerate(sorted(terms)[:40]):
+        driver.reserve(f"t{number}", 1, 0, term=term)
+    reason = driver.do(CloseTerm(LONG[1:], "operator:ana")).reason
+    assert len(reason) <= TEXT_CHARS_MAX and reason.endswith("…")
+    driver.do(CloseTerm(sorted(terms)[0], "operator:ana"))
+    assert len(driver.reserve("again", 1, 0, term=sorted(terms)[0]).reason) <= TEXT_CHARS_MAX
 
 
 def test_an_older_log_with_such_names_folds_and_its_transactions_keep_their_answers(driver: Driver) -> None:
