@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import click
 
-from nodes.clients.sustained_load import WINDOW
+from nodes.clients.sustained_load import PROGRAM_PATIENCE_US, WINDOW
 from nodes.config.cluster import PROFILES
 from ops.cluster import interrupt_on_signals, running_cluster, undisturbed
 from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
@@ -56,6 +56,10 @@ COLUMNS: Final = (
     "stale_results",
 )  # fmt: skip
 
+PAUSES_TITLE: Final = (
+    "Longest time without a result "
+    f"(a program whose faculty goes asks again when its patience ends, after {PROGRAM_PATIENCE_US // 1_000_000} s)"
+)
 RESTART_COLUMNS: Final = ("requests", "results", "lost", "duplicates", "unknown", "stale_results")
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -137,7 +141,8 @@ def restart_all(cycles: int, seed: int | None, output: str) -> None:
     """End every process in turn with SIGTERM under load and start it again, waiting for in sync in between.
 
     Shows the longest pause of each kind of process at its clients. There is no planned switchover: the backup takes
-    over from the primary as after its death. Programs whose faculty goes wait as long as they have patience (13 s).
+    over from the primary as after its death. What a program asked a faculty that goes is gone with it, and these
+    programs have patience for 13 s before they ask again: that is a faculty's figure, not how long it was away.
 
     \b
     Examples:
@@ -154,7 +159,7 @@ def restart_all(cycles: int, seed: int | None, output: str) -> None:
             print_json(summary)
         else:
             pauses = [{"process": role, **figures} for role, figures in summary["pauses"].items()]
-            print_table(pauses, ("process", "restarts", "median_ms", "max_ms"), title="Longest time without a result")
+            print_table(pauses, ("process", "restarts", "median_ms", "max_ms"), title=PAUSES_TITLE)
             print_table([summary], RESTART_COLUMNS, title=f"rolling-restart x {cycles}")
     if exit_code != OK:
         raise Stopped(outcome, exit_code)
