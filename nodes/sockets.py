@@ -190,11 +190,9 @@ def program_req(context: Context, endpoint: str, peer: Principal, security: Secu
     return _connected(_socket(context, zmq.REQ, MESSAGES_MAX, MESSAGE_BYTES_MAX), endpoint, peer, security)
 
 
-def watched_program_req(
-    context: Context, endpoint: str, peer: Principal, security: Security
-) -> tuple[Socket, Socket]:
-    """The same, and what libzmq tells of it (ATTEMPT_EVENTS), from before its first connection until after its last:
-    once it is closed, that there is no more to tell is told, too."""
+def watched_req(context: Context, endpoint: str, peer: Principal, security: Security) -> tuple[Socket, Socket]:
+    """The same, or a registrar's to a server, and what libzmq tells of it (ATTEMPT_EVENTS), from before its first
+    connection until after its last: once it is closed, that there is no more to tell is told, too."""
     req = _socket(context, zmq.REQ, MESSAGES_MAX, MESSAGE_BYTES_MAX)
     events = monitor(context, req, ATTEMPT_EVENTS)
     return _connected(req, endpoint, peer, security), events

@@ -3,31 +3,36 @@
 from __future__ import annotations
 
 import shlex
+import time
 import uuid
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import click
 
 from nodes import wire
-from nodes.clients.registrar import NoReply, ask_servers
+from nodes.clients.program import NOT_LET_IN
+from nodes.clients.registrar import NoReply, RegistrarRequest, ask_servers
 from nodes.config.cluster import ClusterConfig
 from nodes.security import roles
 from nodes.security.curve import security_of
 from nodes.security.principals import Principal, principal
-from nodes.sockets import context
+from nodes.sockets import Security, context
 from nodes.wire.encoding import Encoding
-from nodes.wire.schema import Closed, CloseRequest, Dropped, Invalid, ReleaseRequest, Res
+from nodes.wire.schema import UNKNOWN, Closed, CloseRequest, Dropped, Invalid, ReleaseRequest, Res
 from nodes.wire.to_maps import fields_of
 from ops.allocations import list_terms
-from ops.exits import OK, REFUSED, UNREACHABLE
+from ops.cluster import interrupt_on_signals
+from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
 from ops.keys import named_principal
 from ops.options import config_option, configuration, directory_option
 from ops.output import JSON, TABLE, count, output_option, print_json, printable
 from ops.receipts import receipt_line
 from ops.streams import telling
 from projections.rooms.commands import RELEASED, UNAVAILABLE
-from projections.rooms.limits import ID_MAX
+from projections.rooms.fields import NAME_RULE, is_name
+from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
 
 OPERATOR = principal("operator:local")
 """Whose keys `init` and `up` make for whoever runs commands on this host."""
@@ -67,7 +72,8 @@ def release(
     An operator may release anybody's, a faculty its own. It is done once, however often it is asked for; the
     transaction's own result stays what it was.
 
-    Exit code 0 if the rooms are given back, 1 if that is refused, 3 if nobody could say: ask again.
+    Exit code 0 if the rooms are given back, 1 if that is refused, 3 if nobody could say: ask again. How is told,
+    also after Ctrl-C (130).
 
     \b
     Examples:
@@ -78,9 +84,10 @@ def release(
         raise click.UsageError("--reason must say something")
     request = ReleaseRequest(transaction, faculty_id, reason)
     options = f"--faculty {faculty_id} --reason {shlex.quote(reason)}"
-    again = f"aulario release {shlex.quote(transaction)} {options} {_where(directory, config_file, speaker)}"
+    where = _where(directory, config_file)
+    again = f"aulario release {shlex.quote(transaction)} {options} {where}{_as(speaker)}"
     _check(request, speaker)
-    _ask(configuration(directory, config_file), request, speaker, again, output)
+    _ask(configuration(directory, config_file), request, speaker, _Told(again, where, output))
 
 
 @click.group()
@@ -109,7 +116,8 @@ def close(name: str, speaker: Principal, directory: Path, config_file: Path | No
 
     Nothing is asked. What ended is said, and said again however often this is repeated.
 
-    Exit code 0 if the term is closed, 1 if that is refused, 3 if nobody could say: ask again.
+    Exit code 0 if the term is closed, 1 if that is refused, 3 if nobody could say: ask again. How is told, also after
+    Ctrl-C (130).
 
     \b
     Examples:
@@ -117,94 +125,119 @@ def close(name: str, speaker: Principal, directory: Path, config_file: Path | No
       aulario term close 2025-2 --as operator:ana -o json
     """
     request = CloseRequest(str(uuid.uuid4()), name)
-    again = f"aulario term close {shlex.quote(name)} {_where(directory, config_file, speaker)}"
+    where = _where(directory, config_file)
+    again = f"aulario term close {shlex.quote(name)} {where}{_as(speaker)}"
     _check(request, speaker)
-    _ask(configuration(directory, config_file), request, speaker, again, output)
+    _ask(configuration(directory, config_file), request, speaker, _Told(again, where, output))
 
 
-def _ask(
-    config: ClusterConfig, request: ReleaseRequest | CloseRequest, speaker: Principal, again: str, output: str
-) -> None:
+class _Told(NamedTuple):
+    """How the outcome is told: `again` is the command that asks again, `where` the options that name the cluster."""
+
+    again: str
+    where: str
+    output: str
+
+
+def _ask(config: ClusterConfig, request: RegistrarRequest, speaker: Principal, told: _Told) -> None:
     """Ask the servers and print what they say. Raises click's Exit, KeysError."""
+    security = security_of(config, speaker)
+    interrupt_on_signals()
+    began_s = time.monotonic()
+    try:
+        answer, elapsed_us = _answer(config, request, speaker, security)
+        exit_code = _exit_code(answer)
+    except KeyboardInterrupt:
+        answer = Res(request.transaction_id, UNKNOWN, None, "interrupted while the servers were asked")
+        elapsed_us, exit_code = int((time.monotonic() - began_s) * 1_000_000), INTERRUPTED
+    elapsed_ms = round(elapsed_us / 1_000, 1)
+    with telling(f"{_outcome(answer)}, and asking again does it once: {told.again}"):
+        if told.output == JSON:
+            print_json({**_fields(request, answer, told.again), "elapsed_ms": elapsed_ms})
+        else:
+            click.echo("\n".join(_lines(request, answer, told, elapsed_ms)))
+    if isinstance(answer, Closed) and answer.term == config.term:
+        who = "requests that name no term ask for this one, and are refused from now on"
+        click.echo(f"note: {printable(answer.term)} is the term of this configuration (term): {who}", err=True)
+    raise click.exceptions.Exit(exit_code)
+
+
+def _answer(
+    config: ClusterConfig, request: RegistrarRequest, speaker: Principal, security: Security
+) -> tuple[Closed | Res, int]:
+    """What the servers said, and after how many µs."""
     servers = {server.name: server.requests for server in config.servers}
     with context() as sockets:
-        reply = ask_servers(
-            servers, request, config.timing.answer_ms * 1_000, context=sockets, security=security_of(config, speaker)
-        )
-    answer = None if isinstance(reply, NoReply) else reply.answer
-    elapsed_ms = round(reply.elapsed_us / 1_000, 1)
-    with telling(f"{_outcome(answer)}, and asking again does it once: {again}"):
-        if output == JSON:
-            print_json({**_fields(request, answer, again), "elapsed_ms": elapsed_ms})
-        else:
-            click.echo("\n".join(_lines(request, answer, again, speaker, elapsed_ms)))
-    raise click.exceptions.Exit(_exit_code(answer))
+        reply = ask_servers(servers, request, config.timing.answer_ms * 1_000, context=sockets, security=security)
+    if isinstance(reply, NoReply):
+        why = f"no server that leads answered {speaker}"
+        return Res(request.transaction_id, UNKNOWN, None, why), reply.elapsed_us
+    return reply.answer, reply.elapsed_us
 
 
-def _check(request: ReleaseRequest | CloseRequest, speaker: Principal) -> None:
-    """What no server would take is wrong usage. Raises click's UsageError."""
+def _check(request: RegistrarRequest, speaker: Principal) -> None:
+    """What no server would take is wrong usage, and so is a term that is not what it looks like. Raises click's
+    UsageError."""
     if speaker.kind not in roles.MATRIX[roles.REQUESTS]:
         raise click.UsageError(f"--as {speaker}: servers take requests from operator:NAME and faculty:ID")
+    if isinstance(request, CloseRequest) and not is_name(request.term):
+        shown = repr(request.term) if len(request.term) <= TEXT_CHARS_MAX else f"{len(request.term)} of them"
+        raise click.UsageError(f"TERM {NAME_RULE}, not {shown}")
     [checked] = wire.decode_requests(wire.encode(request, Encoding.JSON)).messages
     if isinstance(checked, Dropped):
         raise click.UsageError("TRANSACTION must be text of 1 to 200 characters")
     if isinstance(checked, Invalid):
-        named = {"semester": "TERM", "reason": "--reason"}.get(checked.field, checked.field)
+        named = {"reason": "--reason"}.get(checked.field, checked.field)
         raise click.UsageError(f"{named} {checked.reason}")
 
 
-def _exit_code(answer: Closed | Res | None) -> int:
-    if answer is None:
-        return UNREACHABLE
+def _exit_code(answer: Closed | Res) -> int:
     if isinstance(answer, Closed) or answer.code == RELEASED:
         return OK
-    return UNREACHABLE if answer.status == UNAVAILABLE else REFUSED
+    return UNREACHABLE if answer.status in (UNAVAILABLE, UNKNOWN) else REFUSED
 
 
-def _outcome(answer: Closed | Res | None) -> str:
-    if answer is None:
-        return "the outcome is unknown"
+def _outcome(answer: Closed | Res) -> str:
     if isinstance(answer, Closed):
         return "the term is closed"
     return f"the outcome is {answer.code or answer.status}"
 
 
-def _fields(request: ReleaseRequest | CloseRequest, answer: Closed | Res | None, again: str) -> dict[str, Any]:
+def _fields(request: RegistrarRequest, answer: Closed | Res, again: str) -> dict[str, Any]:
     about = {"faculty_id": request.faculty_id} if isinstance(request, ReleaseRequest) else {"semester": request.term}
-    if answer is None:
-        return {**about, "transaction_id": request.transaction_id, "status": "UNKNOWN", "again": again}
-    return {**about, **fields_of(answer)}
+    more = {"again": again} if isinstance(answer, Res) and answer.status == UNKNOWN else {}
+    return {**about, **fields_of(answer), **more}
 
 
-def _lines(
-    request: ReleaseRequest | CloseRequest,
-    answer: Closed | Res | None,
-    again: str,
-    speaker: Principal,
-    elapsed_ms: float,
-) -> list[str]:
-    if answer is None:
-        why = f"no server that leads answered {speaker} in {elapsed_ms} ms"
-        return [f"{why}; the outcome is unknown. Ask again, which does it once:", f"  {again}"]
+def _lines(request: RegistrarRequest, answer: Closed | Res, told: _Told, elapsed_ms: float) -> Iterator[str]:
     if isinstance(answer, Closed):
         confirmed = f"{count(answer.classrooms, 'classroom')} and {count(answer.labs, 'lab')} that were confirmed"
-        return [
-            f"CLOSED in {elapsed_ms} ms: term {printable(answer.term)}",
-            f"ended        {confirmed}, and {count(answer.holds, 'proposal')} that held rooms",
-            "kept         in the log alone: no request names this term or its transactions any more",
-            receipt_line(answer.receipt),
-        ]
+        yield f"CLOSED in {elapsed_ms} ms: term {printable(answer.term)}"
+        yield f"ended        {confirmed}, and {count(answer.holds, 'proposal')} that held rooms"
+        yield "kept         in the log alone: no request names this term or its transactions any more"
+        yield receipt_line(answer.receipt)
+        return
     code = f" ({answer.code})" if answer.code else ""
     why = f": {answer.reason}" if answer.reason else ""
-    what = (
-        f"transaction  {printable(request.transaction_id)} of faculty {request.faculty_id}"
-        if isinstance(request, ReleaseRequest) else f"term         {printable(request.term)}"
-    )  # fmt: skip
-    receipt = [] if answer.receipt is None else [receipt_line(answer.receipt)]
-    return [f"{answer.status}{code} in {elapsed_ms} ms{printable(why)}", what, *receipt]
+    yield f"{answer.status}{code} in {elapsed_ms} ms{printable(why)}"
+    if isinstance(request, ReleaseRequest):
+        yield f"transaction  {printable(request.transaction_id)} of faculty {request.faculty_id}"
+    else:
+        yield f"term         {printable(request.term)}"
+    if answer.receipt is not None:
+        yield receipt_line(answer.receipt)
+    if answer.status == UNKNOWN:
+        yield f"It may have been done. Ask again, which does it once:\n  {told.again}"
+    if answer.code == NOT_LET_IN:
+        yield "The key's public file must be let in where the servers run (aulario keys allow). Which file that is:"
+        yield f"  aulario keys list {told.where}"
 
 
-def _where(directory: Path, config_file: Path | None, speaker: Principal) -> str:
-    """The options that ask the same cluster with the same keys."""
-    where = f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
-    return where if speaker == OPERATOR else f"{where} --as {speaker}"
+def _where(directory: Path, config_file: Path | None) -> str:
+    """The options that name the same cluster."""
+    return f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
+
+
+def _as(speaker: Principal) -> str:
+    """The option, with a space before it, that asks with the same keys."""
+    return "" if speaker == OPERATOR else f" --as {speaker}"

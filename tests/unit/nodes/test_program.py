@@ -228,7 +228,7 @@ def test_a_key_that_is_not_let_in_is_known_to_have_asked_nothing_long_before_the
 
 @pytest.mark.usefixtures("quick")
 def test_a_key_that_is_let_in_meanwhile_asks(context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("nodes.clients.attempt.REFUSALS", 10_000)
+    monkeypatch.setattr("nodes.clients.watch.REFUSALS", 10_000)
     faculty = Faculty(tmp_path, FACULTY)
     lets_in = Timer(0.3, save_allowed, (tmp_path, load_secret(tmp_path, PROGRAM).public))
     lets_in.start()

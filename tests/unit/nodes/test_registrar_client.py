@@ -2,17 +2,27 @@
 
 from __future__ import annotations
 
+import socket as tcp
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
 import zmq
 
+from es.replication.instant import Instant
 from nodes import sockets, wire
-from nodes.clients.registrar import NoReply, Reply, ask_servers
-from nodes.security.curve import OPEN
+from nodes.clients.program import NOT_LET_IN
+from nodes.clients.registrar import ROUND_US, NoReply, Reply, ask_servers
+from nodes.security import principals, roles
+from nodes.security.authenticator import Authenticator
+from nodes.security.curve import OPEN, Curve
+from nodes.security.door import Door
+from nodes.security.keys import new_keys, save_allowed
+from nodes.security.secret_keys import load_secret, save_secret
+from nodes.shell import Loop
 from nodes.sockets import Context
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import Closed, CloseRequest, Receipt, ReleaseRequest, Res
@@ -121,3 +131,152 @@ def test_an_answer_that_is_missing_once_leaves_a_doubt(context: Context) -> None
     with servers(a=[BACKUP], b=[b"", BACKUP]) as endpoints:
         reply = ask(context, endpoints, RELEASE, SHORT_US)
     assert isinstance(reply, NoReply)
+
+
+def test_a_server_that_is_not_there_leaves_no_doubt(context: Context) -> None:
+    """It was never reached: what the other one says holds for both."""
+    with servers(a=[BACKUP]) as endpoints, tcp.create_server(("127.0.0.1", 0)) as mute:
+        nobody = f"tcp://127.0.0.1:{mute.getsockname()[1]}"
+        reply = ask(context, {**endpoints, "b": nobody}, RELEASE, SHORT_US)
+    assert isinstance(reply, Reply)
+    assert reply.answer == BACKUP
+
+
+# --- a key that is not let in
+
+OPERATOR = principals.principal("operator:ana")
+SERVERS = tuple(map(principals.server, "ab"))
+
+
+class GuardedServer:
+    """The door of a server, in a thread of its own. It says `answers`, the last of them for ever."""
+
+    def __init__(self, keys: Path, name: str, answers: list[Res]) -> None:
+        self.loop, self._context = Loop(), sockets.context()
+        self._authenticator = Authenticator(Curve(keys, principals.server(name), ()), self.loop, self._context)
+        router = sockets.request_router(self._context, "tcp://127.0.0.1:*", self._authenticator.security)
+        self.endpoint = sockets.bound_endpoint(router)
+        self._door = Door(roles.REQUESTS, router, self._authenticator, self.loop, self._context, self._on_requests)
+        self._answers = [wire.encode(answer, Encoding.MSGPACK) for answer in answers]
+        self.asked = 0
+        self._thread = threading.Thread(target=self.loop.run, args=(self,))
+        self._thread.start()
+
+    def _on_requests(self, now: Instant) -> None:
+        for received in self._door.messages():
+            self._door.send(received.session, b"", self._answers[min(self.asked, len(self._answers) - 1)])
+            self.asked += 1
+
+    def deadline(self) -> int:
+        return self._authenticator.deadline()
+
+    def on_turn(self, now: Instant) -> None:
+        self._authenticator.tick(now)
+
+    def close(self) -> None:
+        self.loop.stop()
+        self._thread.join()
+        self._door.close()
+        self._authenticator.close()
+        self.loop.close()
+        self._context.term()
+
+
+@contextmanager
+def guarded(directory: Path, *hospitable: str, **answers: list[Res]) -> Iterator[dict[str, GuardedServer]]:
+    """Servers, each with keys of its own directory; the asker's are in `directory`, and only the `hospitable` let him
+    in."""
+    made = [new_keys(one, "2026-01-31T12:00:00Z") for one in (*SERVERS, OPERATOR)]
+    for name in ("", *answers):
+        for keys in made:
+            save_secret(directory / name, keys)
+            if keys.public.principal != OPERATOR:
+                save_allowed(directory / name, keys.public)
+    for name in hospitable:
+        let_in(directory, name)
+    there = {name: GuardedServer(directory / name, name, said) for name, said in answers.items()}
+    try:
+        yield there
+    finally:
+        for server in there.values():
+            server.close()
+
+
+def let_in(directory: Path, server: str) -> None:
+    save_allowed(directory / server, load_secret(directory, OPERATOR).public)
+
+
+def ask_guarded(context: Context, directory: Path, endpoints: dict[str, str], within_us: int) -> Reply | NoReply:
+    return ask_servers(endpoints, RELEASE, within_us, context=context, security=Curve(directory, OPERATOR, ()))
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A handshake may last a tenth of what it may, and so may a round."""
+    monkeypatch.setattr(sockets, "HANDSHAKE_IVL_MS", 100)
+    monkeypatch.setattr("nodes.clients.registrar.ROUND_US", ROUND_US // 10)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_key_that_no_server_lets_in_is_known_to_have_asked_nothing_long_before_the_time_is_over(
+    context: Context, tmp_path: Path
+) -> None:
+    with guarded(tmp_path, a=[RELEASED], b=[BACKUP]) as there:
+        endpoints = {name: server.endpoint for name, server in there.items()}
+        reply = ask_guarded(context, tmp_path, endpoints, 60_000_000)
+        assert [server.asked for server in there.values()] == [0, 0]
+    assert isinstance(reply, Reply) and isinstance(reply.answer, Res)
+    assert (reply.answer.status, reply.answer.code) == ("UNAVAILABLE", NOT_LET_IN)
+    assert reply.answer.reason == (
+        f"server:a at {endpoints['a']} and server:b at {endpoints['b']} do not let this key in; nothing was asked"
+    )
+    assert reply.elapsed_us < 60_000_000 - ROUND_US, "nobody waited for the end"
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_that_lets_the_key_in_is_asked_until_it_leads_whoever_refuses_it(
+    context: Context, tmp_path: Path
+) -> None:
+    """Twenty rounds are longer than it takes to know a refusal."""
+    with guarded(tmp_path, "b", a=[RELEASED], b=[*[BACKUP] * 20, RELEASED]) as there:
+        reply = ask_guarded(context, tmp_path, {name: one.endpoint for name, one in there.items()}, 60_000_000)
+        assert (there["a"].asked, there["b"].asked) == (0, 21)
+    assert isinstance(reply, Reply)
+    assert reply.answer == RELEASED
+
+
+@pytest.mark.usefixtures("quick")
+def test_if_the_server_that_lets_the_key_in_does_not_lead_who_refused_it_is_said(
+    context: Context, tmp_path: Path
+) -> None:
+    with guarded(tmp_path, "b", a=[RELEASED], b=[BACKUP]) as there:
+        reply = ask_guarded(context, tmp_path, {name: one.endpoint for name, one in there.items()}, 1_500_000)
+        assert there["b"].asked
+    assert isinstance(reply, Reply) and isinstance(reply.answer, Res)
+    assert (reply.answer.status, reply.answer.code) == ("UNAVAILABLE", NOT_LET_IN)
+    assert reply.answer.reason == f"server:a at {there['a'].endpoint} does not let this key in; nothing was done"
+
+
+@pytest.mark.usefixtures("quick")
+def test_where_the_other_server_is_not_there_a_refusal_is_said_in_the_end(context: Context, tmp_path: Path) -> None:
+    """It may come back until then, and may let the key in."""
+    with guarded(tmp_path, a=[RELEASED]) as there, tcp.create_server(("127.0.0.1", 0)) as mute:
+        endpoints = {"a": there["a"].endpoint, "b": f"tcp://127.0.0.1:{mute.getsockname()[1]}"}
+        reply = ask_guarded(context, tmp_path, endpoints, 1_500_000)
+    assert isinstance(reply, Reply) and isinstance(reply.answer, Res)
+    assert (reply.answer.code, "server:b" in str(reply.answer.reason)) == (NOT_LET_IN, False)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_key_that_is_let_in_meanwhile_asks(
+    context: Context, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nodes.clients.watch.REFUSALS", 10_000)
+    with guarded(tmp_path, a=[RELEASED]) as there:
+        lets_in = threading.Timer(0.3, let_in, (tmp_path, "a"))
+        lets_in.start()
+        reply = ask_guarded(context, tmp_path, {"a": there["a"].endpoint}, 60_000_000)
+        lets_in.join()
+        assert there["a"].asked == 1
+    assert isinstance(reply, Reply)
+    assert reply.answer == RELEASED

@@ -4,25 +4,40 @@ from __future__ import annotations
 
 import csv
 import re
+import shlex
 import shutil
+import signal
+import socket as tcp
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from es.log.base import Write
 from es.log.lmdb_log import LmdbLog
+from nodes import sockets, wire
+from nodes.clients.program import NOT_LET_IN
+from nodes.security.curve import OPEN
+from nodes.wire.encoding import Encoding
 from nodes.wire.schema import Closed, CloseRequest, Receipt, ReleaseRequest, Res
 from ops import registrar
 from ops.allocations import _shortened
+from ops.cluster_dir import config_in_force
+from ops.demo import free_base_port
 from projections.rooms.catalog import default_catalog
 from projections.rooms.commands import CloseTerm, Release
 from projections.rooms.machine import Rooms
-from tests.unit.ops.command import aulario, json_lines
+from tests.unit.ops.command import REPOSITORY, aulario, json_lines
 from tests.unit.rooms.driver import Driver
 
 IMPATIENT = {"AULARIO_TIMING_ANSWER_MS": "1200"}
 RECEIPT = Receipt(4, 19, "ab", 1)
 RELEASE, CLOSE = ReleaseRequest("t1", 3, "gotera"), CloseRequest("q1", "2025-2")
+TOLD = registrar._Told("again", "--dir d", "table")
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +45,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A stopped cluster: 2025-2 is closed, in 2026-1 t3 stands, t4 was released, t5 holds rooms. Server b lacks the
     last of it."""
     directory = tmp_path_factory.mktemp("c")
-    assert aulario("init", "--dir", directory).returncode == 0
+    assert aulario("init", "--dir", directory, "--base-port", free_base_port()).returncode == 0
     driver = Driver(Rooms(default_catalog()))
     driver.begin_epoch()
     driver.allocate("t1", 7, 2)
@@ -150,7 +165,10 @@ def test_which_log_was_read_and_how_far_it_goes_is_said(own: Path) -> None:
         (("release", "", "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
         (("release", "t" * 201, "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
         (("release", "t1", "--faculty", 1, "--reason", "x", "--as", "auditor:local"), "servers take requests from"),
-        (("term", "close", ""), "TERM must be text of 1 to 200 characters"),
+        (("term", "close", ""), "TERM must be 1 to 200 printable characters"),
+        (("term", "close", " 2026-1"), "without a space at either end, not ' 2026-1'"),
+        (("term", "close", "2026\u202e-1"), "not '2026\\u202e-1'"),
+        (("term", "close", "x" * 201), "not 201 of them"),
         (("term", "close", "2025-2", "--as", "somebody"), "is no principal"),
     ],
 )
@@ -174,7 +192,7 @@ def test_what_no_server_would_take_is_wrong_usage(cluster: Path, arguments: tupl
 def test_an_answer_in_lines_and_as_exit_status(
     request_: ReleaseRequest | CloseRequest, answer: Res | Closed, code: int, first_line: str
 ) -> None:
-    lines = registrar._lines(request_, answer, "again", registrar.OPERATOR, 1.5)
+    lines = list(registrar._lines(request_, answer, TOLD, 1.5))
     assert lines[0] == first_line
     assert registrar._exit_code(answer) == code
     assert (lines[-1] == "receipt      epoch 4, seq 19, 1 copy, hash ab") == (code == 0)
@@ -182,9 +200,102 @@ def test_an_answer_in_lines_and_as_exit_status(
         assert lines[1] == "ended        7 classrooms and 2 labs that were confirmed, and 1 proposal that held rooms"
 
 
+def test_a_key_that_is_not_let_in_says_where_to_look() -> None:
+    refused = Res("t1", "UNAVAILABLE", NOT_LET_IN, "nothing was asked")
+    first, _, *_, last = registrar._lines(RELEASE, refused, TOLD, 2_054.0)
+    assert first == "UNAVAILABLE (NOT_LET_IN) in 2054.0 ms: nothing was asked"
+    assert last.strip() == "aulario keys list --dir d"
+    assert registrar._exit_code(refused) == 3
+    assert "again" not in registrar._fields(RELEASE, refused, TOLD.again), "that would be refused, too"
+
+
 def test_where_nobody_answers_how_to_ask_again_is_said(cluster: Path) -> None:
-    done = aulario("release", "t3", "--faculty", 1, "--reason", "it's over", "--dir", cluster, environ=IMPATIENT)
-    assert done.returncode == 3
-    assert done.stdout.splitlines()[1].strip() == (
-        f"""aulario release t3 --faculty 1 --reason 'it'"'"'s over' --dir {cluster}"""
+    release = ("release", "t3", "--faculty", 1, "--reason", "it's over", "--dir", cluster)
+    again = f"""aulario release t3 --faculty 1 --reason 'it'"'"'s over' --dir {cluster}"""
+    done = aulario(*release, environ=IMPATIENT)
+    assert (done.returncode, done.stdout.splitlines()[-1].strip()) == (3, again)
+    assert done.stdout.startswith("UNKNOWN in ")
+    done = aulario(*release, "-o", "json", environ=IMPATIENT)
+    [told] = json_lines(done.stdout)
+    assert (done.returncode, told["status"], told["transaction_id"], told["faculty_id"]) == (3, "UNKNOWN", "t3", 1)
+    assert told["again"] == again
+
+
+@contextmanager
+def asked(cluster: Path, *command: object) -> Iterator[subprocess.Popen[str]]:
+    """A command that asks servers of which one takes its connection and says nothing."""
+    host, port = config_in_force(cluster).server("a").requests.removeprefix("tcp://").split(":")
+    arguments = [sys.executable, "-m", "ops.cli", *map(str, command), "--dir", str(cluster)]
+    with tcp.create_server((host, int(port))) as server:
+        process = subprocess.Popen(
+            arguments, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        try:
+            connection, _ = server.accept()
+            with connection:
+                yield process
+        finally:
+            process.kill()
+            process.communicate()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize(
+    "command", [("release", "t3", "--faculty", "1", "--reason", "it's over"), ("term", "close", "2026-1")],
+    ids=["release", "close"],
+)  # fmt: skip
+def test_who_is_interrupted_is_told_that_nobody_knows_and_how_to_ask_again(
+    cluster: Path, command: tuple[str, ...], number: int
+) -> None:
+    with asked(cluster, *command, "--as", "faculty:1") as process:
+        process.send_signal(number)
+        out, err = process.communicate(timeout=60)
+    first, *_, again = out.splitlines()
+    assert (process.returncode, first.split()[0], err) == (130, "UNKNOWN", "")
+    assert shlex.split(again) == ["aulario", *command, "--dir", str(cluster), "--as", "faculty:1"]
+
+
+def test_an_interrupted_closing_has_a_result_in_json(cluster: Path) -> None:
+    with asked(cluster, "term", "close", "2026-1", "-o", "json") as process:
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=60)
+    [told] = json_lines(out)
+    assert (process.returncode, told["tipo"], told["status"], told["semester"]) == (130, "RES", "UNKNOWN", "2026-1")
+    assert told["again"] == f"aulario term close 2026-1 --dir {cluster}"
+
+
+def closed_by_a_server(cluster: Path, term: str) -> subprocess.CompletedProcess[str]:
+    """What is said of a closing that a server, which believes everybody, says is done."""
+    context = sockets.context()
+    router = sockets.request_router(context, config_in_force(cluster).server("a").requests, OPEN)
+
+    def answer() -> None:
+        assert router.poll(60_000)
+        route, _, payload = router.recv_multipart()
+        [close] = wire.decode_requests(payload).messages
+        assert isinstance(close, CloseRequest)
+        closed = Closed(close.transaction_id, close.term, 7, 2, 1, RECEIPT)
+        router.send_multipart([route, b"", wire.encode(closed, Encoding.MSGPACK)])
+
+    server = threading.Thread(target=answer)
+    server.start()
+    try:
+        return aulario("term", "close", term, "--dir", cluster, "-o", "json", environ={"AULARIO_SECURITY": "none"})
+    finally:
+        server.join()
+        router.close()
+        context.term()
+
+
+def test_who_closes_the_term_of_the_configuration_is_told_so(tmp_path: Path) -> None:
+    assert aulario("init", "--dir", tmp_path, "--base-port", free_base_port()).returncode == 0
+    own = config_in_force(tmp_path).term
+    done = closed_by_a_server(tmp_path, own)
+    [told] = json_lines(done.stdout)
+    assert (done.returncode, told["tipo"], told["semester"]) == (0, "CER", own)
+    assert done.stderr.splitlines()[-1] == (
+        f"note: {own} is the term of this configuration (term): "
+        "requests that name no term ask for this one, and are refused from now on"
     )
+    done = closed_by_a_server(tmp_path, f"{own}-other")
+    assert (done.returncode, "note" in done.stderr) == (0, False), done.stderr
