@@ -80,8 +80,6 @@ def release(
       aulario release 362546fd-a4c2-4dc8-89f4-c8e34292d80a --faculty 1 --reason "the roof leaks" --dir cluster
       aulario release 362546fd-a4c2-4dc8-89f4-c8e34292d80a --faculty 1 --reason "course canceled" --as faculty:1
     """
-    if not reason.strip():
-        raise click.UsageError("--reason must say something")
     request = ReleaseRequest(transaction, faculty_id, reason)
     options = f"--faculty {faculty_id} --reason {shlex.quote(reason)}"
     where = _where(directory, config_file)
@@ -176,19 +174,19 @@ def _answer(
 
 
 def _check(request: RegistrarRequest, speaker: Principal) -> None:
-    """What no server would take is wrong usage, and so is a term that is not what it looks like. Raises click's
-    UsageError."""
+    """What no server would take is wrong usage, and so is a term or a reason that is not what it looks like. Raises
+    click's UsageError."""
     if speaker.kind not in roles.MATRIX[roles.REQUESTS]:
         raise click.UsageError(f"--as {speaker}: servers take requests from operator:NAME and faculty:ID")
-    if isinstance(request, CloseRequest) and not is_name(request.term):
-        shown = repr(request.term) if len(request.term) <= TEXT_CHARS_MAX else f"{len(request.term)} of them"
-        raise click.UsageError(f"TERM {NAME_RULE}, not {shown}")
+    name, text = ("TERM", request.term) if isinstance(request, CloseRequest) else ("--reason", request.reason)
+    if not is_name(text):
+        shown = repr(text) if len(text) <= TEXT_CHARS_MAX else f"{len(text)} of them"
+        raise click.UsageError(f"{name} {NAME_RULE}, not {shown}")
     [checked] = wire.decode_requests(wire.encode(request, Encoding.JSON)).messages
     if isinstance(checked, Dropped):
         raise click.UsageError("TRANSACTION must be text of 1 to 200 characters")
     if isinstance(checked, Invalid):
-        named = {"reason": "--reason"}.get(checked.field, checked.field)
-        raise click.UsageError(f"{named} {checked.reason}")
+        raise click.UsageError(f"{checked.field} {checked.reason}")
 
 
 def _exit_code(answer: Closed | Res) -> int:

@@ -160,8 +160,9 @@ def test_which_log_was_read_and_how_far_it_goes_is_said(own: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("release", "t1", "--faculty", 1, "--reason", " "), "--reason must say something"),
-        (("release", "t1", "--faculty", 1, "--reason", "x" * 201), "--reason must be text of at most 200 characters"),
+        (("release", "t1", "--faculty", 1, "--reason", " "), "--reason must be 1 to 200 printable characters"),
+        (("release", "t1", "--faculty", 1, "--reason", "two\nlines"), "a space at either end, not 'two\\nlines'"),
+        (("release", "t1", "--faculty", 1, "--reason", "x" * 201), "--reason must be 1 to 200 printable characters"),
         (("release", "", "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
         (("release", "t" * 201, "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
         (("release", "t1", "--faculty", 1, "--reason", "x", "--as", "auditor:local"), "servers take requests from"),
