@@ -13,43 +13,26 @@ import subprocess
 import sys
 from contextlib import ExitStack
 from dataclasses import replace
-from itertools import product
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
-from typing import Any, NamedTuple
+from typing import Any
 
 import click
 
 from nodes.config.cluster import DEFAULT_SECURITY, PROFILES, SECURITY, ClusterConfig, one_host
 from nodes.security import principals
 from nodes.security.cluster_keys import ensure_keys
-from ops import unmeasured
 from ops.cluster import running_cluster
 from ops.cluster_dir import run_directory
 from ops.demo import free_base_port
 from ops.report.usage import processor_s
-from ops.supervisor import PLAIN, Surroundings
 
 BUILDINGS = 10
 CLASSROOMS = 140
 LABS = 40
 PER_TERM = 190
 """Transactions of 7 + 2 that surely fit a term of 1 400 classrooms and 400 labs."""
-
-METRICS = ("on", "off")
-
-
-class Mode(NamedTuple):
-    """How one of the compared clusters runs."""
-
-    security: str
-    metrics: str
-
-    def surroundings(self, process: str) -> Surroundings:
-        """What to start that process in."""
-        is_unmeasured = self.metrics == "off" and process.startswith("server-")
-        return Surroundings(prefix=unmeasured.PREFIX) if is_unmeasured else PLAIN
 
 
 @click.command()
@@ -60,40 +43,25 @@ class Mode(NamedTuple):
 @click.option("--connections", default=10, show_default=True)
 @click.option("--security", type=click.Choice(SECURITY), multiple=True, default=(DEFAULT_SECURITY,), show_default=True,
               help="Of the cluster; several are measured in turn.")  # fmt: skip
-@click.option("--metrics", type=click.Choice(METRICS), multiple=True, default=("on",), show_default=True,
-              help="Whether the servers count and time what they do; both are measured in turn.")  # fmt: skip
 @click.option("-o", "output", type=click.Choice(["table", "json"]), default="table")
 def bench(
-    in_flight: str, seconds: float, runs: int, lone: bool, connections: int, security: tuple[str, ...],
-    metrics: tuple[str, ...], output: str,
-) -> None:  # fmt: skip
+    in_flight: str, seconds: float, runs: int, lone: bool, connections: int, security: tuple[str, ...], output: str
+) -> None:
     """Measure transactions per second and latency on a scratch cluster, or on several in turn."""
     loads = [int(one) for one in in_flight.split(",")]
-    modes = [Mode(*mode) for mode in product(security, metrics)]
-    found: dict[tuple[Mode, int], list[dict[str, Any]]] = {(mode, load): [] for mode in modes for load in loads}
+    found: dict[tuple[str, int], list[dict[str, Any]]] = {(mode, load): [] for mode in security for load in loads}
     with ExitStack() as stack:
-        places = {mode: Path(stack.enter_context(TemporaryDirectory(prefix="aulario-bench-"))) for mode in modes}
+        places = {mode: Path(stack.enter_context(TemporaryDirectory(prefix="aulario-bench-"))) for mode in security}
         servers = {}
         for mode, directory in places.items():
-            config = bench_config(directory, mode.security, connections)
-            running = stack.enter_context(running_cluster(directory, config, mode.surroundings))
+            running = stack.enter_context(running_cluster(directory, bench_config(directory, mode, connections)))
             servers[mode] = running.supervisor.pids()["server-a"]
-        first = dict.fromkeys(modes, 0)
+        first = dict.fromkeys(security, 0)
         for _ in range(runs):
             for mode, load in found:
-                settings = {
-                    "config_file": str(run_directory(places[mode]) / "cluster.toml"),
-                    "root": str(places[mode]),
-                    "server": "a",
-                    "in_flight": load,
-                    "seconds": seconds,
-                    "connections": min(connections, load),
-                    "per_term": PER_TERM,
-                    "lone": lone,
-                    "first": first[mode],
-                }
+                settings = load_settings(places[mode], load, seconds, connections, lone=lone, first=first[mode])
                 before_s = processor_s(servers[mode])
-                figures = _run(settings)
+                figures = run_load(settings)
                 figures["cpu_us"] = (processor_s(servers[mode]) - before_s) * 1e6 / max(figures["transactions"], 1)
                 first[mode] = (figures["next"] // PER_TERM + 1) * PER_TERM
                 found[mode, load].append(figures)
@@ -121,7 +89,25 @@ def _write_catalog(path: Path) -> None:
                 rows.writerow([f"B{building:02d}-L{number:02d}", "lab", f"B{building:02d}", 24])
 
 
-def _run(settings: dict[str, Any]) -> dict[str, Any]:
+def load_settings(
+    directory: Path, in_flight: int, seconds: float, connections: int, *, lone: bool = False, first: int = 0
+) -> dict[str, Any]:
+    """What the load on the cluster in a directory is told (nodes.clients.load)."""
+    return {
+        "config_file": str(run_directory(directory) / "cluster.toml"),
+        "root": str(directory),
+        "server": "a",
+        "in_flight": in_flight,
+        "seconds": seconds,
+        "connections": min(connections, in_flight),
+        "per_term": PER_TERM,
+        "lone": lone,
+        "first": first,
+    }
+
+
+def run_load(settings: dict[str, Any]) -> dict[str, Any]:
+    """Its figures, once it is over. Raises click's ClickException."""
     done = subprocess.run(
         [sys.executable, "-m", "nodes.clients.load"],
         input=json.dumps(settings),
@@ -136,11 +122,11 @@ def _run(settings: dict[str, Any]) -> dict[str, Any]:
     return figures
 
 
-def _print(found: dict[tuple[Mode, int], list[dict[str, Any]]], output: str) -> None:
+def _print(found: dict[tuple[str, int], list[dict[str, Any]]], output: str) -> None:
     names = ("per_second", "p50_ms", "p99_ms", "step_p50_ms", "step_p99_ms", "cpu_us")
     table = [
         {
-            **mode._asdict(),
+            "security": mode,
             "in_flight": load,
             **{name: round(median(run[name] for run in runs), 2) for name in names},
             "runs": len(runs),
@@ -150,7 +136,7 @@ def _print(found: dict[tuple[Mode, int], list[dict[str, Any]]], output: str) -> 
     if output == "json":
         click.echo(json.dumps(table))
         return
-    widths = {"security": 12, "metrics": 7, "in_flight": 9, "per_second": 10, **dict.fromkeys(names[1:], 11)}
+    widths = {"security": 12, "in_flight": 9, "per_second": 10, **dict.fromkeys(names[1:], 11)}
     click.echo(" ".join(f"{name:>{width}}" for name, width in widths.items()))
     for row in table:
         click.echo(" ".join(f"{row[name]:>{width}}" for name, width in widths.items()))
