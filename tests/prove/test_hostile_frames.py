@@ -75,7 +75,7 @@ def test_every_control_is_convicted() -> None:
 
 def test_a_crash_is_told_by_its_type_and_the_line_of_the_product() -> None:
     careless = REQUESTS._replace(decode=lambda frame: wire.encode({}, Encoding.JSON))  # type: ignore[arg-type]
-    assert (judged(careless, b"") or "").startswith(f"{CRASH}decode_requests raises KeyError at nodes.wire:")
+    assert (judged(careless, b"") or "").startswith(f"{CRASH}decode_requests raises KeyError at nodes.wire.to_maps:")
 
 
 @pytest.mark.parametrize(
