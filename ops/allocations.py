@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from es.errors import LogDamaged, LogError
+from es.errors import LogError
 from es.log.lmdb_log import DATA_FILE
 from ops.exits import UNREACHABLE, USAGE, Stopped
 from ops.log_reader import LOG_DIRECTORY, committed, opened, survive_damage
@@ -123,7 +123,7 @@ def _read(data_dir: Path | None, directory: Path, config_file: Path | None) -> A
         return _folded(furthest, f"the log of server {away}, which is not here, may go further" if away else "")
     except LogError as error:
         others = f": to read another server's log, name its directory ({', '.join(map(str, here))})" if here[1:] else ""
-        raise LogDamaged(f"{error}{others}") from None
+        raise type(error)(f"{error}{others}") from None
 
 
 def _commit_seq(data_dir: Path) -> int:

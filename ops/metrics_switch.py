@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final, NamedTuple
@@ -18,12 +20,12 @@ from es.replication.instant import Instant
 from nodes.server.frontend_core import FrontendCore
 from nodes.server.kernel_metrics import KernelMetrics
 from nodes.server.metrics import ServerMetrics
-from nodes.timing_file import TimingWriter
+from nodes.timing_file import GATHER_S, TimingWriter
 from ops import cli
 
 SLICE_S: Final = 0.25
-SETTLE_S: Final = 0.02
-"""After a change: what was under way is not counted for either."""
+SETTLE_S: Final = 1.5 * GATHER_S
+"""After a change: what was under way, timings that wait to be written among it, is not counted for either."""
 
 WHAT_IS_MEASURED: Final = {
     ServerMetrics: ("on_measured", "on_late", "on_expiry", "on_refusal", "on_registrar"),
@@ -43,40 +45,43 @@ class Slice(NamedTuple):
 
 
 class Switch:
-    """Turns measuring off and on, and counts answers by itself meanwhile."""
+    """Lets measurements be taken while it `is_on`, and counts answers by itself."""
 
     def __init__(self) -> None:
-        self._methods = {(part, name): vars(part)[name] for part, names in WHAT_IS_MEASURED.items() for name in names}
+        self.is_on = True
         self.answers = 0
 
-    def count_answers(self) -> None:
-        """From now on, at the same small cost whatever is measured."""
-        on_answers = FrontendCore.on_answers
+    def install(self) -> None:
+        """Before anything is made that could hold on to a method."""
+        for part, names in WHAT_IS_MEASURED.items():
+            for name in names:
+                setattr(part, name, self._switched(vars(part)[name]))
+        FrontendCore.on_answers = self._counted(FrontendCore.on_answers)  # type: ignore[method-assign, assignment]
 
-        def counted(core: FrontendCore[Any], effect: Answers, now: Instant) -> None:
+    def _switched(self, measure: Callable[..., None]) -> Callable[..., None]:
+        @wraps(measure)
+        def switched(*args: Any, **named: Any) -> None:
+            if self.is_on:
+                measure(*args, **named)
+
+        return switched
+
+    def _counted(self, on_answers: Callable[[Any, Answers, Instant], None]) -> Callable[[Any, Answers, Instant], None]:
+        def counted(core: Any, effect: Answers, now: Instant) -> None:
             self.answers += len(effect.answers)
             on_answers(core, effect, now)
 
-        FrontendCore.on_answers = counted  # type: ignore[method-assign, assignment]
-
-    def turn(self, is_on: bool) -> None:
-        """Measure, or do not."""
-        for (part, name), method in self._methods.items():
-            setattr(part, name, method if is_on else _nothing)
+        return counted
 
     def slice(self, is_on: bool) -> Slice:
         """One slice of time."""
-        self.turn(is_on)
+        self.is_on = is_on
         time.sleep(SETTLE_S)
         cpu_ns, answers, began_ns = time.process_time_ns(), self.answers, time.monotonic_ns()
         time.sleep(SLICE_S)
         return Slice(
             is_on, time.process_time_ns() - cpu_ns, self.answers - answers, time.monotonic_ns() - began_ns
         )  # fmt: skip
-
-
-def _nothing(*_: Any, **__: Any) -> None:
-    """Instead of a measurement."""
 
 
 def _alternate(switch: Switch, path: Path) -> None:
@@ -90,7 +95,7 @@ def _alternate(switch: Switch, path: Path) -> None:
 def main(file: str, *command: str) -> None:
     """`command` is an interpreter's, with `-m ops.cli` and the arguments of `aulario`."""
     switch = Switch()
-    switch.count_answers()
+    switch.install()
     Thread(target=_alternate, args=(switch, Path(file)), daemon=True).start()
     sys.argv = ["aulario", *command[command.index("ops.cli") + 1 :]]
     cli.main()

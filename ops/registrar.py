@@ -174,19 +174,18 @@ def _answer(
 
 
 def _check(request: RegistrarRequest, speaker: Principal) -> None:
-    """What no server would take is wrong usage, and so is a term or a reason that is not what it looks like. Raises
-    click's UsageError."""
+    """What no server would take is wrong usage. A term is theirs to judge: an old one may have a name that is not what
+    it looks like, and has to be closed, too. Raises click's UsageError."""
     if speaker.kind not in roles.MATRIX[roles.REQUESTS]:
         raise click.UsageError(f"--as {speaker}: servers take requests from operator:NAME and faculty:ID")
-    name, text = ("TERM", request.term) if isinstance(request, CloseRequest) else ("--reason", request.reason)
-    if not is_name(text):
-        shown = repr(text) if len(text) <= TEXT_CHARS_MAX else f"{len(text)} of them"
-        raise click.UsageError(f"{name} {NAME_RULE}, not {shown}")
+    if isinstance(request, ReleaseRequest) and not is_name(request.reason):
+        shown = repr(request.reason) if len(request.reason) <= TEXT_CHARS_MAX else f"{len(request.reason)} of them"
+        raise click.UsageError(f"--reason {NAME_RULE}, not {shown}")
     [checked] = wire.decode_requests(wire.encode(request, Encoding.JSON)).messages
     if isinstance(checked, Dropped):
         raise click.UsageError("TRANSACTION must be text of 1 to 200 characters")
     if isinstance(checked, Invalid):
-        raise click.UsageError(f"{checked.field} {checked.reason}")
+        raise click.UsageError(f"{'TERM' if checked.field == 'semester' else checked.field} {checked.reason}")
 
 
 def _exit_code(answer: Closed | Res) -> int:

@@ -250,7 +250,7 @@ class RequestTimings:
             if row.began_us is None:
                 row.began_us = timing.ended_us - timing.us
             if row.told not in DEFINITE:  # what was not definite may become so when the program asks again
-                row.told, row.code = timing.status, timing.code or None
+                row.told, row.code = timing.status, timing.code or (row.code if timing.status == row.ended else None)
 
     def tell(self, told: Told) -> None:
         """What a program was told: it outranks what others know of it."""

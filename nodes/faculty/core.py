@@ -28,6 +28,7 @@ from nodes.wire.schema import (
     Invalid,
     Malformed,
     ProgramRequest,
+    Receipt,
     Res,
 )
 from projections.rooms.capacity import NO_MORE_PROGRAMS
@@ -71,7 +72,8 @@ REFUSAL_CODES: Final = (BUSY, LIMIT_REACHED)
 """Of what a faculty refuses by itself: the servers never hear of it."""
 
 IGNORED_WHYS: Final = (
-    "unknown_transaction", "not_submitted", "late_refusal", "repeated_proposal", "indefinite_result", "unknown_server",
+    "unknown_transaction", "not_submitted", "late_refusal", "late_result", "repeated_proposal", "indefinite_result",
+    "unknown_server",
 )  # fmt: skip
 
 
@@ -167,8 +169,9 @@ class FacultySettings:
 
 @dataclass(slots=True)
 class _Transaction:
-    """One asking. `rivals` ask something else under its id. `unanswered` messages may still be answered, those of
-    earlier askings included; the first `foreign` refusals may mean another request."""
+    """One asking, of the servers in `asked`. `rivals` ask something else under its id. `unanswered` messages may still
+    be answered, those of earlier askings included; the first `foreign` refusals may mean another request. `stood`:
+    which request last had a result under the id, and the receipt of that."""
 
     reserve: Reserve
     routes: list[object]
@@ -180,11 +183,13 @@ class _Transaction:
     sol_sent_us: int | None = None
     ack_sent_us: int | None = None
     server: str | None = None
+    asked: set[str] = field(default_factory=set)
     was_hinted: bool = False
     attempts: int = 0
     refusals: int = 0
     unanswered: int = 0
     foreign: int = 0
+    stood: tuple[Reserve, Receipt] | None = None
     refusal: Res | None = field(default=None, repr=False)
 
     def timed(self, leg: str, began_us: int, now: Instant, status: str = "", code: str | None = None) -> Timed:
@@ -202,6 +207,7 @@ class _Past(NamedTuple):
     stands: bool | None
     unanswered: int
     foreign: int
+    stood: tuple[Reserve, Receipt] | None
 
     @property
     def may_answer(self) -> bool:
@@ -337,6 +343,7 @@ class FacultyCore:
         if past is not None:
             transaction.unanswered = past.unanswered
             transaction.foreign = past.foreign if past.reserve == reserve else past.unanswered
+            transaction.stood = past.stood
         self._in_flight[reserve.transaction_id] = transaction
         return self._submit(transaction, self._follows, now)
 
@@ -391,7 +398,7 @@ class FacultyCore:
         transaction = self._in_flight.get(message.transaction_id)
         if transaction is None:
             return self._ignore("unknown_transaction")
-        if transaction.attempts == 0:
+        if server not in transaction.asked:
             return self._ignore("not_submitted")  # the late answer to an earlier asking
         if not _may_be_pushed(transaction, message):
             transaction.unanswered -= transaction.unanswered > 0
@@ -404,6 +411,8 @@ class FacultyCore:
             return self._on_unavailable(transaction, server, message, now)
         if message.status == UNKNOWN:
             return self._ignore("indefinite_result")
+        if _is_anothers(message.receipt, transaction):
+            return self._ignore("late_result")
         return self._finish(transaction, message, now)
 
     def _on_proposal(self, transaction: _Transaction, server: str, proposal: Proposal, now: Instant) -> list[Effect]:
@@ -448,6 +457,7 @@ class FacultyCore:
         if server is None:
             return []  # the next active server's first beat submits it
         transaction.server = server
+        transaction.asked.add(server)
         transaction.attempts += 1
         transaction.unanswered += 1
         answer = transaction.answer
@@ -471,6 +481,8 @@ class FacultyCore:
                 self._found_us = None
             stands = res.status != INVALID
             self._unsure.pop(transaction_id, None)
+            if res.receipt is not None:
+                transaction.stood = transaction.reserve, res.receipt
             _remember(self._ended, ENDED_MAX, transaction, stands)
             conflict = Res(transaction_id, INVALID, CONFLICT, "this id came before with another request")
             to_rivals = conflict if stands else self._unknown(transaction_id)
@@ -570,10 +582,20 @@ def _may_be_pushed(transaction: _Transaction, message: Proposal | Res) -> bool:
     return isinstance(message, Res) and message.code == ACK_TIMEOUT and transaction.ack_sent_us is not None
 
 
+def _is_anothers(receipt: Receipt | None, transaction: _Transaction) -> bool:
+    """Whether a result is known as that of another request under the id; the number of copies is that of the day."""
+    if receipt is None or transaction.stood is None:
+        return False
+    reserve, stood = transaction.stood
+    return receipt[:3] == stood[:3] and reserve != transaction.reserve
+
+
 def _remember(past: dict[str, _Past], past_max: int, transaction: _Transaction, stands: bool | None) -> None:
     """The newest last, the oldest forgotten beyond `past_max`."""
     transaction_id = transaction.reserve.transaction_id
     past.pop(transaction_id, None)
-    past[transaction_id] = _Past(transaction.reserve, stands, transaction.unanswered, transaction.foreign)
+    past[transaction_id] = _Past(
+        transaction.reserve, stands, transaction.unanswered, transaction.foreign, transaction.stood
+    )
     if len(past) > past_max:
         del past[next(iter(past))]

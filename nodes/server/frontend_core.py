@@ -351,13 +351,11 @@ class FrontendCore(Generic[S]):
                 self._answer(exchange, registrar.answer_of(transaction_id, answer, receipt))
                 continue
             timing = leg, exchange.pattern, answer.status, faculty_id, 0, transaction_id, now.boot_us, us
-            if answer.status not in DEFINITE or faculty_id is None:
-                self._metrics.on_measured([timing])
-            elif answer.code == ACK_TIMEOUT:
-                self._metrics.on_late(leg, exchange.pattern, us)
-                self._keep_timings([timing])
-            else:
+            is_kept = answer.status in DEFINITE and faculty_id is not None
+            if is_kept and answer.code != ACK_TIMEOUT:
                 measured.append(timing)
+            else:
+                self._measure_apart(timing, answer, is_kept)
             self._pushes.pop((faculty_id, transaction_id), None)
             self._answer(exchange, wire.res_of(answer, receipt))
         if measured:
@@ -365,6 +363,15 @@ class FrontendCore(Generic[S]):
             self._keep_timings(measured)
         if batch is None:
             self._metrics.duplicates += sum(answer.seq is not None for answer in effect.answers)
+
+    def _measure_apart(self, timing: Measured, result: Result, is_kept: bool) -> None:
+        """A result that nobody keeps the time of, or of an expiry, which was counted when it came."""
+        if result.code == ACK_TIMEOUT:
+            self._metrics.on_late(*timing[:2], timing[-1])
+        else:
+            self._metrics.on_measured([timing])
+        if is_kept:
+            self._keep_timings([timing])
 
     def _batch_of(self, seq: int | None) -> Batch | None:
         return None if seq is None else self._replica.node.chain.batch_at(seq)

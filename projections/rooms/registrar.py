@@ -17,7 +17,7 @@ from projections.rooms.term import Closure
 
 def release(state: Inventory, command: Release) -> Decision:
     """Free a confirmed allocation; its own result stays what it was (A10, A12). A repetition gets the
-    first answer again."""
+    first answer again, whatever its reason."""
     field = _bad_release_field(command)
     if field is not None:
         return Answered(bad_field_result(command.transaction_id, field))
@@ -33,6 +33,9 @@ def release(state: Inventory, command: Release) -> Decision:
     done = Result(command.transaction_id, commands.CANCELED, commands.RELEASED, "the rooms were given back")
     if kept.released_seq:
         return Answered(done, kept.released_seq)
+    needs_reason = command.actor != faculty_actor(command.faculty_id)
+    if not is_name(command.reason) and (needs_reason or command.reason):
+        return Answered(bad_field_result(command.transaction_id, "reason"))
     return Accepted((event_of(events.Released(command.faculty_id, command.reason), command.actor, request_id),), done)
 
 
@@ -73,7 +76,4 @@ def _bad_release_field(command: Release) -> str | None:
         return "transaction_id"
     if not command.actor or not is_text(command.actor):
         return "actor"
-    needs_reason = command.actor != faculty_actor(command.faculty_id)
-    if not is_name(command.reason) and (needs_reason or command.reason):
-        return "reason"
     return None

@@ -425,7 +425,8 @@ def test_a10_what_the_servers_forgot_with_its_term_contradicts_nothing(faculty: 
     assert answers(faculty.hear(CLOSED)) == [("r2", "INVALID", "TERM_CLOSED")]
     faculty.ask(REQUEST._replace(term="2026-2"), "r3")
     faculty.hear(WHOLE)
-    assert answers(faculty.hear(DONE)) == [("r3", "ACCEPTED", None)]
+    own = DONE._replace(receipt=Receipt(1, 9, "cd", 2))
+    assert answers(faculty.hear(own)) == [("r3", "ACCEPTED", None)]
     faculty.ask(route="r1")
     assert answers(faculty.hear(CONFLICT)) == [("r1", "INVALID", "CONFLICT")], "the id is another request's now"
 
@@ -449,7 +450,39 @@ def test_a10_a_late_result_hides_a_closed_term_for_one_asking_only(faculty: Facu
     [submit] = only(faculty.ask(OTHER, "r2"), Submit)
     assert submit.message == RESERVE._replace(classrooms=8)
     faculty.hear(WHOLE)
-    assert answers(faculty.hear(DONE)) == [("r2", "ACCEPTED", None)]
+    own = DONE._replace(receipt=Receipt(1, 9, "cd", 2))
+    assert answers(faculty.hear(own)) == [("r2", "ACCEPTED", None)]
+
+
+def test_a10_a_result_that_another_request_had_before_its_term_was_closed_is_nobodys(faculty: Faculty) -> None:
+    faculty.ask()
+    faculty.pass_ms(RETRY_MS)
+    faculty.hear(DONE)
+    faculty.ask(OTHER, "r2")
+    faculty.hear(CLOSED)
+    faculty.ask(OTHER, "r2")
+    assert answers(faculty.hear(DONE._replace(receipt=DONE.receipt._replace(copies=1)))) == []  # type: ignore[union-attr]
+    assert faculty.core.ignored["late_result"] == 1
+    assert answers(faculty.pass_ms(ANSWER_MS)) == [("r2", "UNKNOWN", None)]
+    faculty.ask(OTHER, "r2")
+    assert answers(faculty.hear(DONE)) == [], "however often it is asked"
+    own = DONE._replace(receipt=Receipt(1, 9, "cd", 2))
+    assert answers(faculty.hear(own)) == [("r2", "ACCEPTED", None)]
+
+
+def test_a10_a_server_that_was_not_asked_this_time_has_nothing_to_say(faculty: Faculty) -> None:
+    """It was frozen with the first one's result, whose term has been closed since."""
+    faculty.ask()
+    assert answers(faculty.pass_ms(ANSWER_MS)) == [("r1", "UNKNOWN", None)]
+    faculty.beat("a", active=False)
+    faculty.beat("b", epoch=2)
+    assert only(faculty.ask(OTHER, "r2"), Submit) == [Submit("t1", "b", RESERVE)]
+    assert answers(faculty.hear(CLOSED, "b")) == [("r2", "UNKNOWN", None)]
+    assert only(faculty.ask(OTHER, "r2"), Submit) == [Submit("t1", "b", RESERVE._replace(classrooms=8))]
+    assert faculty.hear(DONE) == []
+    assert faculty.core.ignored["not_submitted"] == 1
+    own = DONE._replace(receipt=Receipt(2, 9, "cd", 2))
+    assert answers(faculty.hear(own, "b")) == [("r2", "ACCEPTED", None)]
 
 
 def test_a10_beside_an_expiry_that_was_pushed_the_acks_answer_is_still_to_come(faculty: Faculty) -> None:

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from nodes.server.frontend_core import FrontendCore
+from nodes.timing_file import TimingWriter, read_timings
 from ops.metrics_cost import compared, pairs
 from ops.metrics_switch import WHAT_IS_MEASURED, Slice, Switch
 
@@ -12,16 +18,23 @@ def test_every_measurement_that_is_left_out_exists_and_none_that_a_server_takes_
         assert set(methods) == taken, part
 
 
-def test_what_was_turned_off_is_on_again_as_it_was() -> None:
-    def methods() -> list[object]:
-        return [vars(part)[name] for part, names in WHAT_IS_MEASURED.items() for name in names]
-
-    before, switch = methods(), Switch()
-    switch.turn(is_on=False)
-    off = methods()
-    switch.turn(is_on=True)
-    assert methods() == before
-    assert not set(map(id, off)) & set(map(id, before))
+def test_what_holds_on_to_a_method_does_not_measure_either_while_it_is_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FrontendCore, "on_answers", FrontendCore.on_answers)  # restored afterwards, like the others
+    for part, names in WHAT_IS_MEASURED.items():
+        for name in names:
+            monkeypatch.setattr(part, name, vars(part)[name])
+    switch = Switch()
+    switch.install()
+    writer = TimingWriter(tmp_path)
+    add = writer.add
+    for is_on, us in ((True, 1), (False, 2), (True, 3)):
+        switch.is_on = is_on
+        add([("ack_res", "lbb", "ACCEPTED", 3, 17, "t1", 1_000, us)])
+    writer.close()
+    kept = read_timings(tmp_path)
+    assert kept is not None and [one.us for one in kept.timings] == [1, 3]
 
 
 def test_neighbours_under_load_are_compared() -> None:

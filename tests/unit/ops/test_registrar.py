@@ -166,10 +166,8 @@ def test_which_log_was_read_and_how_far_it_goes_is_said(own: Path) -> None:
         (("release", "", "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
         (("release", "t" * 201, "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
         (("release", "t1", "--faculty", 1, "--reason", "x", "--as", "auditor:local"), "servers take requests from"),
-        (("term", "close", ""), "TERM must be 1 to 200 printable characters"),
-        (("term", "close", " 2026-1"), "without a space at either end, not ' 2026-1'"),
-        (("term", "close", "2026\u202e-1"), "not '2026\\u202e-1'"),
-        (("term", "close", "x" * 201), "not 201 of them"),
+        (("term", "close", ""), "TERM must be text of 1 to 200 characters"),
+        (("term", "close", "x" * 201), "TERM must be text of 1 to 200 characters"),
         (("term", "close", "2025-2", "--as", "somebody"), "is no principal"),
     ],
 )

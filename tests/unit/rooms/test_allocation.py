@@ -400,6 +400,7 @@ def test_a12_the_registrar_must_give_a_reason(driver: Driver) -> None:
     assert driver.do(Release("t1", 1, "registrar", "water damage")).code == "RELEASED"
     [released] = driver.events("Released")
     assert (released.actor, released.body) == ("registrar", (1, "water damage"))
+    assert driver.do(Release("t1", 1, "registrar", " ")).code == "RELEASED", "whatever its reason, it is done"
 
 
 def test_a12_only_a_confirmed_allocation_of_that_faculty_can_be_released(driver: Driver) -> None:
