@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +15,8 @@ from nodes.config.cluster import ClusterConfig
 from nodes.config.file import load
 from ops.cluster_dir import config_in_force
 from ops.reference import faculty_names
+from projections.rooms.fields import NAME_RULE, is_name
+from projections.rooms.limits import TEXT_CHARS_MAX
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -89,3 +92,15 @@ def process_options(command: Command) -> Command:
     ):
         command = option(command)
     return command
+
+
+def where_of(directory: Path, config_file: Path | None) -> str:
+    """The options that name the same cluster in another command."""
+    return f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
+
+
+def require_name(argument: str, text: str) -> None:
+    """Text that is not what it looks like is wrong usage (NAME_RULE). Raises click's UsageError."""
+    if not is_name(text):
+        shown = repr(text) if len(text) <= TEXT_CHARS_MAX else f"{len(text)} of them"
+        raise click.UsageError(f"{argument} {NAME_RULE}, not {shown}")

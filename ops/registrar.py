@@ -26,13 +26,12 @@ from ops.allocations import list_terms
 from ops.cluster import interrupt_on_signals
 from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
 from ops.keys import named_principal
-from ops.options import config_option, configuration, directory_option
+from ops.options import config_option, configuration, directory_option, require_name, where_of
 from ops.output import JSON, TABLE, count, output_option, print_json, printable
 from ops.receipts import receipt_line
 from ops.streams import telling
 from projections.rooms.commands import RELEASED, UNAVAILABLE
-from projections.rooms.fields import NAME_RULE, is_name
-from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
+from projections.rooms.limits import ID_MAX
 
 OPERATOR = principal("operator:local")
 """Whose keys `init` and `up` make for whoever runs commands on this host."""
@@ -82,7 +81,7 @@ def release(
     """
     request = ReleaseRequest(transaction, faculty_id, reason)
     options = f"--faculty {faculty_id} --reason {shlex.quote(reason)}"
-    where = _where(directory, config_file)
+    where = where_of(directory, config_file)
     again = f"aulario release {shlex.quote(transaction)} {options} {where}{_as(speaker)}"
     _check(request, speaker)
     _ask(configuration(directory, config_file), request, speaker, _Told(again, where, output))
@@ -123,7 +122,7 @@ def close(name: str, speaker: Principal, directory: Path, config_file: Path | No
       aulario term close 2025-2 --as operator:ana -o json
     """
     request = CloseRequest(str(uuid.uuid4()), name)
-    where = _where(directory, config_file)
+    where = where_of(directory, config_file)
     again = f"aulario term close {shlex.quote(name)} {where}{_as(speaker)}"
     _check(request, speaker)
     _ask(configuration(directory, config_file), request, speaker, _Told(again, where, output))
@@ -178,9 +177,8 @@ def _check(request: RegistrarRequest, speaker: Principal) -> None:
     it looks like, and has to be closed, too. Raises click's UsageError."""
     if speaker.kind not in roles.MATRIX[roles.REQUESTS]:
         raise click.UsageError(f"--as {speaker}: servers take requests from operator:NAME and faculty:ID")
-    if isinstance(request, ReleaseRequest) and not is_name(request.reason):
-        shown = repr(request.reason) if len(request.reason) <= TEXT_CHARS_MAX else f"{len(request.reason)} of them"
-        raise click.UsageError(f"--reason {NAME_RULE}, not {shown}")
+    if isinstance(request, ReleaseRequest):
+        require_name("--reason", request.reason)
     [checked] = wire.decode_requests(wire.encode(request, Encoding.JSON)).messages
     if isinstance(checked, Dropped):
         raise click.UsageError("TRANSACTION must be text of 1 to 200 characters")
@@ -228,11 +226,6 @@ def _lines(request: RegistrarRequest, answer: Closed | Res, told: _Told, elapsed
     if answer.code == NOT_LET_IN:
         yield "The key's public file must be let in where the servers run (aulario keys allow). Which file that is:"
         yield f"  aulario keys list {told.where}"
-
-
-def _where(directory: Path, config_file: Path | None) -> str:
-    """The options that name the same cluster."""
-    return f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
 
 
 def _as(speaker: Principal) -> str:

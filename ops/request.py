@@ -20,13 +20,11 @@ from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
 from nodes.wire.to_maps import fields_of
 from ops.cluster import interrupt_on_signals
 from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
-from ops.options import config_option, configuration, directory_option
+from ops.options import config_option, configuration, directory_option, require_name, where_of
 from ops.output import JSON, TABLE, output_option, print_json, printable
 from ops.receipts import receipt_line
 from ops.streams import telling
 from projections.rooms.commands import ACCEPTED, LIMIT_REACHED, UNAVAILABLE
-from projections.rooms.fields import NAME_RULE, is_name
-from projections.rooms.limits import TEXT_CHARS_MAX
 
 ANSWER_SLACK_US = 2_000_000
 """A program waits this much longer than its faculty takes at the longest."""
@@ -76,9 +74,8 @@ def request(
     if classrooms == labs == 0:
         raise click.UsageError("CLASSROOMS and LABS must not both be 0")
     for name, text in (("PROGRAM", program), ("--term", term), ("--transaction-id", transaction_id)):
-        if text is not None and not is_name(text):
-            shown = repr(text) if len(text) <= TEXT_CHARS_MAX else f"{len(text)} of them"
-            raise click.UsageError(f"{name} {NAME_RULE}, not {shown}")
+        if text is not None:
+            require_name(name, text)
     config = configuration(directory, config_file)
     asked = ProgramRequest(program, classrooms or 0, labs or 0, term)
     if drawn:
@@ -86,7 +83,7 @@ def request(
     asked = asked._replace(partial=partial, transaction_id=transaction_id or str(uuid4()))
     endpoint = config.faculty(faculty_id).endpoint
     security = security_of(config, principals.program(faculty_id))
-    where = f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
+    where = where_of(directory, config_file)
     again = _again(asked, config.term, f"{where} --faculty {faculty_id}")
     interrupt_on_signals()
     began_s = time.monotonic()
