@@ -6,11 +6,10 @@ import socket as tcp
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
-from threading import Thread, Timer
+from threading import Timer
 
 import pytest
 
-from es.replication.instant import Instant
 from nodes import sockets, wire
 from nodes.clients.attempt import attempt
 from nodes.clients.program import (
@@ -24,16 +23,15 @@ from nodes.clients.program import (
     draw_request,
 )
 from nodes.security import principals, roles
-from nodes.security.authenticator import Authenticator
 from nodes.security.curve import OPEN, Curve
-from nodes.security.door import Door
 from nodes.security.keys import new_keys, save_allowed
 from nodes.security.principals import Principal
 from nodes.security.secret_keys import load_secret, save_secret
-from nodes.shell import Loop, read_clock
+from nodes.shell import read_clock
 from nodes.sockets import Context
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import ProgramRequest, Res
+from tests.unit.nodes.guarded_door import GuardedDoor
 
 FACULTY = principals.faculty(1)
 PROGRAM = principals.program(1)
@@ -163,8 +161,8 @@ def test_unavailable_counts_only_if_it_speaks_for_every_attempt() -> None:
 # --- a key that is not let in
 
 
-class Faculty:
-    """The door of a faculty at its programs, in a thread of its own. `let_in` is who may come from the beginning."""
+class Faculty(GuardedDoor):
+    """The door of a faculty at its programs. `let_in` is who may come from the beginning."""
 
     def __init__(self, keys: Path, *let_in: Principal) -> None:
         for one in (FACULTY, PROGRAM):
@@ -172,35 +170,7 @@ class Faculty:
             save_secret(keys, made)
             if one in let_in:
                 save_allowed(keys, made.public)
-        self.loop, self._context = Loop(), sockets.context()
-        self._authenticator = Authenticator(Curve(keys, FACULTY, ()), self.loop, self._context)
-        router = sockets.program_router(self._context, "tcp://127.0.0.1:*", self._authenticator.security)
-        self.endpoint = sockets.bound_endpoint(router)
-        self._door = Door(
-            roles.PROGRAMS, router, self._authenticator, self.loop, self._context, self._on_programs
-        )  # fmt: skip
-        self.asked = 0
-        self._thread = Thread(target=self.loop.run, args=(self,))
-        self._thread.start()
-
-    def _on_programs(self, now: Instant) -> None:
-        for received in self._door.messages():
-            self.asked += 1
-            self._door.send(received.session, b"", wire.encode(DENIED, Encoding.MSGPACK))
-
-    def deadline(self) -> int:
-        return self._authenticator.deadline()
-
-    def on_turn(self, now: Instant) -> None:
-        self._authenticator.tick(now)
-
-    def close(self) -> None:
-        self.loop.stop()
-        self._thread.join()
-        self._door.close()
-        self._authenticator.close()
-        self.loop.close()
-        self._context.term()
+        super().__init__(keys, FACULTY, roles.PROGRAMS, sockets.program_router, [DENIED])
 
 
 @pytest.fixture

@@ -12,20 +12,17 @@ from typing import Any
 import pytest
 import zmq
 
-from es.replication.instant import Instant
 from nodes import sockets, wire
 from nodes.clients.program import NOT_LET_IN
 from nodes.clients.registrar import ROUND_US, NoReply, Reply, ask_servers
 from nodes.security import principals, roles
-from nodes.security.authenticator import Authenticator
 from nodes.security.curve import OPEN, Curve
-from nodes.security.door import Door
 from nodes.security.keys import new_keys, save_allowed
 from nodes.security.secret_keys import load_secret, save_secret
-from nodes.shell import Loop
 from nodes.sockets import Context
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import Closed, CloseRequest, Receipt, ReleaseRequest, Res
+from tests.unit.nodes.guarded_door import GuardedDoor
 
 RELEASE = ReleaseRequest("t1", 3, "gotera")
 CLOSE = CloseRequest("q1", "2025-2")
@@ -148,38 +145,11 @@ OPERATOR = principals.principal("operator:ana")
 SERVERS = tuple(map(principals.server, "ab"))
 
 
-class GuardedServer:
-    """The door of a server, in a thread of its own. It says `answers`, the last of them for ever."""
+class GuardedServer(GuardedDoor):
+    """The door of a server."""
 
     def __init__(self, keys: Path, name: str, answers: list[Res]) -> None:
-        self.loop, self._context = Loop(), sockets.context()
-        self._authenticator = Authenticator(Curve(keys, principals.server(name), ()), self.loop, self._context)
-        router = sockets.request_router(self._context, "tcp://127.0.0.1:*", self._authenticator.security)
-        self.endpoint = sockets.bound_endpoint(router)
-        self._door = Door(roles.REQUESTS, router, self._authenticator, self.loop, self._context, self._on_requests)
-        self._answers = [wire.encode(answer, Encoding.MSGPACK) for answer in answers]
-        self.asked = 0
-        self._thread = threading.Thread(target=self.loop.run, args=(self,))
-        self._thread.start()
-
-    def _on_requests(self, now: Instant) -> None:
-        for received in self._door.messages():
-            self._door.send(received.session, b"", self._answers[min(self.asked, len(self._answers) - 1)])
-            self.asked += 1
-
-    def deadline(self) -> int:
-        return self._authenticator.deadline()
-
-    def on_turn(self, now: Instant) -> None:
-        self._authenticator.tick(now)
-
-    def close(self) -> None:
-        self.loop.stop()
-        self._thread.join()
-        self._door.close()
-        self._authenticator.close()
-        self.loop.close()
-        self._context.term()
+        super().__init__(keys, principals.server(name), roles.REQUESTS, sockets.request_router, answers)
 
 
 @contextmanager
