@@ -21,7 +21,8 @@ from projections.rooms.commands import UNAVAILABLE
 
 ROUND_US: Final = 1_000_000
 """How long the servers are waited for before those that were reached are asked again, on fresh connections: a handshake
-and a commit take some ms, and a failover about half a second."""
+and a commit take some ms, and a failover about half a second. Only the first round may be shorter: what is asked and
+has no time to be answered leaves a doubt."""
 
 PAUSE_S: Final = 0.1
 """Between the rounds, while no server leads."""
@@ -64,7 +65,7 @@ def _ask(servers: Sequence[_Server], request: RegistrarRequest, within_us: int) 
         elapsed_us = read_clock().boot_us - began_us
         if answer is not None:
             return Reply(answer, elapsed_us)
-        is_over = elapsed_us + int(PAUSE_S * 1_000_000) >= within_us
+        is_over = elapsed_us + int(PAUSE_S * 1_000_000) + ROUND_US > within_us
         if is_over or (elapsed_us >= REFUSED_US and all(server.is_refused for server in servers)):
             return _nothing_definite(servers, request, elapsed_us)
         time.sleep(PAUSE_S)
@@ -137,9 +138,7 @@ class _Server:
         if self._is_open and not self.watch.was_let_in and not self._is_answered:
             return
         self.hang_up()
-        self.socket, self.events = sockets.watched_req(
-            self._context, self._endpoint, self._principal, self._security
-        )
+        self.socket, self.events = sockets.watched_req(self._context, self._endpoint, self._principal, self._security)
         self.watch, self._is_open, self._is_answered = Watch(self.events), True, False
         self.socket.send(self._payload, zmq.NOBLOCK)
 

@@ -13,11 +13,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final, NamedTuple, TypeAlias
 
 from es.replication.instant import Instant
+from nodes.faculty.effects import (
+    Abandon,
+    AnswerProgram,
+    Effect,
+    Forbidden,
+    OutageTimed,
+    SavePrograms,
+    ServerChanged,
+    Submit,
+)
 from nodes.faculty.program_registry import ProgramRegistry
+from nodes.faculty.transaction import Past, Transaction, is_anothers, may_be_pushed, remember
 from nodes.wire.beats import Beat
 from nodes.wire.schema import (
     FORBIDDEN,
@@ -28,12 +39,10 @@ from nodes.wire.schema import (
     Invalid,
     Malformed,
     ProgramRequest,
-    Receipt,
     Res,
 )
 from projections.rooms.capacity import NO_MORE_PROGRAMS
 from projections.rooms.commands import (
-    ACK_TIMEOUT,
     BAD_FIELD,
     BUSY,
     CONFLICT,
@@ -64,10 +73,6 @@ ENDED_MAX: Final = 20_000
 BACKOFF_MAX: Final = 4
 """A retry waits at most this many times `retry_us`."""
 
-OUTAGE_PHASES: Final = ("without_server", "first_result")
-"""Of an outage as a faculty sees it: from the last beat of the server it lost until it follows one again; from then
-until the first result that stands (A19)."""
-
 REFUSAL_CODES: Final = (BUSY, LIMIT_REACHED)
 """Of what a faculty refuses by itself: the servers never hear of it."""
 
@@ -76,70 +81,6 @@ IGNORED_WHYS: Final = (
     "unknown_server",
 )  # fmt: skip
 
-
-class Submit(NamedTuple):
-    """Send `message` to `server`; it replaces what was sent for this transaction before."""
-
-    transaction_id: str
-    server: str
-    message: Reserve | Answer
-
-
-class Abandon(NamedTuple):
-    """No answer for this transaction is of interest any more."""
-
-    transaction_id: str
-
-
-class AnswerProgram(NamedTuple):
-    """Send the result to the program behind `route`, which is as the shell gave it."""
-
-    route: object
-    res: Res
-
-
-class ServerChanged(NamedTuple):
-    """Another server is followed now. `previous` is None for the first one."""
-
-    previous: str | None
-    current: str
-    epoch: int
-
-
-class SavePrograms(NamedTuple):
-    """Make this durable before carrying out what follows."""
-
-    content: str
-
-
-class Timed(NamedTuple):
-    """One leg of a transaction took `us` and ended at boot time `ended_us` (A19): sol_prop, ack_res, sol_res, or
-    program (all of it, with the status and code that the program is told)."""
-
-    leg: str
-    us: int
-    transaction_id: str
-    program_id: int
-    ended_us: int
-    status: str = ""
-    code: str = ""
-
-
-class OutageTimed(NamedTuple):
-    """One phase of an outage, as in OUTAGE_PHASES, took `us` (A19)."""
-
-    phase: str
-    us: int
-
-
-class Forbidden(NamedTuple):
-    """The program behind `route` asked in another's name. It is answered as well."""
-
-    route: object
-    why: str
-
-
-Effect: TypeAlias = Submit | Abandon | AnswerProgram | ServerChanged | SavePrograms | Timed | OutageTimed | Forbidden
 Policy: TypeAlias = Callable[[Reserve, Proposal], bool]
 
 
@@ -167,54 +108,6 @@ class FacultySettings:
     in_flight_max: int = IN_FLIGHT_MAX
 
 
-@dataclass(slots=True)
-class _Transaction:
-    """One asking, of the servers in `asked`. `rivals` ask something else under its id. `unanswered` messages may still
-    be answered, those of earlier askings included; the first `foreign` refusals may mean another request. `stood`:
-    which request last had a result under the id, and the receipt of that."""
-
-    reserve: Reserve
-    routes: list[object]
-    rivals: list[object]
-    began_us: int
-    retry_at_us: int
-    retry_after_us: int
-    answer: Answer | None = None
-    sol_sent_us: int | None = None
-    ack_sent_us: int | None = None
-    server: str | None = None
-    asked: set[str] = field(default_factory=set)
-    was_hinted: bool = False
-    attempts: int = 0
-    refusals: int = 0
-    unanswered: int = 0
-    foreign: int = 0
-    stood: tuple[Reserve, Receipt] | None = None
-    refusal: Res | None = field(default=None, repr=False)
-
-    def timed(self, leg: str, began_us: int, now: Instant, status: str = "", code: str | None = None) -> Timed:
-        """One of its legs ends now."""
-        reserve = self.reserve
-        us = now.boot_us - began_us
-        return Timed(leg, us, reserve.transaction_id, reserve.program_id, now.boot_us, status, code or "")
-
-
-class _Past(NamedTuple):
-    """What was asked under an id before, and how it ended: it `stands` if the servers had a result for it, None if
-    nobody knows. See _Transaction."""
-
-    reserve: Reserve
-    stands: bool | None
-    unanswered: int
-    foreign: int
-    stood: tuple[Reserve, Receipt] | None
-
-    @property
-    def may_answer(self) -> bool:
-        """A result that still comes may be its own: another request could not tell that from one of its own."""
-        return self.stands is None or (self.stands and self.unanswered > 0)
-
-
 class _Seen(NamedTuple):
     """A server's latest beat and when it came."""
 
@@ -239,10 +132,10 @@ class FacultyCore:
         self._programs = programs
         self._draw_id = draw_id
         self._accepts = accepts
-        self._in_flight: dict[str, _Transaction] = {}  # oldest first: the first one's time is up first
+        self._in_flight: dict[str, Transaction] = {}  # oldest first: the first one's time is up first
         self._retry_due_us: int | None = None
-        self._unsure: dict[str, _Past] = {}
-        self._ended: dict[str, _Past] = {}
+        self._unsure: dict[str, Past] = {}
+        self._ended: dict[str, Past] = {}
         self._seen: dict[str, _Seen] = {}
         self._follows: str | None = None
         self._followed: str | None = None
@@ -336,10 +229,10 @@ class FacultyCore:
         return self._refuse(route, self._unavailable(transaction_id, BUSY, "too many requests of this program"))
 
     def _begin(
-        self, reserve: Reserve, past: _Past | None, routes: list[object], rivals: list[object], now: Instant
+        self, reserve: Reserve, past: Past | None, routes: list[object], rivals: list[object], now: Instant
     ) -> list[Effect]:
         retry_us = self._settings.retry_us
-        transaction = _Transaction(reserve, routes, rivals, now.boot_us, now.boot_us + retry_us, retry_us)
+        transaction = Transaction(reserve, routes, rivals, now.boot_us, now.boot_us + retry_us, retry_us)
         if past is not None:
             transaction.unanswered = past.unanswered
             transaction.foreign = past.foreign if past.reserve == reserve else past.unanswered
@@ -362,7 +255,7 @@ class FacultyCore:
             request.partial,
         )
 
-    def _join(self, joined: _Transaction, route: object, reserve: Reserve | None) -> list[Effect]:
+    def _join(self, joined: Transaction, route: object, reserve: Reserve | None) -> list[Effect]:
         waiting = joined.routes if reserve == joined.reserve else joined.rivals
         waiting.append(route)
         if len(waiting) > WAITERS_MAX:
@@ -400,7 +293,7 @@ class FacultyCore:
             return self._ignore("unknown_transaction")
         if server not in transaction.asked:
             return self._ignore("not_submitted")  # the late answer to an earlier asking
-        if not _may_be_pushed(transaction, message):
+        if not may_be_pushed(transaction, message):
             transaction.unanswered -= transaction.unanswered > 0
         if transaction.foreign and isinstance(message, Res) and message.status in (INVALID, UNAVAILABLE):
             transaction.foreign -= 1
@@ -411,11 +304,11 @@ class FacultyCore:
             return self._on_unavailable(transaction, server, message, now)
         if message.status == UNKNOWN:
             return self._ignore("indefinite_result")
-        if _is_anothers(message.receipt, transaction):
+        if is_anothers(message.receipt, transaction):
             return self._ignore("late_result")
         return self._finish(transaction, message, now)
 
-    def _on_proposal(self, transaction: _Transaction, server: str, proposal: Proposal, now: Instant) -> list[Effect]:
+    def _on_proposal(self, transaction: Transaction, server: str, proposal: Proposal, now: Instant) -> list[Effect]:
         if transaction.answer is not None:
             return self._ignore("repeated_proposal")
         reserve = transaction.reserve
@@ -427,7 +320,7 @@ class FacultyCore:
         effects = self._submit(transaction, self._follows or server, now)
         return [transaction.timed("sol_prop", transaction.sol_sent_us, now), *effects]
 
-    def _on_unavailable(self, transaction: _Transaction, server: str, refusal: Res, now: Instant) -> list[Effect]:
+    def _on_unavailable(self, transaction: Transaction, server: str, refusal: Res, now: Instant) -> list[Effect]:
         transaction.refusals += 1
         transaction.refusal = refusal
         if refusal.code != NOT_ACTIVE:
@@ -438,7 +331,7 @@ class FacultyCore:
         transaction.was_hinted = True
         return self._submit(transaction, hinted, now)
 
-    def _is_untouched(self, transaction: _Transaction) -> bool:
+    def _is_untouched(self, transaction: Transaction) -> bool:
         """No server can have done anything about it: every attempt was refused (a proposal is no refusal),
         and no earlier asking with this id ended in doubt."""
         return transaction.attempts == transaction.refusals and not self._is_in_doubt(
@@ -450,7 +343,7 @@ class FacultyCore:
         ended = self._ended.get(transaction_id)
         return transaction_id in self._unsure or (ended is not None and not ended.stands)
 
-    def _submit(self, transaction: _Transaction, server: str | None, now: Instant) -> list[Effect]:
+    def _submit(self, transaction: Transaction, server: str | None, now: Instant) -> list[Effect]:
         transaction.retry_at_us = now.boot_us + transaction.retry_after_us
         if self._retry_due_us is None or transaction.retry_at_us < self._retry_due_us:
             self._retry_due_us = transaction.retry_at_us
@@ -469,7 +362,7 @@ class FacultyCore:
             transaction.ack_sent_us = now.boot_us
         return [Submit(answer.transaction_id, server, answer)]
 
-    def _finish(self, transaction: _Transaction, res: Res, now: Instant) -> list[Effect]:
+    def _finish(self, transaction: Transaction, res: Res, now: Instant) -> list[Effect]:
         transaction_id = transaction.reserve.transaction_id
         del self._in_flight[transaction_id]
         assert transaction.sol_sent_us is not None, "it was submitted"
@@ -483,7 +376,7 @@ class FacultyCore:
             self._unsure.pop(transaction_id, None)
             if res.receipt is not None:
                 transaction.stood = transaction.reserve, res.receipt
-            _remember(self._ended, ENDED_MAX, transaction, stands)
+            remember(self._ended, ENDED_MAX, transaction, stands)
             conflict = Res(transaction_id, INVALID, CONFLICT, "this id came before with another request")
             to_rivals = conflict if stands else self._unknown(transaction_id)
         if transaction.ack_sent_us is not None:
@@ -491,7 +384,7 @@ class FacultyCore:
         effects.append(transaction.timed("sol_res", transaction.sol_sent_us, now))
         return effects + self._answer_all(transaction, res, to_rivals, now)
 
-    def _answer_all(self, transaction: _Transaction, res: Res, to_rivals: Res, now: Instant) -> list[Effect]:
+    def _answer_all(self, transaction: Transaction, res: Res, to_rivals: Res, now: Instant) -> list[Effect]:
         effects: list[Effect] = []
         if transaction.routes:
             self.results[res.status] += 1
@@ -552,7 +445,7 @@ class FacultyCore:
             effects += self._retry(now)
         return effects
 
-    def _give_up(self, transaction: _Transaction, now: Instant) -> list[Effect]:
+    def _give_up(self, transaction: Transaction, now: Instant) -> list[Effect]:
         transaction_id = transaction.reserve.transaction_id
         del self._in_flight[transaction_id]
         if self._is_untouched(transaction):
@@ -560,7 +453,7 @@ class FacultyCore:
             res = transaction.refusal or Res(transaction_id, UNAVAILABLE, NOT_ACTIVE, sentence)
         else:
             res = self._unknown(transaction_id)
-            _remember(self._unsure, UNSURE_MAX, transaction, stands=None)
+            remember(self._unsure, UNSURE_MAX, transaction, stands=None)
         return [Abandon(transaction_id), *self._answer_all(transaction, res, res, now)]
 
     def _retry(self, now: Instant) -> list[Effect]:
@@ -575,27 +468,3 @@ class FacultyCore:
             elif self._retry_due_us is None or transaction.retry_at_us < self._retry_due_us:
                 self._retry_due_us = transaction.retry_at_us
         return effects
-
-
-def _may_be_pushed(transaction: _Transaction, message: Proposal | Res) -> bool:
-    """A server told it of its own accord, when the proposal's time was up: the ACK has its answer still to come."""
-    return isinstance(message, Res) and message.code == ACK_TIMEOUT and transaction.ack_sent_us is not None
-
-
-def _is_anothers(receipt: Receipt | None, transaction: _Transaction) -> bool:
-    """Whether a result is known as that of another request under the id; the number of copies is that of the day."""
-    if receipt is None or transaction.stood is None:
-        return False
-    reserve, stood = transaction.stood
-    return receipt[:3] == stood[:3] and reserve != transaction.reserve
-
-
-def _remember(past: dict[str, _Past], past_max: int, transaction: _Transaction, stands: bool | None) -> None:
-    """The newest last, the oldest forgotten beyond `past_max`."""
-    transaction_id = transaction.reserve.transaction_id
-    past.pop(transaction_id, None)
-    past[transaction_id] = _Past(
-        transaction.reserve, stands, transaction.unanswered, transaction.foreign, transaction.stood
-    )
-    if len(past) > past_max:
-        del past[next(iter(past))]

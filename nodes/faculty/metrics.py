@@ -11,7 +11,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from nodes.faculty.core import OUTAGE_PHASES, FacultyCore
+from nodes.faculty.core import FacultyCore
+from nodes.faculty.effects import OUTAGE_PHASES
 from nodes.histogram import FAILOVER_BOUNDS_US, LEG_BOUNDS_US, Histogram
 from nodes.server.kernel_metrics import ignored_family
 from projections.timings import LEGS

@@ -12,7 +12,8 @@ from typing import Any, Final, Generic, NamedTuple, TypeVar
 from es.replication.instant import Instant
 from nodes import wire
 from nodes.config.cluster import Limits
-from nodes.faculty.core import IN_FLIGHT_MAX, Effect, FacultyCore
+from nodes.faculty.core import IN_FLIGHT_MAX, FacultyCore
+from nodes.faculty.effects import Effect
 from nodes.server.admission import Admission, Bulk, Portion
 from nodes.wire.encoding import Encoding
 from nodes.wire.payload import Payload

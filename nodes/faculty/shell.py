@@ -17,12 +17,11 @@ from nodes.calls import Calls
 from nodes.config.cluster import ClusterConfig, FacultyConfig, http_address
 from nodes.exporter import Exporter, registry_of
 from nodes.faculty import program_registry
-from nodes.faculty.core import (
+from nodes.faculty.core import FacultyCore, FacultySettings
+from nodes.faculty.effects import (
     Abandon,
     AnswerProgram,
     Effect,
-    FacultyCore,
-    FacultySettings,
     Forbidden,
     OutageTimed,
     SavePrograms,

@@ -10,7 +10,9 @@ from es.replication.instant import Instant
 from es.replication.messages import Member
 from es.testing.mutants import Mutant
 from nodes.clients.program import Asking
-from nodes.faculty.core import Effect, FacultyCore, SavePrograms, _Seen, _Transaction
+from nodes.faculty.core import FacultyCore, _Seen
+from nodes.faculty.effects import Effect, SavePrograms
+from nodes.faculty.transaction import Transaction
 from nodes.server.frontend_core import FrontendCore
 from nodes.wire.schema import ProgramRequest, Res
 from projections.rooms.commands import DENIED, NOT_ENOUGH_ROOMS
@@ -43,7 +45,7 @@ def _follow_any_active(self: FacultyCore, now: Instant) -> list[Effect]:
     return effects
 
 
-def _forget_doubt(self: FacultyCore, transaction: _Transaction) -> bool:  # noqa: ARG001 - likewise
+def _forget_doubt(self: FacultyCore, transaction: Transaction) -> bool:  # noqa: ARG001 - likewise
     return transaction.attempts == transaction.refusals
 
 

@@ -12,18 +12,16 @@ from es.replication.instant import Instant
 from es.testing.checker import Violation
 from es.testing.cluster import Cluster
 from nodes import wire
-from nodes.faculty.core import (
+from nodes.faculty.core import FacultyCore, FacultySettings, accept_whole
+from nodes.faculty.effects import (
     Abandon,
     AnswerProgram,
     Effect,
-    FacultyCore,
-    FacultySettings,
     OutageTimed,
     SavePrograms,
     ServerChanged,
     Submit,
     Timed,
-    accept_whole,
 )
 from nodes.faculty.program_backlogs import Route
 from nodes.faculty.program_registry import ProgramRegistry

@@ -10,21 +10,16 @@ import pytest
 
 from es.replication.instant import Instant
 from nodes.faculty import core as faculty_core
-from nodes.faculty.core import (
-    BACKOFF_MAX,
-    PROGRAMS_MAX,
-    WAITERS_MAX,
+from nodes.faculty.core import BACKOFF_MAX, PROGRAMS_MAX, WAITERS_MAX, FacultyCore, FacultySettings, accept_whole
+from nodes.faculty.effects import (
     Abandon,
     AnswerProgram,
     Effect,
-    FacultyCore,
-    FacultySettings,
     OutageTimed,
     SavePrograms,
     ServerChanged,
     Submit,
     Timed,
-    accept_whole,
 )
 from nodes.faculty.program_registry import ProgramRegistry
 from nodes.wire.beats import Beat

@@ -11,7 +11,8 @@ import pytest
 from es.replication.instant import Instant
 from nodes import wire
 from nodes.config.cluster import Limits
-from nodes.faculty.core import IN_FLIGHT_MAX, AnswerProgram, Effect, FacultyCore, FacultySettings, Submit
+from nodes.faculty.core import IN_FLIGHT_MAX, FacultyCore, FacultySettings
+from nodes.faculty.effects import AnswerProgram, Effect, Submit
 from nodes.faculty.program_backlogs import (
     BACKLOG_FULL,
     TURN_MAX,
