@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import click
 
 from nodes import wire
+from nodes.clients.interrupts import only_while_waiting
 from nodes.clients.program import NOT_LET_IN
 from nodes.clients.registrar import NoReply, RegistrarRequest, ask_servers
 from nodes.config.cluster import ClusterConfig
@@ -164,7 +165,7 @@ def _answer(
 ) -> tuple[Closed | Res, int]:
     """What the servers said, and after how many µs."""
     servers = {server.name: server.requests for server in config.servers}
-    with context() as sockets:
+    with only_while_waiting(), context() as sockets:
         reply = ask_servers(servers, request, config.timing.answer_ms * 1_000, context=sockets, security=security)
     if isinstance(reply, NoReply):
         why = f"no server that leads answered {speaker}"

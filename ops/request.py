@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import click
 
+from nodes.clients.interrupts import only_while_waiting
 from nodes.clients.program import NOT_LET_IN, NoAnswer, TimeLimit, ask, draw_request
 from nodes.security import principals
 from nodes.security.curve import security_of
@@ -109,7 +110,7 @@ def _ask(
 ) -> tuple[Res, int]:
     """What the faculty said, and after how many µs."""
     limit = TimeLimit(max_us=answer_ms * 1_000 + ANSWER_SLACK_US)
-    with context() as sockets:
+    with only_while_waiting(), context() as sockets:
         reply = ask(
             principals.faculty(faculty_id), endpoint, asked, limit,
             context=sockets, security=security, encoding=Encoding.JSON,

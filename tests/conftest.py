@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterator
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from ops import demo
 
 # An example that takes long, to draw or to test, on a busy machine is no failure; one that fails prints how to run it
 # again.
@@ -15,3 +20,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--rewrite", action="store_true", help="Write the traces of scenarios anew instead of comparing them."
     )
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_ports() -> Iterator[None]:
+    """Free ports are looked for among those of this worker: one that another has found is free until it is bound."""
+    workers = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(demo, "BASE_PORTS_TRIED", demo.BASE_PORTS_TRIED[number::workers])
+        yield

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import zmq
 
 from nodes import sockets
+from nodes.clients.interrupts import interruptible
 from nodes.clients.watch import REFUSED_US, Watch
 from nodes.security.principals import Principal
 from nodes.shell import read_clock
@@ -38,7 +39,8 @@ def attempt(
         while answer is None:
             due_us = min(until_us, refused_us) if watch.is_refused else until_us
             left_ms = -(-(due_us - read_clock().boot_us) // 1_000)
-            ready = dict(poller.poll(max(left_ms, 0)))
+            with interruptible():
+                ready = dict(poller.poll(max(left_ms, 0)))
             watch.take_told()
             if socket in ready:
                 answer = socket.recv(zmq.NOBLOCK)

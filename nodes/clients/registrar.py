@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypeAlias
 import zmq
 
 from nodes import sockets, wire
+from nodes.clients.interrupts import interruptible
 from nodes.clients.program import NOT_LET_IN
 from nodes.clients.watch import REFUSED_US, Watch
 from nodes.security import principals
@@ -68,7 +69,8 @@ def _ask(servers: Sequence[_Server], request: RegistrarRequest, within_us: int) 
         is_over = elapsed_us + int(PAUSE_S * 1_000_000) + ROUND_US > within_us
         if is_over or (elapsed_us >= REFUSED_US and all(server.is_refused for server in servers)):
             return _nothing_definite(servers, request, elapsed_us)
-        time.sleep(PAUSE_S)
+        with interruptible():
+            time.sleep(PAUSE_S)
 
 
 def _round(servers: Sequence[_Server], until_us: int) -> Closed | Res | None:
@@ -80,7 +82,8 @@ def _round(servers: Sequence[_Server], until_us: int) -> Closed | Res | None:
         poller.register(server.events, zmq.POLLIN)
     waiting = set(servers)
     while not all(server.is_refused for server in waiting) and (left_us := until_us - read_clock().boot_us) > 0:
-        ready = dict(poller.poll(-(-left_us // 1_000)))
+        with interruptible():
+            ready = dict(poller.poll(-(-left_us // 1_000)))
         for server in servers:
             server.watch.take_told()
             if server.socket in ready:
@@ -138,7 +141,9 @@ class _Server:
         if self._is_open and not self.watch.was_let_in and not self._is_answered:
             return
         self.hang_up()
-        self.socket, self.events = sockets.watched_req(self._context, self._endpoint, self._principal, self._security)
+        self.socket, self.events = sockets.watched_req(
+            self._context, self._endpoint, self._principal, self._security
+        )
         self.watch, self._is_open, self._is_answered = Watch(self.events), True, False
         self.socket.send(self._payload, zmq.NOBLOCK)
 

@@ -14,6 +14,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,7 @@ from es.log.base import Write
 from es.log.lmdb_log import LmdbLog
 from nodes import sockets, wire
 from nodes.clients.program import NOT_LET_IN
+from nodes.clients.registrar import NoReply
 from nodes.security.curve import OPEN
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import Closed, CloseRequest, Receipt, ReleaseRequest, Res
@@ -261,6 +263,18 @@ def test_an_interrupted_closing_has_a_result_in_json(cluster: Path) -> None:
     [told] = json_lines(out)
     assert (process.returncode, told["tipo"], told["status"], told["semester"]) == (130, "RES", "UNKNOWN", "2026-1")
     assert told["again"] == f"aulario term close 2026-1 --dir {cluster}"
+
+
+def test_nobody_is_interrupted_but_while_he_waits(cluster: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: set[int] = set()
+
+    def ask_servers(*args: Any, **options: Any) -> NoReply:
+        held.update(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        return NoReply(1_500)
+
+    monkeypatch.setattr(registrar, "ask_servers", ask_servers)
+    registrar._answer(config_in_force(cluster), RELEASE, registrar.OPERATOR, OPEN)
+    assert held >= {signal.SIGINT, signal.SIGTERM}
 
 
 def closed_by_a_server(cluster: Path, term: str) -> subprocess.CompletedProcess[str]:

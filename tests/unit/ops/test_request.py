@@ -11,11 +11,14 @@ import socket as tcp
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from nodes.clients.program import NOT_LET_IN
-from nodes.wire.schema import Receipt, Res
+from nodes.clients.program import NOT_LET_IN, NoAnswer
+from nodes.security.curve import OPEN
+from nodes.wire.schema import ProgramRequest, Receipt, Res
+from ops import request
 from ops.cli import cli
 from ops.cluster_dir import config_in_force
 from ops.demo import free_base_port
@@ -113,6 +116,18 @@ def run(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> tuple[int, 
 
 
 # --- nobody answers
+
+
+def test_nobody_is_interrupted_but_while_he_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    held: set[int] = set()
+
+    def ask(*args: Any, **options: Any) -> NoAnswer:
+        held.update(signal.pthread_sigmask(signal.SIG_BLOCK, ()))
+        return NoAnswer("t1", 1_500, 1)
+
+    monkeypatch.setattr(request, "ask", ask)
+    request._ask(ProgramRequest("Física", 7, 2), 1, "tcp://127.0.0.1:9", 1_000, OPEN)
+    assert held >= {signal.SIGINT, signal.SIGTERM}
 
 
 class Asked:
