@@ -36,7 +36,8 @@ class DataNode:
     """Shared by both roles; a role object is thrown away with its role, this stays.
 
     `register` is the newest configuration this node knows, `promised` the highest epoch it will follow
-    (never below the register's). `commit_seq` never falls; what is folded beyond it is speculative.
+    (never below the register's). `commit_seq` never falls; what is folded beyond it is speculative. `last_ts_us` is the
+    log's time as far as it is known here: of the head, or what the primary has said since (R13).
     `witness_said_us` is when, by its own clock, the witness said the newest that this life has heard of it.
     """
 
@@ -114,6 +115,7 @@ class DataNode:
         """Cut the chain (R8). Writes still under way that went further now count up to the cut."""
         self.chain.truncate_after(seq)
         cut = self.chain.head
+        self.last_ts_us = cut.ts_us
         self._persisting = deque((serial, at_us, min(head, cut)) for serial, at_us, head in self._persisting)
 
     @property
@@ -137,9 +139,16 @@ class DataNode:
     def adopt(self, register: Register, now_us: int) -> None:
         """Take over a newer configuration; epochs never fall (I3). Durable before any later write is."""
         assert register.epoch > self.epoch, "a register is only ever replaced by a newer one (I3)"
+        if register.primary != self.me and not self._is_continued_by(register):
+            self.last_ts_us = self.chain.head.ts_us  # the clock of a deposed primary, maybe this node, ran on alone
         self.register = register
         self.promised = max(self.promised, register.epoch)
         self.persist(now_us, records=((REGISTER, register.pack()), (PROMISED, self.promised.to_bytes(8, "big"))))
+
+    def _is_continued_by(self, register: Register) -> bool:
+        """Whether the same life leads on, and nobody else did in between."""
+        known = self.register
+        return known is not None and (register.epoch, register.author) == (known.epoch + 1, known.author)
 
     def promise(self, epoch: int, now_us: int) -> int:
         """Never again follow an epoch below `epoch`; the serial says when that is durable (R5)."""

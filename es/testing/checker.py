@@ -1,4 +1,4 @@
-"""The invariants I1–I8 of replication, checked on what nodes do and clients see. I9 is the application's.
+"""The invariants I1–I8 of replication, and R13, checked on what nodes do and clients see. I9 is the application's.
 
 Everything is taken from outside: effects, logs and answers. A violation stops the run at once, so that
 its schedule is as short as it can be.
@@ -6,17 +6,19 @@ its schedule is as short as it can be.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 
 from es.codec import Batch
 from es.log.base import EventLog
+from es.replication.events import APPLICATION, OutageExtended, read
 from es.replication.fold import Fold
 from es.replication.replica import Replica
 from es.testing.history import check_history
 
 
 class Violation(AssertionError):
-    """An invariant does not hold. `name` is I1 … I9 or `liveness`."""
+    """An invariant does not hold. `name` is I1 … I9, a rule or `liveness`."""
 
     def __init__(self, name: str, what: str) -> None:
         super().__init__(f"{name}: {what}")
@@ -112,7 +114,7 @@ class Checker:
             raise Violation("wire", f"{node} has ignored a message of its peer as malformed")
 
     def on_end(self, logs: dict[str, EventLog], replicas: dict[str, Replica]) -> None:
-        """I4, I5, I7, I8 on the healed cluster."""
+        """I4, I5, I7, I8, R13 on the healed cluster."""
         histories = {name: [batch.data for batch in log.batches()] for name, log in logs.items()}
         first, *others = histories.values()
         if any(other != first for other in others):
@@ -130,7 +132,23 @@ class Checker:
                 raise Violation("I5", f"acknowledged seq {seq} is not in the log")
         for name, replica in replicas.items():
             self.on_process_end(name, replica)
+        self._check_time(log)
         self._refold(replicas, log)
+
+    def _check_time(self, log: EventLog) -> None:
+        """R13: from one batch to a later one the log's time passes no faster than real time, but for what it says that
+        deadlines were moved by. The time that a batch bears was read after the one before it was sealed."""
+        slowest_us: float = math.inf
+        extended_us = before_us = 0
+        for batch in log.batches():
+            sealed_us = self.born_us[batch.hash]
+            events = (read(entry) for entry in batch.entries if entry.application == APPLICATION)
+            extended_us += sum(event.by_us for event in events if isinstance(event, OutageExtended))
+            passed_us = batch.ts_us - extended_us
+            if (ahead_us := passed_us - sealed_us - slowest_us) > 0:
+                raise Violation("R13", f"at seq {batch.first_seq} the log's time is {ahead_us / 1_000} ms ahead")
+            slowest_us = min(slowest_us, passed_us - before_us)
+            before_us = sealed_us
 
     def _refold(self, replicas: dict[str, Replica], log: EventLog) -> None:
         """I8: the state is a function of the log alone. One fold goes through it and stops wherever a live one is."""

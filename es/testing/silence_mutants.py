@@ -11,7 +11,7 @@ from es.replication.effects import Emit
 from es.replication.following import Following
 from es.replication.instant import Instant
 from es.replication.leading import Leading
-from es.replication.messages import Beacon, BeaconAck, Granted, Member
+from es.replication.messages import Beacon, BeaconAck, Granted, Member, Register
 from es.replication.replica import Replica
 from es.replication.transitions import Role
 from es.replication.witness import Witness
@@ -24,6 +24,8 @@ _replica_init = Replica.__init__
 _on_granted = Replica._on_granted
 _on_beacon = Following.on_beacon
 _on_beacon_ack = Leading.on_beacon_ack
+_adopt = DataNode.adopt
+_truncate_after = DataNode.truncate_after
 
 
 def _start_in_silence(self: Replica, *arguments: Any) -> None:
@@ -94,6 +96,18 @@ def _owe_nothing(self: Leading, extension_us: int, now: Instant) -> None:
     """Nothing is ever given back."""
 
 
+def _adopt_and_keep_time(self: DataNode, register: Register, now_us: int) -> None:
+    known_us = self.last_ts_us
+    _adopt(self, register, now_us)
+    self.last_ts_us = known_us
+
+
+def _cut_and_keep_time(self: DataNode, seq: int) -> None:
+    known_us = self.last_ts_us
+    _truncate_after(self, seq)
+    self.last_ts_us = known_us
+
+
 SILENCE_MUTANTS: dict[str, Mutant] = {
     "no grace after the own start": Mutant(
         "R5", "a backup that has just started takes its primary for silent", ((Replica, "__init__", _start_in_silence),)
@@ -130,6 +144,10 @@ SILENCE_MUTANTS: dict[str, Mutant] = {
     "stall never noticed": Mutant("R9", "no write ever takes too long", ((DataNode, "stalled", _never_stalled),)),
     "outage never extended": Mutant(
         "R13", "holds run on through outages, for none is ever logged", ((Leading, "_owe", _owe_nothing),)
+    ),
+    "time of a deposed primary": Mutant(
+        "R13", "an outage counts from what the clock of a deposed primary came to, not from what its successor's did",
+        ((DataNode, "adopt", _adopt_and_keep_time), (DataNode, "truncate_after", _cut_and_keep_time)),
     ),
 }  # fmt: skip
 """By name: what a schedule is run with to see it found."""

@@ -52,7 +52,8 @@ FOUND_AT: dict[str, Schedule | str] = {
     "clock read once a turn": "clock read once a turn",
     "speaks while stalled": "speaks while stalled",
     "stall never noticed": "stall never noticed",
-    "outage never extended": Schedule(ROOMS, 28),
+    "outage never extended": Schedule(FACULTIES, 1),
+    "time of a deposed primary": Schedule(FACULTIES, 126),
     "expiry not logged": Schedule(ROOMS, 0),
     "no duplicate table": Schedule(ROOMS, 0),
     "conflict taken for a repetition": Schedule(ROOMS, 0),
@@ -116,6 +117,10 @@ REGRESSIONS: tuple[Regression, ...] = (
     Regression(
         Schedule(FACULTIES, 2240), "swap that waited",
         "a disk rotted while its node's claim waited at a frozen witness, which then left no other one counted in",
+    ),
+    Regression(
+        Schedule(FACULTIES, 3036), "time of a deposed primary",
+        "a hold ended early: an outage counted from the clock of a primary that had been deposed meanwhile",
     ),
     Regression(Schedule(LEDGER, 3296), None, "the disk of an heir lied that was about to lead"),
     Regression(

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from es.replication.events import APPLICATION, ClockAnomaly, EpochStarted, OutageExtended, read
+from es.codec import BatchBuilder
+from es.replication.events import APPLICATION, ClockAnomaly, EpochStarted, OutageExtended, read, record
 from es.replication.instant import Instant
 from es.replication.log_clock import CLOCK_JUMP_US, LogClock
-from es.replication.messages import Granted, Registered
+from es.replication.messages import Batches, Beacon, Granted, Registered
 from es.replication.timing import SLOW, Timing
 from es.testing.ledger import Credit, Ledger
 from tests.unit.replication.driver import CLUSTER, TIMING, A, B, Driver, register
@@ -115,6 +116,44 @@ def test_r13_a_new_primary_moves_deadlines_by_the_outage_before_anything_expires
     [machine] = driver.replica.node.fold.machines.values()
     assert isinstance(machine, Deadlines)
     assert machine.extended_us[-1] == extended.by_us
+
+
+@pytest.mark.parametrize("said_more", [False, True], ids=["head", "beacon"])
+def test_r13_an_outage_counts_from_the_last_primarys_time_not_from_a_deposed_ones(said_more: bool) -> None:
+    """Which ran on alone: what its successor promised meanwhile ended later than by that clock."""
+    driver = Driver(machines=[Deadlines()])
+    driver.become_primary()
+    driver.join()
+    common = driver.replica.node.chain.head
+    driver.tick(3_000)
+    driver.ask("nobody else has it", Credit("x", 1))
+    driver.fsync()
+
+    successor = register(driver.epoch + 1, B, B, author="b's life")
+    driver.give(Registered(successor, 0))
+    theirs = BatchBuilder(successor.epoch, common.seq + 1, common.hash, common.ts_us + 1)
+    theirs.add(APPLICATION, record(EpochStarted("b", ("b",), "failover", 0, 0)))
+    batch = theirs.seal()
+    commit_seq, epoch = batch.last_seq, successor.epoch
+    driver.give(Batches(CLUSTER, epoch, commit_seq, common.seq, common.hash, batch.last_seq, (batch.data,)))
+    grown = register(successor.epoch + 1, B, A, B, author="b's life")
+    last_us = batch.ts_us
+    if said_more:
+        last_us += 1_000_000
+        driver.give(Beacon(successor, batch.last_seq, batch.hash, batch.last_seq, last_us, 1))
+    driver.give(Registered(grown, 0))
+    driver.fsync()
+
+    driver.tick(2_000)
+    driver.give(Granted(CLUSTER, grown.epoch, A))
+    driver.fsync()
+    driver.clear()
+    driver.tick(2 * TIMING.beacon_us / 1_000)
+    driver.grant_swap()
+    driver.fsync()
+    _, extended = kernel_events(driver)
+    opened_us = next(batch.ts_us for batch in driver.published() if batch.epoch == driver.epoch)
+    assert extended == OutageExtended(opened_us - last_us)
 
 
 def test_r13_a_short_outage_counts_as_a_retrys_time() -> None:
