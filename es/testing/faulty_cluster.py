@@ -73,11 +73,12 @@ class FrozenTurn(NamedTuple):
     thaws_us: int
     ready: Sequence[str]
 
-    def is_old_for(self, source: str) -> bool:
-        """Whether a source drains with the reading from before the freeze. A server's shell reads anew for every
-        source, so that only the first can be affected; links read once more after they have drained, and what the
-        writer has finished releases no request that was drained after its reading."""
-        return source == REQUESTS and self.ready[0] == source
+    def is_old_for(self, source: str, now_us: int) -> bool:
+        """Whether what a source gives at that time is drained with the reading from before the freeze. A server's shell
+        reads anew for every source, so that only the first can be affected, and not by what comes once it is drained;
+        links read once more after they have drained, and what the writer has finished releases no request that was
+        drained after its reading."""
+        return source == REQUESTS and self.ready[0] == source and now_us < self.thaws_us + SLOT_US
 
 
 class FaultyCluster(Cluster):
@@ -125,7 +126,7 @@ class FaultyCluster(Cluster):
     def _drain(self, source: str, name: str, call: Callable[..., None], *arguments: Any) -> None:
         """`call` with the reading that its source has: an old one, if this is the rest of a frozen turn."""
         turn = self._turns.get(name)
-        if turn is not None and self._is_rest(name, turn) and turn.is_old_for(source):
+        if turn is not None and self._is_rest(name, turn) and turn.is_old_for(source, self.now_us):
             self._old_readings[name] = turn.reading
             call(*arguments)
             del self._old_readings[name]

@@ -88,7 +88,7 @@ def _never_stalled(self: DataNode, now_us: int) -> bool:  # noqa: ARG001 - likew
     return False
 
 
-def _always_old(self: FrozenTurn, source: str) -> bool:  # noqa: ARG001 - likewise
+def _always_old(self: FrozenTurn, source: str, now_us: int) -> bool:  # noqa: ARG001 - likewise
     return True
 
 

@@ -122,6 +122,11 @@ REGRESSIONS: tuple[Regression, ...] = (
         Schedule(FACULTIES, 3036), "time of a deposed primary",
         "a hold ended early: an outage counted from the clock of a primary that had been deposed meanwhile",
     ),
+    Regression(
+        Schedule(FACULTIES, 5554), None,
+        "a request that came after a freeze was judged by the clock read before it, though its source was drained",
+    ),
+    Regression(Schedule(ROOMS, 3884), None, "a batch sealed in the same microsecond as the one before it was ahead by one"),
     Regression(Schedule(LEDGER, 3296), None, "the disk of an heir lied that was about to lead"),
     Regression(
         Schedule(LEDGER, 4358), None,
