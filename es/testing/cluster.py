@@ -133,7 +133,7 @@ class Cluster:
         self.load = load
         self.now_us = 0
         self._clocks: dict[str, SimulatedClock] = {}
-        self.checker = Checker()
+        self.checker = Checker(timing.stall_us)
         self.counts: Counter[str] = Counter()
         self.trace: list[str] | None = None
         self.on_answers: Callable[[SimulatedNode, Answers], None] = self._send_answers
