@@ -8,25 +8,21 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 
-@contextmanager
-def only_while_waiting() -> Iterator[None]:
+def only_while_waiting() -> AbstractContextManager[None]:
     """Hold interrupts back during the block, but for where it is `interruptible`. The calling thread must be the only
     one that takes signals, which libzmq's never do."""
-    with _masked(signal.SIG_BLOCK):
-        yield
+    return _masked(signal.SIG_BLOCK)
 
 
-@contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> AbstractContextManager[None]:
     """One that was held back comes at once."""
-    with _masked(signal.SIG_UNBLOCK):
-        yield
+    return _masked(signal.SIG_UNBLOCK)
 
 
 @contextmanager

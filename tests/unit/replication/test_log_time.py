@@ -36,6 +36,19 @@ def kernel_events(driver: Driver) -> list[Any]:
     return [read(entry) for batch in driver.published() for entry in batch.entries if entry.application == APPLICATION]
 
 
+def taken_over(driver: Driver, after_us: int) -> tuple[int, list[Any]]:
+    """Its primary is silent for so long, and it leads: the time of its epoch's first batch, and what that says."""
+    driver.tick(after_us / 1_000)
+    driver.give(Granted(CLUSTER, driver.epoch, driver.me))
+    driver.fsync()
+    driver.clear()
+    driver.tick(2 * TIMING.beacon_us / 1_000)
+    driver.grant_swap()
+    driver.fsync()
+    opened_us = next(batch.ts_us for batch in driver.published() if batch.epoch == driver.epoch)
+    return opened_us, kernel_events(driver)
+
+
 @given(st.integers(0, 2**50), st.integers(0, 2**50), st.lists(st.integers(0, 10**9), max_size=20))
 def test_r13_time_starts_after_the_log_and_follows_the_boot_clock(last_us: int, wall_us: int, steps: list[int]) -> None:
     clock = LogClock.start(last_us, Instant(1_000, wall_us))
@@ -101,16 +114,8 @@ def test_r13_a_new_primary_moves_deadlines_by_the_outage_before_anything_expires
     last_us = driver.replica.node.chain.head.ts_us
     driver.replica.node.last_ts_us = last_us
     away_us = 7_000_000
-    driver.tick(away_us / 1_000)
-    driver.give(Granted(CLUSTER, old.epoch, B))
-    driver.fsync()
-    driver.clear()
-    driver.tick(2 * TIMING.beacon_us / 1_000)
-    driver.grant_swap()
-    driver.fsync()
-    started, extended = kernel_events(driver)
+    opened_us, (started, extended) = taken_over(driver, away_us)
     assert isinstance(started, EpochStarted)
-    opened_us = next(batch.ts_us for batch in driver.published() if batch.epoch == driver.epoch)
     assert extended == OutageExtended(opened_us - last_us)
     assert extended.by_us >= away_us
     [machine] = driver.replica.node.fold.machines.values()
@@ -144,15 +149,7 @@ def test_r13_an_outage_counts_from_the_last_primarys_time_not_from_a_deposed_one
     driver.give(Registered(grown, 0))
     driver.fsync()
 
-    driver.tick(2_000)
-    driver.give(Granted(CLUSTER, grown.epoch, A))
-    driver.fsync()
-    driver.clear()
-    driver.tick(2 * TIMING.beacon_us / 1_000)
-    driver.grant_swap()
-    driver.fsync()
-    _, extended = kernel_events(driver)
-    opened_us = next(batch.ts_us for batch in driver.published() if batch.epoch == driver.epoch)
+    opened_us, (_, extended) = taken_over(driver, 2_000_000)
     assert extended == OutageExtended(opened_us - last_us)
 
 
