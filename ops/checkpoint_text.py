@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from es.errors import RemoteProtocolError
-from es.log.checkpoint import Checkpoint, SignedCheckpoint, decode, encode
+from es.log.checkpoint import Checkpoint, SignedCheckpoint, decode, encode, is_signed_by
 from ops.exits import USAGE, Stopped
 
 FILE_BYTES_MAX: Final = 16 << 20
@@ -23,6 +23,11 @@ class Saved(NamedTuple):
 
     signed: SignedCheckpoint
     key: bytes | None
+
+
+def is_forged(saved: Saved) -> bool:
+    """Whether not even the key that it names has signed it: somebody altered it, or made it up."""
+    return saved.key is not None and not is_signed_by(saved.signed, [saved.key])
 
 
 def to_plain(signed: SignedCheckpoint, key: bytes | None) -> dict[str, Any]:

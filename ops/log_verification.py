@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from es.log.base import EventLog, Identity
-from es.log.checkpoint import Checkpoint, SignedCheckpoint, contradiction, is_signed_by
+from es.log.checkpoint import Checkpoint, SignedCheckpoint, contradiction
 from es.log.verify import Report, verify_in_child
 from nodes.config.cluster import ClusterConfig
 from ops.checkpoint_evidence import Evidence
+from ops.checkpoint_text import is_forged
 from ops.log_reader import opened
 
 Held = Mapping[SignedCheckpoint, Sequence[str]]
@@ -21,8 +22,8 @@ Held = Mapping[SignedCheckpoint, Sequence[str]]
 class Verification:
     """`report` is of a log whose chain is whole. `findings` are sentences that say what contradicts what was signed,
     and where; `damaged` which file of evidence holds none: a power cut leaves that as a hand does, and it accuses
-    nobody; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved file
-    proves nothing, and why. `signed_seq` is the newest event that a signature covers, 0 if none; `held` the number of
+    nobody; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved file,
+    or configuration, proves nothing, and why. `signed_seq` is the newest event that a signature covers, 0 if none; `held` the number of
     checkpoints that counted, `by` who signed them, `places` where they lie."""
 
     report: Report
@@ -45,9 +46,10 @@ def verified(data: Path, config: ClusterConfig | None, found: Evidence) -> Verif
     genuine = found.genuine()
     with opened(data) as log:
         missing, emptied = _history(log, found, genuine)
-        findings = [*_owner(log.identity, data, config), *missing, *_contradictions(log, genuine)]
-        forged, unproven = tuple(_forged(found)), tuple(_unproven(log, found, genuine))
-        signed_seq = max(_agreeing(log, genuine), default=0)
+        agreed = tuple(_agreeing(log, genuine))
+        findings = [*_owner(log.identity, data, config), *missing, *_contradictions(log, genuine, agreed)]
+        forged = tuple(_forged(found))
+        unproven = (*_elsewhere(log.identity, config), *_unproven(log, found, genuine))
     return Verification(
         report,
         tuple(findings),
@@ -55,7 +57,7 @@ def verified(data: Path, config: ClusterConfig | None, found: Evidence) -> Verif
         tuple(_notes(found, genuine, report)),
         forged,
         unproven,
-        signed_seq,
+        max(agreed, default=0),
         len(genuine),
         tuple(sorted({one.checkpoint.node for one in genuine})),
         tuple(dict.fromkeys(place for places in genuine.values() for place in places)),
@@ -67,25 +69,35 @@ def _owner(identity: Identity, data: Path, config: ClusterConfig | None) -> Iter
     for server in config.servers if config is not None else ():
         if server.data.resolve() == data.resolve() and identity.node != server.name:
             yield f"this is the directory of server {server.name}, but the log is of server {identity.node}"
+
+
+def _elsewhere(identity: Identity, config: ClusterConfig | None) -> Iterator[str]:
+    """Nobody signs a configuration: of one that is another cluster's, or was emptied, nothing follows for the log."""
     if config is not None and identity.cluster_id != config.cluster_id:
-        yield f"the log is of cluster {identity.cluster_id!r}, not of {config.cluster_id!r}"
+        yield (
+            f"the configuration beside it proves nothing about the log: it is of cluster {config.cluster_id!r}, and "
+            f"the log of {identity.cluster_id!r}"
+        )
 
 
 def _forged(found: Evidence) -> Iterator[str]:
-    """A saved checkpoint that the key it names has not signed: somebody altered it, or made it up."""
+    """Each saved checkpoint that is forged."""
     for path, saved in found.against.items():
-        for signed, key in saved:
-            if key is not None and not is_signed_by(signed, [key]):
-                yield (
-                    f"the checkpoint at seq {signed.checkpoint.seq} in {path} is forged: the key that it names has not "
-                    "signed it"
-                )
+        for one in filter(is_forged, saved):
+            yield (
+                f"the checkpoint at seq {one.signed.checkpoint.seq} in {path} is forged: the key that it names has "
+                "not signed it"
+            )
 
 
 def _unproven(log: EventLog, found: Evidence, genuine: Held) -> Iterator[str]:
-    """Each saved file of which nothing speaks of this log, and why, as its newest checkpoint shows it."""
+    """Each saved file of which nothing speaks of this log, and why, as its newest checkpoint that is not forged
+    shows it."""
     own, head_seq = log.identity, log.head().seq
-    for path, saved in found.against.items():
+    for path, all_saved in found.against.items():
+        saved = [one for one in all_saved if not is_forged(one)]
+        if not saved:
+            continue
         newest = max((one.signed for one in saved), key=lambda one: (one in genuine, one.checkpoint.seq))
         checkpoint = newest.checkpoint
         if newest not in genuine and checkpoint.cluster_id != own.cluster_id:
@@ -115,23 +127,37 @@ def _history(log: EventLog, found: Evidence, genuine: Held) -> tuple[list[str], 
     return [], [f"the server's own file of checkpoints holds none, {signed}"]
 
 
-def _contradictions(log: EventLog, genuine: Held) -> Iterator[str]:
-    """The first checkpoint that is contradicted, and the one that reaches farthest beyond the end of the log."""
-    head_seq = log.head().seq
-    agreed_seq, differs, beyond = 0, "", ""
+def _contradictions(log: EventLog, genuine: Held, agreed: Sequence[int]) -> Iterator[str]:
+    """The first checkpoint that is contradicted, and the one that reaches farthest beyond the end of the log; `agreed`
+    are the sequence numbers of those that agree."""
+    own, head_seq = log.identity, log.head().seq
+    differs, beyond = "", ""
     for one in genuine:
-        seq = one.checkpoint.seq
         what = _missing(log, one.checkpoint) or contradiction(log, one.checkpoint)
-        if what is not None and seq > head_seq:
-            beyond = f"{what} ({_places(genuine, one)})"
-        elif what is not None:
-            differs = differs or (
-                f"{what} ({_places(genuine, one)}); up to seq {agreed_seq} it is what was signed, so it was altered "
-                f"between seq {agreed_seq + 1} and seq {seq}"
-            )
-        elif seq <= head_seq and not differs:
-            agreed_seq = seq
+        if what is None:
+            continue
+        told = f"{what} ({_places(genuine, one)})"
+        if one.checkpoint.seq > head_seq:
+            beyond = told
+        elif one.checkpoint.cluster_id != own.cluster_id:
+            differs = differs or told
+        else:
+            differs = differs or f"{told}; {_since_when(agreed, one.checkpoint.seq)}"
     yield from filter(None, (differs, beyond))
+
+
+def _since_when(agreed: Sequence[int], seq: int) -> str:
+    """Where the log comes to differ from a checkpoint at `seq`, as those that agree show it: what one says holds for
+    everything before it."""
+    agreed_seq = max(agreed, default=0)
+    if agreed_seq >= seq:
+        return (
+            f"up to seq {agreed_seq} the log is what was signed, so two histories were signed that differ at "
+            f"seq {seq} or before"
+        )
+    return (
+        f"up to seq {agreed_seq} it is what was signed, so it was altered between seq {agreed_seq + 1} and seq {seq}"
+    )
 
 
 def _missing(log: EventLog, checkpoint: Checkpoint) -> str | None:
@@ -156,7 +182,8 @@ def _agreeing(log: EventLog, genuine: Held) -> Iterator[int]:
 
 def _notes(found: Evidence, genuine: Held, report: Report) -> Iterator[str]:
     yield from found.notes
-    doubtful = [one for one in found.held if one not in genuine]
+    forged = {one.signed for saved in found.against.values() for one in filter(is_forged, saved)}
+    doubtful = [one for one in found.held if one not in genuine and one not in forged]
     if doubtful:
         newest = max(doubtful, key=lambda one: one.checkpoint.seq)
         yield (

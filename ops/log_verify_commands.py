@@ -32,8 +32,9 @@ def verify(data_dir: Path, against: tuple[Path, ...], keys: tuple[PublicKeys, ..
     the last checkpoint cannot be shown: its number is told.
 
     Exit code 4 if the log is damaged, gone or not what was signed, or a saved checkpoint is forged; 1 if one proves
-    nothing about the log (of another cluster, signed with a key that is not known, or beyond the log's end), or if a
-    file of checkpoints is damaged, as by a power cut or by who wants nothing to speak of the log.
+    nothing about the log (of another cluster, signed with a key that is not known, or beyond the log's end), if the
+    configuration beside the log is of another cluster, or if a file of checkpoints is damaged, as by a power cut or by
+    who wants nothing to speak of the log.
 
     \b
     Examples:

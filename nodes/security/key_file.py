@@ -75,7 +75,7 @@ def strings_in(path: Path, data: bytes) -> Mapping[str, str]:
     except (ValueError, RecursionError):  # whose sentences may quote the file
         raise malformed(path, "it is not TOML") from None
     if not all(isinstance(value, str) for value in fields.values()):
-        raise malformed(path, "every value is a string")
+        raise malformed(path, "every value must be a string")
     return fields
 
 
@@ -85,7 +85,7 @@ def z85_key(path: Path, fields: Mapping[str, str], name: str) -> bytes:
     with suppress(struct.error):  # five characters may stand for more than four bytes hold
         if _Z85_KEY.fullmatch(text) and z85.encode(z85.decode(text)) == text:
             return text
-    raise malformed(path, f"{name} is a key in Z85, 40 characters")
+    raise malformed(path, f"{name} must be a key in Z85, 40 characters")
 
 
 def ed25519_key(path: Path, fields: Mapping[str, str], name: str) -> bytes:
@@ -95,7 +95,7 @@ def ed25519_key(path: Path, fields: Mapping[str, str], name: str) -> bytes:
         key = bytes.fromhex(text)
         if len(key) == ED25519_BYTES and key.hex() == text:
             return key
-    raise malformed(path, f"{name} is a key in hexadecimal, {2 * ED25519_BYTES} digits")
+    raise malformed(path, f"{name} must be a key in hexadecimal, {2 * ED25519_BYTES} digits")
 
 
 def store(path: Path, fields: Mapping[str, str], *, directory_mode: int, mode: int) -> None:

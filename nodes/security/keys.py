@@ -179,7 +179,7 @@ def check_names(path: Path, fields: Mapping[str, str], *keys: str) -> None:
     signs = fields.get("principal", "").startswith(f"{SIGNS}:")
     expected = {"principal", "created", *(keys if signs else keys[:-1])}
     if fields.keys() != expected:
-        raise malformed(path, f"it has {', '.join(sorted(expected))} and nothing else")
+        raise malformed(path, f"it must have {', '.join(sorted(expected))} and nothing else")
 
 
 def principal_in(path: Path, fields: Mapping[str, str]) -> Principal:
@@ -191,7 +191,7 @@ def principal_in(path: Path, fields: Mapping[str, str]) -> Principal:
     with suppress(ValueError):
         if datetime.fromisoformat(fields["created"]).strftime(CREATED_FORMAT) == fields["created"]:
             return owner
-    raise malformed(path, "created is a time such as 2026-01-31T12:00:00Z")
+    raise malformed(path, "created must be a time such as 2026-01-31T12:00:00Z")
 
 
 def _signing_of(seed: bytes) -> bytes:

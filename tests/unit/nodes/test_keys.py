@@ -207,7 +207,7 @@ def test_five_characters_that_hold_too_much_are_no_key(tmp_path: Path) -> None:
     (path,) = allowed_directory(tmp_path).iterdir()
     curve = load_public(path).curve.decode()
     path.write_text(path.read_text().replace(curve, "#" * 40))
-    with pytest.raises(KeysError, match="curve_public is a key in Z85"):
+    with pytest.raises(KeysError, match="curve_public must be a key in Z85"):
         load_public(path)
 
 

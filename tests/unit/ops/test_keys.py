@@ -155,7 +155,7 @@ def test_a_damaged_secret_is_mended_by_the_command_that_is_named(cluster: Path) 
     old = fingerprint_of(cluster)
     (cluster / "keys/secret/program-1-all.toml").write_text("")
     (problem,) = [str(row["problem"]) for row in rows(cluster) if row["problem"]]
-    assert problem.endswith("program-1-all.toml is no file of keys: it has created, curve_public, curve_secret, "
+    assert problem.endswith("program-1-all.toml is no file of keys: it must have created, curve_public, curve_secret, "
                             "principal and nothing else; restore it, or make new keys: "
                             "aulario keys rotate 'program:1/*'")  # fmt: skip
     assert f"revoked: program:1/* {old}" in keys(cluster, *shlex.split(problem.rpartition("aulario keys ")[2]))

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from es.codec import Batch
-from es.log.base import Write
+from es.log.base import Identity, Write
 from es.log.chain import head_of
 from es.log.checkpoint import Checkpoint, SignedCheckpoint, checkpoint_at, sign
 from es.log.lmdb_log import LmdbLog
@@ -95,6 +95,47 @@ def test_a_history_that_was_hashed_anew_is_found_between_two_checkpoints(history
     assert code == 4
     between = f"altered between seq {batches[0].last_seq + 1} and seq {batches[2].last_seq}"
     assert "kept by the witness" in finding and finding.endswith(between)
+
+
+@pytest.mark.parametrize("agreeing", [1, 2], ids=["at that seq", "beyond it"])
+def test_two_histories_that_were_signed_are_no_range_of_altered_events(history: Path, agreeing: int) -> None:
+    """The hash of a later batch covers the earlier ones: the log is one of the two histories, whole."""
+    batches = batches_of(history / "server-a")
+    one = signed(history, batches[1])
+    other = signed_as(history, one.checkpoint._replace(hash=bytes(32)))
+    own_history(history, signed(history, batches[0]), signed(history, batches[agreeing]))
+    keep(history / "witness", other)
+    code, told = verify(history)
+    [finding] = told["findings"]
+    assert (code, "kept by the witness" in finding, "altered" in finding) == (4, True, False)
+    up_to = batches[agreeing].last_seq
+    assert finding.endswith(
+        f"up to seq {up_to} the log is what was signed, so two histories were signed that differ at "
+        f"seq {batches[1].last_seq} or before"
+    )
+
+
+def test_a_configuration_of_another_cluster_says_nothing_about_the_log(history: Path) -> None:
+    own_history(history, signed(history, batches_of(history / "server-a")[-1]))
+    with opened(history / "server-a") as log:
+        own = log.identity.cluster_id
+    (history / "aulario.toml").write_text("")
+    code, told = verify(history)
+    assert (code, told["findings"]) == (1, [])
+    assert told["unproven"] == [
+        f"the configuration beside it proves nothing about the log: it is of cluster 'aulario', and the log of {own!r}"
+    ]
+
+
+def test_a_checkpoint_of_a_server_of_the_cluster_that_is_configured_convicts_the_log_of_another(history: Path) -> None:
+    keep(history / "witness", signed(history, batches_of(history / "server-a")[-1]))
+    for file in ("data.mdb", "last_write", "lock.mdb"):
+        (history / "server-a" / file).unlink()
+    log = LmdbLog.create(history / "server-a", Identity("another", "a", "7f3e"))
+    log.write(Write(chain(9), commit_seq=1))
+    log.close()
+    code, told = verify(history)
+    assert (code, "but the log is of cluster 'another'" in told["findings"][0]) == (4, True)
 
 
 def test_a_checkpoint_of_the_other_server_convicts_as_well(history: Path) -> None:
@@ -265,6 +306,7 @@ def test_a_saved_checkpoint_that_was_altered_is_forged(history: Path) -> None:
     saved = save(history, one._replace(checkpoint=one.checkpoint._replace(hash=bytes(32))), key=key_of(history))
     code, told, said = against(history, saved)
     assert (code, told["findings"], len(told["forged"])) == (4, [], 1)
+    assert told["unproven"] == told["notes"] == [], "it is not said besides to be signed with a key that is not known"
     assert f"in {saved} is forged: the key that it names has not signed it" in told["forged"][0]
     assert said == f"Error: {told['forged'][0]}\n"
 
