@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol
 
 import zmq
 
+from es.durability import DISK_REFUSES
 from es.errors import EsError
 from es.replication.instant import Instant
 from nodes.logs import logger
@@ -84,14 +85,15 @@ class Loop:
         del self._on_ready[source]
 
     def run(self, participant: Participant) -> None:
-        """Turn until `stop`. What a callback raises ends the process: logged in one sentence and raised."""
+        """Turn until `stop`. What a callback raises ends the process: raised, and logged unless its own sentence says
+        why."""
         try:
             while not self._stopping:
                 self.turn(participant)
-        except EsError:
-            raise  # on purpose: its own sentence says why
         except Exception as error:
-            logger().error("an unexpected error ends the process", error=repr(error), exc_info=True)
+            is_expected = isinstance(error, EsError) or (isinstance(error, OSError) and error.errno in DISK_REFUSES)
+            if not is_expected:
+                logger().error("an unexpected error ends the process", error=repr(error), exc_info=True)
             raise
 
     def turn(self, participant: Participant) -> None:

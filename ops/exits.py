@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from collections.abc import Callable, Mapping
 from typing import NoReturn
@@ -50,9 +51,16 @@ _EXIT_CODES: Mapping[str, int] = {
     "LOG_ERROR": INTEGRITY,
     "LOG_MISSING": INTEGRITY,
     "REGISTER_MISSING": INTEGRITY,
+    "REGISTRY_DAMAGED": INTEGRITY,
     "WRONG_CLUSTER": INTEGRITY,
 }
 """By an error's stable code, so that no module need be imported to name its errors."""
+
+
+_LEADS_NOWHERE = frozenset({
+    errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM,
+})  # fmt: skip
+"""Errors of a path that does not lead to what it should, or where this user may not go: whoever named it must mend it."""
 
 
 def ending(error: Exception) -> tuple[str, int] | None:
@@ -64,7 +72,10 @@ def ending(error: Exception) -> tuple[str, int] | None:
         return str(error), _EXIT_CODES.get(error.code, REFUSED)
     if isinstance(error, OSError):
         what = error.strerror or str(error)
-        exit_code = UNREACHABLE if error.errno in DISK_REFUSES else REFUSED
+        if error.errno in DISK_REFUSES:
+            exit_code = UNREACHABLE
+        else:
+            exit_code = USAGE if error.filename and error.errno in _LEADS_NOWHERE else REFUSED
         return (f"{error.filename}: {what}" if error.filename else what), exit_code
     if isinstance(error, MemoryError):
         return "there is no memory left", UNREACHABLE

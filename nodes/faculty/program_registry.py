@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from es.descriptors import open_file
-from es.durability import flush_directory
+from es.durability import flush_directory, naming
+from es.errors import EsError
 from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
 
 FILE_NAME = "programs.json"
@@ -65,8 +66,10 @@ class ProgramRegistry:
         return cls(ids, next_id)
 
 
-class RegistryDamaged(Exception):
-    """The file of programs is not what `to_json` writes. One sentence that names it."""
+class RegistryDamaged(EsError):
+    """The file of programs is not what `to_json` writes. One sentence that names it (exit status 4)."""
+
+    code = "REGISTRY_DAMAGED"
 
 
 def load(directory: Path) -> ProgramRegistry:
@@ -84,15 +87,16 @@ def load(directory: Path) -> ProgramRegistry:
 
 def save(directory: Path, content: str) -> None:
     """Replace the file, durably: after this returns the new content survives a power cut, before that
-    the old one does. Raises OSError."""
-    directory.mkdir(parents=True, exist_ok=True)
-    new = directory / f"{FILE_NAME}.new"
-    with open(new, "w", encoding="utf-8", opener=open_file) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(directory / FILE_NAME)
-    flush_directory(directory)
+    the old one does. Raises OSError, which names the file."""
+    path, new = directory / FILE_NAME, directory / f"{FILE_NAME}.new"
+    with naming(path):
+        directory.mkdir(parents=True, exist_ok=True)
+        with open(new, "w", encoding="utf-8", opener=open_file) as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(path)
+        flush_directory(directory)
 
 
 def _are_ids(ids: Any) -> bool:

@@ -46,3 +46,10 @@ def test_a_damaged_file_is_one_clear_sentence(tmp_path: Path, content: str) -> N
     (tmp_path / FILE_NAME).write_text(content)
     with pytest.raises(RegistryDamaged, match=FILE_NAME):
         program_registry.load(tmp_path)
+
+
+def test_a_disk_that_is_full_is_told_with_the_file_that_it_does_not_take(tmp_path: Path) -> None:
+    (tmp_path / f"{FILE_NAME}.new").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device") as refused:
+        program_registry.save(tmp_path, ProgramRegistry({"Sistemas": 1}).to_json())
+    assert refused.value.filename == str(tmp_path / FILE_NAME)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -12,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from es.errors import LogWriteFailed
 from es.replication.instant import Instant
-from nodes import sockets
+from nodes import logs, sockets
 from nodes.security import principals
 from nodes.security.curve import OPEN
 from nodes.shell import Loop, drain, read_clock
@@ -95,14 +97,31 @@ def test_stop_from_another_thread_ends_the_wait() -> None:
     loop.close()
 
 
-def test_what_a_callback_raises_ends_the_run() -> None:
-    def fail(now: Instant) -> None:
-        raise RuntimeError("broken invariant")
+@pytest.mark.parametrize(
+    ("error", "is_unexpected"),
+    [
+        (RuntimeError("broken invariant"), True),
+        (LogWriteFailed("the log could not be written"), False),
+        (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "programs.json"), False),
+        (OSError(errno.EBADF, os.strerror(errno.EBADF)), True),
+    ],
+    ids=["a fault of ours", "on purpose", "a disk that is full", "another one of the system"],
+)
+def test_what_a_callback_raises_ends_the_run(
+    error: Exception, is_unexpected: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What says by itself why it ends the process is not logged as unexpected besides."""
 
+    def fail(now: Instant) -> None:
+        raise error
+
+    logs.configure()
     loop = Loop()
-    with pytest.raises(RuntimeError, match="broken invariant"):
+    with pytest.raises(type(error)) as raised:
         loop.run(Turns(fail, deadline_us=0))
     loop.close()
+    assert raised.value is error
+    assert ("an unexpected error ends the process" in capsys.readouterr().err) is is_unexpected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -8,7 +8,7 @@ import os
 import pytest
 
 from es.errors import LogWriteFailed
-from ops.exits import INTEGRITY, REFUSED, UNREACHABLE, Stopped, leave_with
+from ops.exits import INTEGRITY, REFUSED, UNREACHABLE, USAGE, Stopped, leave_with
 
 
 @pytest.mark.parametrize(
@@ -19,10 +19,16 @@ from ops.exits import INTEGRITY, REFUSED, UNREACHABLE, Stopped, leave_with
         (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), "Too many open files", REFUSED),
         (OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "x"), "x: No space left on device", UNREACHABLE),
         (OSError(errno.EROFS, os.strerror(errno.EROFS), "x"), "x: Read-only file system", UNREACHABLE),
+        (OSError(errno.ENOENT, os.strerror(errno.ENOENT), "no/x"), "no/x: No such file or directory", USAGE),
+        (OSError(errno.EACCES, os.strerror(errno.EACCES), "x"), "x: Permission denied", USAGE),
+        (OSError(errno.ENOENT, os.strerror(errno.ENOENT)), "No such file or directory", REFUSED),
         (MemoryError(), "there is no memory left", UNREACHABLE),
     ],
-    ids=["stopped", "its own", "the system's", "full disk", "read-only disk", "memory"],
-)
+    ids=[
+        "stopped", "its own", "the system's", "full disk", "read-only disk", "no such place", "no entry", "no name",
+        "memory",
+    ],
+)  # fmt: skip
 def test_an_error_is_one_sentence(
     error: Exception, sentence: str, exit_code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
