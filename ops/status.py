@@ -10,6 +10,7 @@ from typing import Any
 
 import click
 
+from es.log.directory_lock import holder_of
 from ops.cluster_dir import config_in_force, read_processes
 from ops.exits import UNREACHABLE, Stopped
 from ops.observe import label, observe, strangers
@@ -39,7 +40,7 @@ def status(directory: Path, output: str) -> None:
     started = read_processes(directory)
     for process in processes:
         if not process["alive"]:
-            process["pid"] = _frozen_pid(started.get(label(process)))
+            process["pid"] = _holder(process) or _started_pid(started.get(label(process)))
     if output == JSON:
         print_json(observed)
     elif output == CSV:
@@ -52,8 +53,14 @@ def status(directory: Path, output: str) -> None:
         raise Stopped(f"no process of the cluster in {directory} answers", UNREACHABLE)
 
 
-def _frozen_pid(pid: object) -> int | None:
-    """The id of a process that was started and exists but does not answer; None if it is dead."""
+def _holder(process: Mapping[str, Any]) -> int | None:
+    """The id of the process that has the data directory of a server or the witness; None if it is not on this host,
+    or dead."""
+    return holder_of(Path(process["data"])) if "data" in process else None
+
+
+def _started_pid(pid: object) -> int | None:
+    """The id of a process that `up` started and that exists; None if it is dead."""
     if isinstance(pid, int):
         with suppress(OSError):
             if b"ops.cli" in Path(f"/proc/{pid}/cmdline").read_bytes():

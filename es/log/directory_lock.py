@@ -33,3 +33,17 @@ class DirectoryLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def holder_of(path: Path) -> int | None:
+    """The id of the process that holds the lock on a directory; None if nobody does, or if that cannot be told: the
+    process is another user's. It is the one that the lock's file names and that has this file open, for an id alone
+    may be another's by now. The lock is not tried: whoever starts at this moment is to get it."""
+    with suppress(OSError, ValueError):
+        file = path / LOCK_FILE
+        status, pid = file.stat(), int(file.read_bytes())
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+            with suppress(OSError):
+                if os.path.samestat(descriptor.stat(), status):
+                    return pid
+    return None
