@@ -24,7 +24,7 @@ from nodes.security.keys import (
 from nodes.security.principals import Principal, principal
 from nodes.security.secret_keys import stored_secrets
 from ops.exits import REFUSED, Stopped
-from ops.options import FILE, config_option, configuration, directory_option
+from ops.options import FILE, config_option, configuration, directory_option, where_of
 from ops.output import CSV, JSON, TABLE, in_order, output_option, print_rows
 
 LISTENING = ("server", "witness", "faculty")
@@ -120,7 +120,7 @@ def allow(file: Path, directory: Path, config_file: Path | None) -> None:
     public = load_public(file)
     others = allow_key(configuration(directory, config_file).keys, public)
     click.echo(f"allowed: {public.principal} {public.fingerprint}")
-    _say_still_let_in(public.principal, others, _where(directory, config_file))
+    _say_still_let_in(public.principal, others, where_of(directory, config_file))
 
 
 @keys.command()
@@ -150,7 +150,7 @@ def revoke(principal: Principal, fingerprint: str | None, directory: Path, confi
     for one in ended:
         click.echo(f"revoked: {principal} {one}")
     click.echo("next, on every other host of this cluster:")
-    _say_revoke(principal, ended, _where(directory, config_file))
+    _say_revoke(principal, ended, where_of(directory, config_file))
 
 
 @keys.command()
@@ -169,7 +169,7 @@ def rotate(principal: Principal, keep_old: bool, directory: Path, config_file: P
       aulario keys rotate server:b
       aulario keys rotate server:b --keep-old
     """
-    place, where = configuration(directory, config_file).keys, _where(directory, config_file)
+    place, where = configuration(directory, config_file).keys, where_of(directory, config_file)
     rotated = rotate_keys(place, principal, keep_old=keep_old)
     file = _say_made(place, rotated.public, allowed=True)
     for one in rotated.ended:
@@ -210,11 +210,6 @@ def _say_revoke(principal: Principal, fingerprints: Iterable[str], where: str) -
 
 def _revoke_command(principal: Principal, fingerprint: str) -> str:
     return f"aulario keys revoke {quote(str(principal))} --key {fingerprint}"
-
-
-def _where(directory: Path, config_file: Path | None) -> str:
-    """The options that name this cluster in another command."""
-    return f"--dir {quote(str(directory))}" if config_file is None else f"--config {quote(str(config_file))}"
 
 
 def _rows(place: Path) -> Iterator[dict[str, Any]]:

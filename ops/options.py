@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -96,7 +96,23 @@ def process_options(command: Command) -> Command:
 
 def where_of(directory: Path, config_file: Path | None) -> str:
     """The options that name the same cluster in another command."""
-    return f"--config {shlex.quote(str(config_file))}" if config_file else f"--dir {shlex.quote(str(directory))}"
+    return pasteable_option("--config", config_file) if config_file else pasteable_option("--dir", directory)
+
+
+def pasteable_option(name: str, value: object) -> str:
+    """An option with its value, for a shell; joined where the value itself looks like an option."""
+    text = str(value)
+    return f"{name}{'=' if text.startswith('-') else ' '}{shlex.quote(text)}"
+
+
+def pasteable_command(verb: str, arguments: Sequence[object], *options: str) -> str:
+    """The command of a verb, for a shell: its arguments before its options (`pasteable_option`, empty ones left out),
+    or, if one looks like an option, at the end behind `--`."""
+    texts = [str(argument) for argument in arguments]
+    given, wanted = [shlex.quote(text) for text in texts], [option for option in options if option]
+    if any(text.startswith("-") for text in texts):
+        return " ".join(["aulario", verb, *wanted, "--", *given])
+    return " ".join(["aulario", verb, *given, *wanted])
 
 
 def require_name(argument: str, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 import uuid
 from collections.abc import Iterator
@@ -27,7 +26,15 @@ from ops.allocations import list_terms
 from ops.cluster import interrupt_on_signals
 from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
 from ops.keys import named_principal
-from ops.options import config_option, configuration, directory_option, require_name, where_of
+from ops.options import (
+    config_option,
+    configuration,
+    directory_option,
+    pasteable_command,
+    pasteable_option,
+    require_name,
+    where_of,
+)
 from ops.output import JSON, TABLE, count, output_option, print_json, printable
 from ops.receipts import receipt_line
 from ops.streams import telling
@@ -81,11 +88,9 @@ def release(
       aulario release 362546fd-a4c2-4dc8-89f4-c8e34292d80a --faculty 1 --reason "course canceled" --as faculty:1
     """
     request = ReleaseRequest(transaction, faculty_id, reason)
-    options = f"--faculty {faculty_id} --reason {shlex.quote(reason)}"
     where = where_of(directory, config_file)
-    again = f"aulario release {shlex.quote(transaction)} {options} {where}{_as(speaker)}"
     _check(request, speaker)
-    _ask(configuration(directory, config_file), request, speaker, _Told(again, where, output))
+    _ask(configuration(directory, config_file), request, speaker, _Told(_again(request, where, speaker), where, output))
 
 
 @click.group()
@@ -124,9 +129,8 @@ def close(name: str, speaker: Principal, directory: Path, config_file: Path | No
     """
     request = CloseRequest(str(uuid.uuid4()), name)
     where = where_of(directory, config_file)
-    again = f"aulario term close {shlex.quote(name)} {where}{_as(speaker)}"
     _check(request, speaker)
-    _ask(configuration(directory, config_file), request, speaker, _Told(again, where, output))
+    _ask(configuration(directory, config_file), request, speaker, _Told(_again(request, where, speaker), where, output))
 
 
 class _Told(NamedTuple):
@@ -229,6 +233,10 @@ def _lines(request: RegistrarRequest, answer: Closed | Res, told: _Told, elapsed
         yield f"  aulario keys list {told.where}"
 
 
-def _as(speaker: Principal) -> str:
-    """The option, with a space before it, that asks with the same keys."""
-    return "" if speaker == OPERATOR else f" --as {speaker}"
+def _again(request: RegistrarRequest, where: str, speaker: Principal) -> str:
+    """The command that asks for the same, with the same keys."""
+    keys = "" if speaker == OPERATOR else f"--as {speaker}"
+    if isinstance(request, CloseRequest):
+        return pasteable_command("term close", [request.term], where, keys)
+    options = f"--faculty {request.faculty_id}", pasteable_option("--reason", request.reason), where, keys
+    return pasteable_command("release", [request.transaction_id], *options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shlex
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +20,15 @@ from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
 from nodes.wire.to_maps import fields_of
 from ops.cluster import interrupt_on_signals
 from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
-from ops.options import config_option, configuration, directory_option, require_name, where_of
+from ops.options import (
+    config_option,
+    configuration,
+    directory_option,
+    pasteable_command,
+    pasteable_option,
+    require_name,
+    where_of,
+)
 from ops.output import JSON, TABLE, output_option, print_json, printable
 from ops.receipts import receipt_line
 from ops.streams import telling
@@ -85,7 +92,7 @@ def request(
     endpoint = config.faculty(faculty_id).endpoint
     security = security_of(config, principals.program(faculty_id))
     where = where_of(directory, config_file)
-    again = _again(asked, config.term, f"{where} --faculty {faculty_id}")
+    again = _again(asked, config.term, faculty_id, where)
     interrupt_on_signals()
     began_s = time.monotonic()
     try:
@@ -125,13 +132,16 @@ def _exit_code(res: Res) -> int:
     return REFUSED if res.code == LIMIT_REACHED else EXIT_CODES.get(res.status, REFUSED)
 
 
-def _again(asked: ProgramRequest, faculty_term: str, where: str) -> str:
+def _again(asked: ProgramRequest, faculty_term: str, faculty_id: int, where: str) -> str:
     """The command that asks for the result of the same request, in whatever term the faculty is by then."""
-    term = faculty_term if asked.term is None else asked.term
-    return (
-        f"aulario request {where} {shlex.quote(asked.program)} {asked.classrooms} {asked.labs} "
-        f"--transaction-id {shlex.quote(str(asked.transaction_id))} --term {shlex.quote(term)}"
-        f"{' --partial' if asked.partial else ''}"
+    return pasteable_command(
+        "request",
+        (asked.program, asked.classrooms, asked.labs),
+        where,
+        f"--faculty {faculty_id}",
+        pasteable_option("--transaction-id", asked.transaction_id),
+        pasteable_option("--term", faculty_term if asked.term is None else asked.term),
+        "--partial" if asked.partial else "",
     )
 
 

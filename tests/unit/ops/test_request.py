@@ -167,7 +167,7 @@ def test_who_is_interrupted_is_told_the_id_and_how_to_ask_again(cluster: Path, n
     transaction_id = transaction.removeprefix("transaction").strip()
     assert (code, status.split()[0], len(transaction_id)) == (130, "UNKNOWN", 36)
     assert shlex.split(again) == [
-        "aulario", "request", "--dir", str(cluster), "--faculty", "1", "Física", "7", "2",
+        "aulario", "request", "Física", "7", "2", "--dir", str(cluster), "--faculty", "1",
         "--transaction-id", transaction_id, "--term", "2025 2",
     ]  # fmt: skip
 
