@@ -8,7 +8,7 @@ import json
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 import click
 
@@ -25,11 +25,17 @@ LAST_COLUMN_CHARS_MIN = 10
 """A last column that is longer is not cut or folded to less."""
 
 
+FORMULA_BEGINS = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""What a spreadsheet takes a text that begins so for; the last four are the same ones in full width."""
+
+
 def output_option(*formats: str) -> Callable[[Command], Command]:
     """The option `-o`; the first format is the default."""
+    guarded = " In csv an apostrophe stands before a text that begins with = + - or @." if CSV in formats else ""
     return click.option(
-        "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True, help="Output format."
-    )
+        "-o", "--output", type=click.Choice(formats), default=formats[0], show_default=True,
+        help=f"Output format.{guarded}",
+    )  # fmt: skip
 
 
 def print_json(value: object) -> None:
@@ -43,11 +49,19 @@ def print_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], output
         for row in rows:
             print_json(row)
     elif output == CSV:
-        writer = csv.writer(sys.stdout, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows([_field(row.get(column)) for column in columns] for row in rows)
+        write_csv(sys.stdout, columns, ([row.get(column) for column in columns] for row in rows))
     else:
         print_table(rows, columns)
+
+
+def write_csv(file: TextIO, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """CSV for people's spreadsheets, with a header; what is not known is empty. Names are chosen by whoever has a
+    program's key: before a text that would be taken for a formula stands an apostrophe, which shows it as it is.
+
+    Raises OSError, or what the stream raises."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([_field(value) for value in row] for row in rows)
 
 
 def print_table(
@@ -128,7 +142,10 @@ def in_order(name: str) -> list[tuple[int, str]]:
 
 
 def _field(value: object) -> str:
-    return "" if value is None else printable(_text_of(value))
+    if value is None:
+        return ""
+    text = printable(_text_of(value))
+    return f"'{text}" if text.startswith(FORMULA_BEGINS) and not isinstance(value, int | float) else text
 
 
 def _cell(value: object) -> str:

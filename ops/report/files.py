@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -11,6 +10,7 @@ from typing import Any, Final
 
 from es.durability import naming
 from ops.cluster_dir import write_whole
+from ops.output import write_csv
 from ops.report import tables
 from ops.report.page import page
 from ops.report.words import words_of
@@ -48,6 +48,4 @@ def _usage_rows(usage: Iterable[Mapping[str, Any]]) -> Iterable[Sequence[Any]]:
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with naming(path), path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(columns)
-        writer.writerows(rows)
+        write_csv(file, columns, rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
@@ -16,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.output import printable
+from ops.output import print_rows, printable
 from tests.unit.ops.command import REPOSITORY, aulario, json_lines
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -73,6 +74,19 @@ def test_of_a_long_event_the_last_column_alone_is_cut(width: int) -> None:
 
 def test_what_could_move_a_cursor_is_replaced() -> None:
     assert printable("the \x1b[31mroof\u202e leaks\n") == "the �[31mroof� leaks�"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\N{FULLWIDTH EQUALS SIGN}1", "=cmd|' /C calc'!A1"])
+def test_a_text_that_a_spreadsheet_would_compute_is_shown_as_it_is(
+    text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = {"program": text, "rooms": [text, "B01-C01"], "change": -1, "share": -0.5, "nothing": None, "of": "a=b"}
+    print_rows([row], tuple(row), "csv")
+    assert [*csv.reader(capsys.readouterr().out.splitlines())][1] == [
+        f"'{text}", f"'{text} B01-C01", "-1", "-0.5", "", "a=b"
+    ]  # fmt: skip
+    print_rows([row], tuple(row), "json")
+    assert json.loads(capsys.readouterr().out) == row
 
 
 def test_wide_letters_have_the_room_that_they_take() -> None:
