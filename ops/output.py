@@ -17,10 +17,8 @@ JSON = "json"
 CSV = "csv"
 
 Command = TypeVar("Command", bound=Callable[..., Any])
-PIPE_WIDTH = 200
-"""Columns of a table that goes to a file or a pipe."""
 COLUMN_CHARS_MAX = 44
-"""A column is shown whole up to this width."""
+"""On a terminal a column is shown whole up to this width."""
 LAST_COLUMN_CHARS_MIN = 10
 """A last column that is longer is not cut or folded to less."""
 
@@ -69,26 +67,30 @@ def print_table(
 ) -> None:
     """A table at most as wide as the terminal. In a narrow one the gaps shrink, then the last column is folded or,
     if it is longer than a column is shown whole, cut short, as others are; but of those in `whole` nothing is cut off.
-    If the others do not fit even so, each row becomes a block with a line for each column: none is lost."""
+    If the others do not fit even so, each row becomes a block with a line for each column: none is lost.
+    Where stdout is no terminal, lines are as long as they need be."""
     from rich.cells import cell_len
+    from rich.console import Console
 
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
-    widths = [max(map(cell_len, column)) for column in zip(columns, *cells, strict=True)]
-    others = sum(min(width, COLUMN_CHARS_MAX) for width in widths[:-1])
-    room = _width() - others
-    wide, narrow = room - 3 * len(columns) - 1, room - len(columns) + 1
-    if wide >= min(widths[-1], COLUMN_CHARS_MAX):
-        _print_grid(columns, cells, title, [*widths[:-1], min(widths[-1], wide)], whole, roomy=True)
-    elif narrow >= min(widths[-1], LAST_COLUMN_CHARS_MIN):
-        _print_grid(columns, cells, title, [*widths[:-1], min(widths[-1], narrow)], whole, roomy=False)
+    *others, last = (max(map(cell_len, column)) for column in zip(columns, *cells, strict=True))
+    if not sys.stdout.isatty():
+        _print_grid(columns, cells, title, [*others, last], columns, roomy=True)
+        return
+    others = [min(width, COLUMN_CHARS_MAX) for width in others]
+    room = Console().width - sum(others)
+    wide, narrow = room - _gaps(columns, roomy=True), room - _gaps(columns, roomy=False)
+    if wide >= min(last, COLUMN_CHARS_MAX):
+        _print_grid(columns, cells, title, [*others, min(last, wide)], whole, roomy=True)
+    elif narrow >= min(last, LAST_COLUMN_CHARS_MIN):
+        _print_grid(columns, cells, title, [*others, min(last, narrow)], whole, roomy=False)
     else:
         _print_blocks(columns, cells, title)
 
 
-def _width() -> int:
-    from rich.console import Console
-
-    return Console().width if sys.stdout.isatty() else PIPE_WIDTH
+def _gaps(columns: Sequence[str], *, roomy: bool) -> int:
+    """How many characters of a line stand between and around its columns."""
+    return 3 * len(columns) + 1 if roomy else len(columns) - 1
 
 
 def _print_grid(
@@ -105,15 +107,10 @@ def _print_grid(
         last = index == len(columns) - 1
         is_short = max((len(row[index]) for row in cells), default=0) <= COLUMN_CHARS_MAX
         folds = (last and is_short) or column in whole
-        table.add_column(
-            column,
-            width=width if last else min(width, COLUMN_CHARS_MAX),
-            no_wrap=not folds,
-            overflow="fold" if folds else "ellipsis",
-        )
+        table.add_column(column, width=width, no_wrap=not folds, overflow="fold" if folds else "ellipsis")
     for row in cells:
         table.add_row(*map(escape, row))
-    Console(width=_width(), highlight=False).print(table)
+    Console(width=sum(widths) + _gaps(columns, roomy=roomy), highlight=False).print(table)
 
 
 def _print_blocks(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None) -> None:

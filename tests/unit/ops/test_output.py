@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ops.output import print_rows, printable
+from ops.output import print_rows, print_table, printable
 from tests.unit.ops.command import REPOSITORY, aulario, json_lines
 
 STYLE = re.compile(r"\x1b\[[0-9;]*m")
@@ -100,6 +100,13 @@ def test_of_a_column_that_is_to_be_whole_nothing_is_cut() -> None:
     whole = "\n".join(on_terminal(("rooms", "term"), [rooms, "2026-1"], 80, whole=("rooms",)))
     assert "B10-C01" not in cut and "\N{HORIZONTAL ELLIPSIS}" in cut
     assert all(room in whole for room in rooms.split())
+
+
+def test_in_a_pipe_nothing_is_cut_or_folded(capsys: pytest.CaptureFixture[str]) -> None:
+    row = {"problem": "is open to others: chmod go= " * 9, "file": "/a/long/path" * 9}
+    print_table([row], tuple(row), title="keys")
+    title, *_, line = capsys.readouterr().out.rstrip().splitlines()
+    assert (title.strip(), line.split()) == ("keys", [*row["problem"].split(), row["file"]])
 
 
 @pytest.mark.parametrize(("columns", "values"), [(STATUS_COLUMNS, STATUS), (EVENT_COLUMNS, EVENT)])
