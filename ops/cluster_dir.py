@@ -97,7 +97,6 @@ def prepare(
     cluster without its configuration, OSError.
     """
     directory = directory.absolute()
-    directory.mkdir(parents=True, exist_ok=True)
     path = config_path(directory)
     if not path.exists():
         _refuse_orphans(directory)
@@ -109,6 +108,7 @@ def prepare(
             pattern=pattern,
             names=faculty_names(),
         )
+        directory.mkdir(parents=True, exist_ok=True)
         write_whole(path, render(fresh, directory))
     config = load(path, os.environ, overrides, names=faculty_names())
     return _with_options(config, directory, base_port, faculties, pattern)

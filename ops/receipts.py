@@ -36,6 +36,10 @@ class Refusal(NamedTuple):
     event_type: str
 
 
+class _NoFaculty(Exception):
+    """A result as it comes over the wire: whoever asked knows which faculty gave it, the line does not."""
+
+
 class Results(NamedTuple):
     """What a file of answers promises: those with a receipt, refusals without one, and what contradicts itself. The
     others promise nothing and are counted."""
@@ -73,6 +77,9 @@ def read_results(path: Path) -> Results:
             if isinstance(answer, Refusal):
                 refusals.append(answer)
                 continue
+        except _NoFaculty:
+            what = "this result lacks faculty_id, the number of the faculty that gave it: add it to the line"
+            raise click.UsageError(f"{path}, line {number}: {what}") from None
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             what = "this is no result of aulario request, release or term close -o json"
             raise click.UsageError(f"{path}, line {number}: {what}") from None
@@ -96,6 +103,8 @@ def _answer(told: Mapping[str, Any]) -> Seen | Refusal:
     match closing_answer({"tipo": "RES"} | known | _lengths(told)):  # counts that contradict them are told apart
         case Closed(_, term, classrooms, labs, holds, receipt):
             return Closing(term, receipt.seq, receipt.hash, classrooms, labs, holds, receipt.epoch)
+        case Res() if "faculty_id" not in told:
+            raise _NoFaculty
         case Res() as res if is_id(told["faculty_id"]):
             return _result(told["faculty_id"], res)
     raise ValueError("no answer")

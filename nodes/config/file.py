@@ -84,9 +84,9 @@ def load(
     except RecursionError:
         raise ConfigError("", f"{path}: too many brackets within each other") from None
     source = _Source(path, text)
+    layers = [_Layer(tree, None), *_environment_layers(environ), *_override_layers(overrides)]
     try:
         refuse_unknown_keys(tree, "", TOP)
-        layers = [_Layer(tree, None), *_environment_layers(environ), *_override_layers(overrides)]
         for layer in layers[1:]:
             source.origins.update(dict.fromkeys(_leaves(layer.tree), layer.origin or ""))
         below = root or (path.parent if path is not None else Path())

@@ -51,4 +51,4 @@ def test_the_wheel_holds_every_module_and_the_reference_load(wheel: Path) -> Non
 def test_the_wheel_brings_the_command(wheel: Path) -> None:
     archive = zipfile.ZipFile(wheel)
     (entry_points,) = (name for name in archive.namelist() if name.endswith("entry_points.txt"))
-    assert "aulario = ops.cli:main" in archive.read(entry_points).decode()
+    assert "aulario = ops.__main__:main" in archive.read(entry_points).decode()

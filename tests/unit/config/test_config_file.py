@@ -56,6 +56,12 @@ def test_command_line_beats_environment_beats_file_beats_default(tmp_path: Path)
     assert read(tmp_path, file, environ, {"term": "option"}).term == "option"
 
 
+def test_a_variable_that_is_not_known_is_not_laid_to_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as refused:
+        read(tmp_path, "", {"AULARIO_TERN": "x"})
+    assert str(refused.value) == "environment variable AULARIO_TERN: not known; did you mean AULARIO_TERM?"
+
+
 def test_a_profile_replaces_what_lies_below_it_and_is_refined_by_what_stands_beside_it(tmp_path: Path) -> None:
     file = "[timing]\nbeacon_ms = 40\nretry_ms = 900\n"
     assert read(tmp_path, file).timing == Timing(beacon_ms=40, retry_ms=900)

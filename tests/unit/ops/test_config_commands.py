@@ -219,3 +219,9 @@ def test_one_cluster_is_named_and_the_command_line_goes_before_the_environment(t
     for verb in (("up",), ("init",), ("status",), ("config", "validate")):
         nowhere = aulario(*verb, "--dir", "", cwd=tmp_path)
         assert (nowhere.returncode, nowhere.stdout, "'--dir': a path is expected" in nowhere.stderr) == (2, "", True)
+
+
+@pytest.mark.parametrize("command", ["up", "init"])
+def test_what_is_refused_makes_no_directory(tmp_path: Path, command: str) -> None:
+    refused = aulario(command, "--dir", tmp_path / "c", "--base-port", 70_000)
+    assert (refused.returncode, (tmp_path / "c").exists()) == (2, False)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from es.errors import LogWriteFailed
 from ops.exits import INTEGRITY, REFUSED, UNREACHABLE, USAGE, Stopped, leave_with
+from tests.unit.ops.command import REPOSITORY
 
 
 @pytest.mark.parametrize(
@@ -46,3 +50,13 @@ def test_a_fault_of_this_program_is_not_made_a_sentence() -> None:
 
     with pytest.raises(KeyError):
         leave_with(command)
+
+
+def test_ctrl_c_before_the_command_is_imported_leaves_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text(
+        "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nsignal.raise_signal(signal.SIGINT)\n"
+    )
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}:{REPOSITORY}"}
+    command = [sys.executable, "-P", "-m", "ops", "--help"]
+    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")

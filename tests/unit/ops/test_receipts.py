@@ -8,6 +8,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from es.log.base import Identity, Write
@@ -145,6 +146,13 @@ def test_what_is_always_said_with_a_receipt_is_no_answer_without(told: Told, nam
     file.write_text(json.dumps(line))
     done = aulario("audit", "check", told.data_dir, "--receipts", file)
     assert (done.returncode, "line 1: this is no result of" in done.stderr) == (2, True), done.stderr
+
+
+def test_an_answer_as_a_client_of_ones_own_gets_it_lacks_the_faculty_and_that_is_said(told: Told) -> None:
+    told.checked({field: value for field, value in told.lines["accepted"].items() if field != "elapsed_ms"})
+    raw = {field: value for field, value in told.lines["accepted"].items() if field != "faculty_id"}
+    with pytest.raises(click.UsageError, match="line 1: this result lacks faculty_id, the number of the faculty"):
+        told.checked(raw)
 
 
 def test_what_was_checked_is_shown_by_kind_and_a_forged_release_ends_with_4(told: Told) -> None:
