@@ -60,7 +60,7 @@ _EXIT_CODES: Mapping[str, int] = {
 _LEADS_NOWHERE = frozenset({
     errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ELOOP, errno.ENAMETOOLONG, errno.EACCES, errno.EPERM,
 })  # fmt: skip
-"""Errors of a path that does not lead to what it should, or where this user may not go: whoever named it must mend it."""
+"""Errors of a path that leads to nothing, to something else, or where this user may not go."""
 
 
 def ending(error: Exception) -> tuple[str, int] | None:

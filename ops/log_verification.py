@@ -22,9 +22,9 @@ Held = Mapping[SignedCheckpoint, Sequence[str]]
 class Verification:
     """`report` is of a log whose chain is whole. `findings` are sentences that say what contradicts what was signed,
     and where; `damaged` which file of evidence holds none: a power cut leaves that as a hand does, and it accuses
-    nobody; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved file,
-    or configuration, proves nothing, and why. `signed_seq` is the newest event that a signature covers, 0 if none; `held` the number of
-    checkpoints that counted, `by` who signed them, `places` where they lie."""
+    nobody; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved file
+    (or the configuration) proves nothing, and why. `signed_seq` is the newest event that a signature covers, 0 if none;
+    `held` the number of checkpoints that counted, `by` who signed them, `places` where they lie."""
 
     report: Report
     findings: tuple[str, ...]

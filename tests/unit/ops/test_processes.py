@@ -1,4 +1,4 @@
-"""`aulario server`, `witness` and `faculty` that cannot start: one sentence, and the status that says who must mend it."""
+"""Processes that cannot start: one sentence, and the status that says who must mend it."""
 
 from __future__ import annotations
 
