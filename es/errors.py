@@ -55,3 +55,9 @@ class LogMissing(LogError):
     """There is no log in this directory."""
 
     code = "LOG_MISSING"
+
+
+class Halted(EsError):
+    """A data node or the witness must not go on; the sentence says why (exit status 4)."""
+
+    code = "HALTED"

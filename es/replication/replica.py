@@ -328,9 +328,17 @@ class Replica:
     def _on_registered(self, registered: Registered, now: Instant) -> None:
         node = self.node
         is_first = node.witness_said_us is None
+        register, known = registered.register, node.register
+        if known is not None and register.epoch == known.epoch and register != known:
+            self._halt(
+                "REGISTER_CONTRADICTED",
+                f"the witness has another register of epoch {register.epoch} than this node knows: it was put back from "
+                "an older copy, and granted that epoch a second time",
+            )
+            return
         self._unanswered = 0
         node.witness_said_us = registered.said_us
-        self._learn(registered.register, now)
+        self._learn(register, now)
         if is_first:
             self._seek(now)
 

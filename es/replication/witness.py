@@ -3,7 +3,7 @@
     keeper = Witness(stored_register, timing, now_us, names)
     for effect in keeper.step(message, now_us): ...
 
-The shell's duty: a `Save` is durable before the effects after it are carried out.
+The shell's duty: a `Save` is durable before the effects after it are carried out, and a `Halt` ends the process.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from es.replication.effects import Halt
 from es.replication.messages import (
     CompareAndSwap,
     Granted,
@@ -52,7 +53,7 @@ class Reply:
     message: Message
 
 
-WitnessEffect: TypeAlias = Save | Reply
+WitnessEffect: TypeAlias = Save | Reply | Halt
 
 
 class Witness:
@@ -76,6 +77,8 @@ class Witness:
             return self._ignore("not for a witness")
         if message.cluster_id != register.cluster_id:
             return self._ignore("another cluster")
+        if message.epoch > register.epoch:
+            return [_rolled_back(register, message)]
         self._hear(message.member, now_us)
         effects: list[WitnessEffect] = []
         if isinstance(message, Prevote):
@@ -142,3 +145,13 @@ class Witness:
     def _ignore(self, why: WitnessWhy) -> list[WitnessEffect]:
         self.ignored[why] += 1
         return []
+
+
+def _rolled_back(register: Register, message: Heartbeat | Prevote | CompareAndSwap) -> Halt:
+    """R17: every epoch was durable here before any node could know it, so that this register is not the last one. What
+    it would grant has been granted before, maybe to another node."""
+    return Halt(
+        "ROLLED_BACK",
+        f"server {message.member.node} knows epoch {message.epoch}, and this register is of epoch {register.epoch}: it "
+        "was put back from an older copy, or its disk has forgotten the newer one; only the newest may be served",
+    )

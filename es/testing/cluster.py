@@ -302,6 +302,8 @@ class Cluster:
                 if self._dies_saving_us is not None:
                     self.after(self._witness_draw.randint(0, delay_us), self._crash_saving, saving)
                 return
+            if isinstance(effect, Halt):
+                raise Violation("halt", f"the witness halted: {effect.code}: {effect.sentence}")
             self.send(WITNESS, effect.node, self._deliver, effect.message, WITNESS)
 
     def _saved(self, saving: Saving, effects: Sequence[WitnessEffect]) -> None:

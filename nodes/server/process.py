@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import zmq
 
-from es.errors import EsError, LogDamaged, WrongCluster
+from es.errors import Halted, LogDamaged, WrongCluster
 from es.log.base import EventLog
 from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
@@ -63,12 +63,6 @@ OVERLOAD_QUIET_US: Final = 10_000_000
 
 WAITING_SAID_US: Final = 5_000_000
 """How often a node says what it waits for while nobody leads."""
-
-
-class Halted(EsError):
-    """The replica must not go on; its sentence says why (exit status 4)."""
-
-    code = "HALTED"
 
 
 class ServerShell:

@@ -10,11 +10,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from es.errors import LogMissing, RemoteProtocolError, WrongCluster
+from es.errors import Halted, LogMissing, RemoteProtocolError, WrongCluster
 from es.log.directory_lock import DirectoryLock
+from es.replication.effects import Halt
 from es.replication.instant import Instant
 from es.replication.messages import Checkpointed, pack, unpack, unpack_register
-from es.replication.witness import WITNESS_WHYS, Save, Witness
+from es.replication.witness import WITNESS_WHYS, Reply, Save, Witness, WitnessEffect
 from nodes import sockets
 from nodes.checkpoints.witness import WitnessCheckpoints
 from nodes.config.cluster import ClusterConfig, http_address
@@ -109,16 +110,22 @@ class WitnessShell(Collector):
             if isinstance(message, Checkpointed):
                 continue
             for effect in self.core.step(message, now.boot_us):
-                if isinstance(effect, Save):
-                    register_file.save(self._path, effect.register.pack())
-                    logger().info(
-                        "register changed",
-                        epoch=effect.register.epoch,
-                        primary=effect.register.primary.node,
-                        in_sync=[member.node for member in effect.register.in_sync],
-                    )
-                else:
-                    self._reply(session, pack(effect.message))
+                self._carry_out(effect, session)
+
+    def _carry_out(self, effect: WitnessEffect, session: Session) -> None:
+        match effect:
+            case Save(register):
+                register_file.save(self._path, register.pack())
+                logger().info(
+                    "register changed",
+                    epoch=register.epoch,
+                    primary=register.primary.node,
+                    in_sync=[member.node for member in register.in_sync],
+                )
+            case Reply(_, message):
+                self._reply(session, pack(message))
+            case Halt(_, sentence):
+                raise Halted(f"{self._path}: {sentence}")
 
     def _reply(self, session: Session, payload: bytes) -> None:
         assert self._door is not None

@@ -1,9 +1,10 @@
-"""A server whose whole directory was put back to an old state: found by what others keep of it, and stopped."""
+"""A node whose whole directory was put back to an old state: found by what others know of it, and stopped."""
 
 from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -21,12 +22,14 @@ SOCKETS = shutil.ignore_patterns("workers", "run")
 
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The directory of a cluster that was stopped, with `server-a` as it was after half of its history beside it."""
+    """The directory of a cluster that was stopped, with `server-a` and `witness` as they were after half of its
+    history beside them."""
     directory = tmp_path_factory.mktemp("r") / "c"
     running = RunningCluster(directory, "--faculties", 1, "--profile", "slow")
     for _ in range(2):
         if (directory / "server-a").exists():
-            shutil.copytree(directory / "server-a", directory / "old-a", ignore=SOCKETS)
+            for node in ("server-a", "witness"):
+                shutil.copytree(directory / node, directory / f"old-{node}", ignore=SOCKETS)
             assert verification(directory / "server-a")[0] == 0
         running.start()
         try:
@@ -44,10 +47,13 @@ def stopped(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def rolled_back(stopped: Path, tmp_path: Path) -> Path:
     """A copy of it in which the old directory of server a, checkpoints and all, stands in the place of the new one."""
-    directory = tmp_path / "c"
+    return _with_old(stopped, "server-a", tmp_path / "c")
+
+
+def _with_old(stopped: Path, node: str, directory: Path) -> Path:
     shutil.copytree(stopped, directory, ignore=SOCKETS)
-    shutil.rmtree(directory / "server-a")
-    (directory / "old-a").rename(directory / "server-a")
+    shutil.rmtree(directory / node)
+    (directory / f"old-{node}").rename(directory / node)
     return directory
 
 
@@ -102,26 +108,47 @@ def test_the_server_is_told_by_whoever_keeps_it_and_stops(
         running.start_process("witness")
     else:
         running.start_process("server", "b")
-    said = tmp_path / "a.stderr"
-    process = spawn("server", "a", "--dir", rolled_back, stderr=said)
+    process = spawn("server", "a", "--dir", rolled_back, stderr=tmp_path / "a.stderr")
+    code, said = _end_of(process, tmp_path / "a.stderr")
+    last = said.splitlines()[-1]
+    assert code == INTEGRITY, last
+    assert "rolled back" in last and "kept by another node" in last and "aulario init" in last
+    assert '"leading"' not in said, "it never led"
+
+
+def _end_of(process: subprocess.Popen[str], said: Path) -> tuple[int, str]:
+    """Exit status of a process that ends by itself, and its stderr."""
     assert process.stdout is not None
     try:
-        code = wait_for(process.poll, f"the end of server a: {said.read_text()}")
+        code = wait_for(lambda: process.poll() is not None, f"its end: {said.read_text()}") and process.returncode
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
-    last = said.read_text().splitlines()[-1]
-    assert code == INTEGRITY, last
-    assert "rolled back" in last and "kept by another node" in last and "aulario init" in last
-    assert '"leading"' not in said.read_text(), "it never led"
+    return code, said.read_text()
+
+
+def test_r17_an_old_register_is_served_no_longer_than_until_a_server_speaks(stopped: Path, tmp_path: Path) -> None:
+    """Server b was in sync then, and would be let lead without what came after it."""
+    directory = _with_old(stopped, "witness", tmp_path / "c")
+    witness = spawn("witness", "--dir", directory, stderr=tmp_path / "w.stderr")
+    server = spawn("server", "b", "--dir", directory, stderr=tmp_path / "b.stderr")
+    try:
+        code, said = _end_of(witness, tmp_path / "w.stderr")
+    finally:
+        server.terminate()
+        assert _end_of(server, tmp_path / "b.stderr")[0] == 0
+    last = said.splitlines()[-1]
+    assert (code, "Traceback" in said) == (INTEGRITY, False), said
+    assert "server b knows epoch " in last and str(directory / "witness") in last and "older copy" in last
+    assert '"leading"' not in (tmp_path / "b.stderr").read_text(), "it never led"
 
 
 def test_a_log_put_back_beside_its_own_checkpoints_is_refused_at_the_start(stopped: Path, tmp_path: Path) -> None:
     directory = tmp_path / "c"
     shutil.copytree(stopped, directory, ignore=SOCKETS)
     for file in ("data.mdb", "last_write"):
-        shutil.copy(directory / "old-a" / file, directory / "server-a" / file)
+        shutil.copy(directory / "old-server-a" / file, directory / "server-a" / file)
     refused = aulario("server", "a", "--dir", directory)
     assert refused.returncode == INTEGRITY
     assert "rolled back (a checkpoint of its own)" in refused.stderr.splitlines()[-1]

@@ -142,6 +142,12 @@ class Driver:
         assert swap is not None, "it has asked for no swap"
         self.give(Registered(register(swap.epoch + 1, swap.primary, *swap.in_sync, author=swap.author), 0))
 
+    def hear_the_same(self, said_us: int = 0) -> None:
+        """The witness repeats the register that this node knows."""
+        known = self.replica.node.register
+        assert known is not None, "it knows none"
+        self.give(Registered(known, said_us))
+
     def become_primary(self) -> None:
         """Named by the register, it claims and opens epoch 2 alone (R6)."""
         self.give(Registered(register(1, self.me, A, B), 0))

@@ -157,7 +157,7 @@ def test_r13_a_short_outage_counts_as_a_retrys_time() -> None:
     driver = Driver()
     driver.become_primary()
     again = Driver(A, driver.log, now_us=driver.now_us + 10)
-    again.give(Registered(register(2, A, A), 0))
+    again.hear_the_same()
     again.tick()
     again.grant_swap()
     again.fsync()

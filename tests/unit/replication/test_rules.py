@@ -381,7 +381,7 @@ def test_r5_grace_begins_with_the_own_start() -> None:
     first = Driver(B)
     first.follow()
     again = Driver(B, first.log, now_us=first.now_us + 10 * TIMING.grace_us)
-    again.give(Registered(register(3, A, A, B), 0))
+    again.hear_the_same()
     again.tick(GRACE_MS - 1)
     assert again.told(Prevote) == []
     again.tick(1)
@@ -425,7 +425,7 @@ def test_r6_a_restarted_primary_claims_a_new_epoch(pair: Driver) -> None:
     assert refused(again.ask("w", Credit("x", 5))) == "NOT_ACTIVE"
     again.tick()
     assert again.asked_witness() is None, "it has not heard the witness yet in this life (R16)"
-    again.give(Registered(register(3, A, A, B), 0))
+    again.hear_the_same()
     swap = again.asked_witness()
     assert swap is not None
     assert (swap.epoch, swap.in_sync) == (3, (A,))
@@ -437,7 +437,7 @@ def test_r6_a_restarted_primary_claims_a_new_epoch(pair: Driver) -> None:
 def test_r6_a_swap_of_an_earlier_life_is_not_this_ones(pair: Driver) -> None:
     earlier = pair.replica.node.life
     again = Driver(A, pair.log, now_us=pair.now_us + 1_000)
-    again.give(Registered(register(3, A, A, B), 0))
+    again.hear_the_same()
     assert again.asked_witness() is not None
     again.give(Registered(register(4, A, A, author=earlier), 0))
     assert again.replica.role is Role.FOLLOWING

@@ -197,7 +197,7 @@ def test_r15_of_one_epoch_there_is_one_register(backup: Driver) -> None:
 
 
 def test_r16_a_swap_says_when_the_witness_was_last_heard(pair: Driver) -> None:
-    pair.give(Registered(register(3, A, A, B), 123))
+    pair.hear_the_same(123)
     pair.live(TIMING.shrink_us / 1_000 + 1)
     swap = pair.asked_witness()
     assert swap is not None
@@ -210,8 +210,29 @@ def test_r16_who_has_not_heard_the_witness_in_this_life_asks_for_nothing(backup:
     again.give(Granted(CLUSTER, 3, B))
     again.fsync()
     assert (again.told(Prevote), again.told(CompareAndSwap)) == ([], [])
-    again.give(Registered(register(3, A, A, B), 1))
+    again.hear_the_same(1)
     assert len(again.told(Prevote)) == 1
+
+
+# -- R17: a register that was put back
+
+
+def test_r17_a_second_register_of_one_epoch_stops_a_node(backup: Driver) -> None:
+    """The witness says it: it granted this epoch twice."""
+    backup.hear_the_same()
+    assert backup.replica.role is Role.FOLLOWING
+    known = backup.replica.node.register
+    backup.give(Registered(register(3, A, A), 0))
+    assert backup.replica.role is Role.HALTED
+    [halt] = [effect for effect in backup.effects if isinstance(effect, Halt)]
+    assert halt.code == "REGISTER_CONTRADICTED"
+    assert "another register of epoch 3" in halt.sentence
+    assert backup.replica.node.register == known
+
+
+def test_r17_an_older_register_may_have_been_under_way(backup: Driver) -> None:
+    backup.give(Registered(register(2, A, A), 0))
+    assert backup.replica.role is Role.FOLLOWING
 
 
 # -- R2: what the primary of an epoch says is his to say, and must be possible
@@ -303,7 +324,7 @@ def test_r1_nobody_acknowledges_beyond_the_head(pair: Driver) -> None:
 
 
 def test_r7_no_lease_runs_from_a_beacon_that_was_not_sent_yet(pair: Driver) -> None:
-    pair.give(Registered(register(3, A, A, B), 0))
+    pair.hear_the_same()
     pair.ack_beacon(sent_us=FAR)
     pair.now_us += TIMING.lease_us
     pair.ask("read", Total())
