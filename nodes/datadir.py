@@ -1,4 +1,5 @@
-"""The data directories of a new cluster: an empty log for each server, a first register for the witness."""
+"""The data directories of a new cluster: an empty log for each server, a first register for the witness, and for each
+faculty a file of programs that has given no number yet."""
 
 from __future__ import annotations
 
@@ -14,6 +15,7 @@ from es.log.verify import verify_in_child
 from es.replication.messages import Member, Register, unpack_register
 from es.replication.messages import members as in_sync
 from nodes.config.cluster import ClusterConfig, ServerConfig
+from nodes.faculty import program_registry
 from nodes.witness import register_file
 
 REGISTER_FILE = "register"
@@ -35,8 +37,8 @@ def initialise(config: ClusterConfig) -> None:
     """Make what is missing of a cluster's data directories; a second call changes nothing.
 
     A server's missing log is made with a new incarnation: a wiped disk is another member. The register
-    (epoch 1, the preferred server primary, all in sync) is made only while every log is empty. A damaged
-    log is left to the server, which says what is wrong with it.
+    (epoch 1, the preferred server primary, all in sync) is made only while every log is empty, and with it the
+    faculties' files of programs. A damaged log is left to the server, which says what is wrong with it.
     Raises WrongCluster, RegisterMissing, or what the log and the file system raise.
     """
     members = [_empty_log_of(config, server) for server in config.servers]
@@ -51,6 +53,8 @@ def initialise(config: ClusterConfig) -> None:
         )
     else:
         register_file.create(path, _first_register(config, [member for member in members if member]).pack())
+        for faculty in config.faculties:
+            program_registry.create(faculty.data)
 
 
 def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:

@@ -14,7 +14,7 @@ in following.py. Here is who leads: what is learnt of the register, promises and
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from es.errors import RemoteProtocolError
 from es.log.base import EventLog
@@ -44,6 +44,11 @@ from es.replication.messages import (
 )
 from es.replication.timing import Timing
 from es.replication.transitions import TRANSITIONS, Role
+
+SECOND_REGISTER: Final = (
+    "the witness has another register of epoch {epoch} than this node: it was put back from an older copy and granted "
+    "that epoch twice; keep every data directory as it is, and compare the logs"
+)
 
 
 class Promotion(NamedTuple):
@@ -330,11 +335,7 @@ class Replica:
         is_first = node.witness_said_us is None
         register, known = registered.register, node.register
         if known is not None and register.epoch == known.epoch and register != known:
-            self._halt(
-                "REGISTER_CONTRADICTED",
-                f"the witness has another register of epoch {register.epoch} than this node knows: it was put back from "
-                "an older copy, and granted that epoch a second time",
-            )
+            self._halt("REGISTER_CONTRADICTED", SECOND_REGISTER.format(epoch=register.epoch))
             return
         self._unanswered = 0
         node.witness_said_us = registered.said_us

@@ -27,7 +27,7 @@ from nodes.faculty.effects import (
     ServerChanged,
     Submit,
 )
-from nodes.faculty.program_registry import ProgramRegistry
+from nodes.faculty.program_registry import PROGRAMS_MAX, ProgramRegistry
 from nodes.faculty.transaction import Past, Transaction, is_anothers, may_be_pushed, remember
 from nodes.wire.beats import Beat
 from nodes.wire.schema import (
@@ -56,9 +56,6 @@ from projections.rooms.commands import (
 
 IN_FLIGHT_MAX: Final = 5_000
 """Transactions of one faculty without a result; one more is UNAVAILABLE, code BUSY."""
-
-PROGRAMS_MAX: Final = 1_000
-"""Programs one faculty registers; one more is UNAVAILABLE, code LIMIT_REACHED, for good."""
 
 WAITERS_MAX: Final = 16
 """Programs that wait for one transaction, and as many that contradict it; one more and the first of them learns

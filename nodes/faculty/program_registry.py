@@ -1,19 +1,28 @@
-"""The numbers a faculty gives its programs (A21): stable across restarts, kept in one small file."""
+"""The numbers a faculty gives its programs (A21): stable across restarts, kept in one small file.
+
+The servers know a program by its number and call it as its first request did. So no number may ever be given to a
+second name, not even by a faculty whose file is lost: it goes on where none was given before.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from es.descriptors import open_file
 from es.durability import flush_directory, naming
 from es.errors import EsError
+from nodes.logs import logger
 from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
 
 FILE_NAME = "programs.json"
+
+PROGRAMS_MAX: Final = 1_000
+"""Programs one faculty registers; one more is UNAVAILABLE, code LIMIT_REACHED, for good."""
 
 
 class ProgramRegistry:
@@ -67,22 +76,32 @@ class ProgramRegistry:
 
 
 class RegistryDamaged(EsError):
-    """The file of programs is not what `to_json` writes. One sentence that names it (exit status 4)."""
+    """The file of programs is not what `to_json` writes (exit status 4). One sentence that names it."""
 
     code = "REGISTRY_DAMAGED"
 
 
+def create(directory: Path) -> None:
+    """Make the file of a faculty that has never given a number, if there is none. Raises OSError."""
+    if not (directory / FILE_NAME).exists():
+        save(directory, ProgramRegistry().to_json())
+
+
 def load(directory: Path) -> ProgramRegistry:
-    """The registry in that directory, empty if there is none yet. Raises RegistryDamaged, OSError."""
+    """The registry in that directory. Without one it is not known which numbers were given: then they begin anew,
+    elsewhere. Raises RegistryDamaged, OSError."""
     path = directory / FILE_NAME
     try:
-        text = path.read_text(encoding="utf-8")
+        return ProgramRegistry.from_json(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        return ProgramRegistry()
-    try:
-        return ProgramRegistry.from_json(text)
+        next_id = _elsewhere()
+        logger().warning("no file of programs: new ones get numbers from here on", path=str(path), next_id=next_id)
+        return ProgramRegistry(next_id=next_id)
     except (ValueError, TypeError, KeyError) as error:
-        raise RegistryDamaged(f"{path} is not a file of programs: {error}") from None
+        raise RegistryDamaged(
+            f"{path} is not a file of programs ({error}): put its newest copy back, or move it away; then programs "
+            "that the configuration does not name get new numbers"
+        ) from None
 
 
 def save(directory: Path, content: str) -> None:
@@ -106,3 +125,9 @@ def _are_ids(ids: Any) -> bool:
         and all(0 < len(name) <= TEXT_CHARS_MAX for name in ids)
         and len(set(ids.values())) == len(ids)
     )
+
+
+def _elsewhere() -> int:
+    """Where a registry begins that cannot know what was given before: in one of two million blocks, each long enough
+    for a whole registry, and never in the first, where a faculty's first registry begins."""
+    return PROGRAMS_MAX * secrets.choice(range(1, ID_MAX // PROGRAMS_MAX)) + 1

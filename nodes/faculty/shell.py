@@ -7,7 +7,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
@@ -286,7 +285,7 @@ def run_faculty(
 
 
 def _programs_of(faculty: FacultyConfig) -> ProgramRegistry:
-    programs = program_registry.load(Path(faculty.data))
+    programs = program_registry.load(faculty.data)
     programs.adopt(faculty.programs)
     return programs
 

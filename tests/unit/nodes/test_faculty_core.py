@@ -10,7 +10,7 @@ import pytest
 
 from es.replication.instant import Instant
 from nodes.faculty import core as faculty_core
-from nodes.faculty.core import BACKOFF_MAX, PROGRAMS_MAX, WAITERS_MAX, FacultyCore, FacultySettings, accept_whole
+from nodes.faculty.core import BACKOFF_MAX, WAITERS_MAX, FacultyCore, FacultySettings, accept_whole
 from nodes.faculty.effects import (
     Abandon,
     AnswerProgram,
@@ -21,7 +21,7 @@ from nodes.faculty.effects import (
     Submit,
     Timed,
 )
-from nodes.faculty.program_registry import ProgramRegistry
+from nodes.faculty.program_registry import PROGRAMS_MAX, ProgramRegistry
 from nodes.wire.beats import Beat
 from nodes.wire.schema import Dropped, Invalid, ProgramRequest, Receipt, Res
 from projections.rooms.commands import Answer, Proposal, Reserve

@@ -15,7 +15,7 @@ import zmq
 from nodes import sockets, wire
 from nodes.clients.program import NoAnswer, ProgramReply, TimeLimit, ask
 from nodes.config.cluster import PROFILES, ClusterConfig, one_host
-from nodes.faculty import async_pattern, lbb_pattern
+from nodes.faculty import async_pattern, lbb_pattern, program_registry
 from nodes.faculty.shell import FacultyShell, Uplink
 from nodes.security import principals
 from nodes.security.authenticator import Authenticator
@@ -99,6 +99,7 @@ class Stage:
             "async": async_pattern.DealerUplink,
             "lbb": lbb_pattern.ReqUplink,
         }
+        program_registry.create(config.faculty(1).data)
         self._loop = Loop()
         authenticator = Authenticator(OPEN, self._loop, self.context)
         self.shell = FacultyShell(

@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from nodes.config.cluster import one_host
+from nodes.datadir import initialise
 from nodes.faculty import program_registry
-from nodes.faculty.program_registry import FILE_NAME, ProgramRegistry, RegistryDamaged
+from nodes.faculty.program_registry import FILE_NAME, PROGRAMS_MAX, ProgramRegistry, RegistryDamaged
+from ops.exits import INTEGRITY, ending
+from projections.rooms.limits import ID_MAX
 
 
 def test_numbers_are_kept_and_never_given_twice(tmp_path: Path) -> None:
+    program_registry.create(tmp_path / "faculty-1")
     programs = program_registry.load(tmp_path / "faculty-1")
     assert programs.register("Sistemas") == 1
     program_registry.save(tmp_path / "faculty-1", programs.to_json())
@@ -19,7 +24,32 @@ def test_numbers_are_kept_and_never_given_twice(tmp_path: Path) -> None:
     assert again.register("Economía") == 2
     program_registry.save(tmp_path / "faculty-1", again.to_json())
     assert program_registry.load(tmp_path / "faculty-1").id_of("Economía") == 2
+    program_registry.create(tmp_path / "faculty-1")
+    assert program_registry.load(tmp_path / "faculty-1").id_of("Economía") == 2
     assert [path.name for path in (tmp_path / "faculty-1").iterdir()] == [FILE_NAME]
+
+
+def test_who_lost_the_file_gives_no_number_again(tmp_path: Path) -> None:
+    """The servers would go on calling it by the name that it was given to first."""
+    lives = [program_registry.load(tmp_path) for _ in range(20)]
+    for programs in lives:
+        programs.adopt({1: "Civil"})
+    assert all(programs.id_of("Civil") == 1 for programs in lives), "what the configuration names keeps its number"
+    given = [{programs.register(f"P{number}") for number in range(PROGRAMS_MAX)} for programs in lives[:3]]
+    assert not set.intersection(*given)
+    firsts = {min(numbers) for numbers in given} | {programs.register("Zeta") for programs in lives[3:]}
+    assert len(firsts) == len(lives)
+    assert min(firsts) > PROGRAMS_MAX, "nor one of the first life"
+    assert max(max(numbers) for numbers in given) <= ID_MAX
+
+
+def test_the_file_is_made_with_a_new_cluster_and_never_again(tmp_path: Path) -> None:
+    config = one_host(tmp_path, cluster_id="c", faculties=1, base_port=20_000)
+    file = config.faculty(1).data / FILE_NAME
+    initialise(config)
+    file.unlink()
+    initialise(config)
+    assert not file.exists(), "numbers may have been given from the one that was there"
 
 
 def test_configured_numbers_stand_unless_they_contradict_what_was_given() -> None:
@@ -40,12 +70,14 @@ def test_configured_numbers_stand_unless_they_contradict_what_was_given() -> Non
         '{"programs": {}}',
         '{"programs": {"a": 1, "b": 1}, "next_id": 2}',
         '{"programs": 1, "next_id": 2}',
+        b"\xff\xfe\x00",
     ],
 )
-def test_a_damaged_file_is_one_clear_sentence(tmp_path: Path, content: str) -> None:
-    (tmp_path / FILE_NAME).write_text(content)
-    with pytest.raises(RegistryDamaged, match=FILE_NAME):
+def test_a_damaged_file_is_one_clear_sentence(tmp_path: Path, content: str | bytes) -> None:
+    (tmp_path / FILE_NAME).write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(RegistryDamaged, match=FILE_NAME) as damaged:
         program_registry.load(tmp_path)
+    assert ending(damaged.value) == (str(damaged.value), INTEGRITY)
 
 
 def test_a_disk_that_is_full_is_told_with_the_file_that_it_does_not_take(tmp_path: Path) -> None:

@@ -88,7 +88,9 @@ def test_a_refusal_is_named_and_changes_nothing(silent_us: int, message: Message
     assert not any(isinstance(effect, Save) for effect in effects)
 
 
-@pytest.mark.parametrize("message", [Heartbeat("c", 8, A), prevote(epoch=8), swap(epoch=8), Heartbeat("c", 8, STRANGER)])
+@pytest.mark.parametrize(
+    "message", [Heartbeat("c", 8, A), prevote(epoch=8), swap(epoch=8), Heartbeat("c", 8, STRANGER)]
+)
 def test_r17_who_knows_a_later_epoch_than_the_register_ends_the_witness(message: Message) -> None:
     """It was durable here before anybody could know it, so that this register was put back from an older copy."""
     keeper = witness()
