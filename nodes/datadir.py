@@ -12,8 +12,10 @@ from es.log.base import Identity
 from es.log.directory_lock import DirectoryLock
 from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
+from es.replication.data_node import REGISTER
 from es.replication.messages import Member, Register, unpack_register
 from es.replication.messages import members as in_sync
+from es.replication.witness import seeded
 from nodes.config.cluster import ClusterConfig, ServerConfig
 from nodes.faculty import program_registry
 from nodes.witness import register_file
@@ -26,6 +28,12 @@ class RegisterMissing(EsError):
     """The servers have a history and the witness has no register: nobody can say who may lead."""
 
     code = "REGISTER_MISSING"
+
+
+class RegistersDiffer(EsError):
+    """Two servers know different registers of one epoch: a witness that was put back has granted it twice."""
+
+    code = "REGISTERS_DIFFER"
 
 
 def register_path(witness_data: Path) -> Path:
@@ -48,8 +56,8 @@ def initialise(config: ClusterConfig) -> None:
         _check_cluster(path, unpack_register(stored).cluster_id, config.cluster_id)
     elif None in members:
         raise RegisterMissing(
-            f"{path} is missing, but the servers have a history: restore the witness's directory, "
-            "or begin again with empty data directories"
+            f"{path} is missing, but the servers have a history: `aulario witness --rebuild` makes it from what they "
+            "know, once they are stopped"
         )
     else:
         register_file.create(path, _first_register(config, [member for member in members if member]).pack())
@@ -78,6 +86,51 @@ def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:
     return None
 
 
+def rebuild_witness(config: ClusterConfig) -> bool:
+    """R10: make the register anew from what the servers know if it is missing, damaged or older than that; the one that
+    was there is set aside. False, and nothing is changed, if it is sound and no older.
+
+    Every server must be stopped, and its directory be here as it was when it stopped: what is missing may be what knew
+    of the last change. Raises LogInUse, LogMissing, LogDamaged, WrongCluster, RegisterMissing, RegistersDiffer.
+    """
+    known = [_register_known_by(config, server) for server in config.servers]
+    config.witness.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = DirectoryLock(config.witness.data)
+    path = register_path(config.witness.data)
+    try:
+        try:
+            stored = register_file.load(path)
+            if stored is not None and unpack_register(stored).epoch >= max(register.epoch for register in known):
+                return False
+        except LogDamaged:
+            pass
+        try:
+            register = seeded(known)
+        except ValueError as error:
+            raise RegistersDiffer(f"{error}: keep every data directory as it is, and compare the logs") from None
+        if path.exists():
+            path.rename(path.with_name(f"{REGISTER_FILE}.aside-{secrets.token_hex(4)}"))
+        register_file.create(path, register.pack())
+        return True
+    finally:
+        lock.release()
+
+
+def _register_known_by(config: ClusterConfig, server: ServerConfig) -> Register:
+    log = LmdbLog.open(server.data)
+    try:
+        _check_owner(config, server, log.identity)
+        stored = log.record(REGISTER)
+    finally:
+        log.close()
+    if stored is None:
+        raise RegisterMissing(
+            f"server {server.name} knows no register: {server.data} was made anew, and what was there before may have "
+            "known of a later change than the others"
+        )
+    return unpack_register(stored)
+
+
 def _empty_log_of(config: ClusterConfig, server: ServerConfig) -> Member | None:
     """The owner of a server's log, which is made if there is none; None if the log has a history."""
     try:
@@ -87,13 +140,17 @@ def _empty_log_of(config: ClusterConfig, server: ServerConfig) -> Member | None:
     except LogDamaged:
         return None
     try:
-        identity, head = log.identity, log.head()
+        identity, has_history = log.identity, log.head().seq > 0 or log.record(REGISTER) is not None
     finally:
         log.close()
+    _check_owner(config, server, identity)
+    return None if has_history else Member(identity.node, identity.incarnation)
+
+
+def _check_owner(config: ClusterConfig, server: ServerConfig, identity: Identity) -> None:
     _check_cluster(server.data, identity.cluster_id, config.cluster_id)
     if identity.node != server.name:
         raise WrongCluster(f"{server.data} belongs to server {identity.node!r}, not to {server.name!r}")
-    return Member(identity.node, identity.incarnation) if head.seq == 0 else None
 
 
 def _check_cluster(path: Path, found: str, expected: str) -> None:

@@ -54,16 +54,25 @@ def server(name: str, rebuild: bool, **options: Any) -> None:
 
 
 @click.command()
+@click.option("--rebuild", is_flag=True, help="If its register is missing, damaged or an old copy, make it anew from "
+              "what all servers know. They must be stopped, and their directories here.")  # fmt: skip
 @process_options
-def witness(**options: Any) -> None:
+def witness(rebuild: bool, **options: Any) -> None:
     """Run the witness, which says who may lead when a server falls silent.
 
     \b
-    Example:
+    Examples:
       aulario witness --dir cluster
+      aulario witness --dir cluster --rebuild
     """
     config = _begin("witness", "witness", options)
+    from nodes import datadir
     from nodes.witness import process
+
+    if rebuild:
+        is_anew = datadir.rebuild_witness(config)
+        done = "register made anew from what the servers know" if is_anew else "register is sound, nothing to rebuild"
+        logs.logger().warning(done)
 
     process.run(config)
 

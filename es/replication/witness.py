@@ -155,3 +155,14 @@ def _rolled_back(register: Register, message: Heartbeat | Prevote | CompareAndSw
         f"server {message.member.node} knows epoch {message.epoch}, and this register is of epoch {register.epoch}: it "
         "was put back from an older copy, or its disk has forgotten the newer one; only the newest may be served",
     )
+
+
+def seeded(known: Collection[Register]) -> Register:
+    """R10: the first register of a witness that has none, or an old one, from what *every* data node knows. What none
+    of them knows nobody has acted on, for a node stores a register before it does. It is a new epoch, so that nothing
+    of the witness before is taken for this one's. Raises ValueError if two of one epoch differ."""
+    newest = max(known, key=lambda register: register.epoch)
+    if any(register.epoch == newest.epoch and register != newest for register in known):
+        raise ValueError(f"there are two registers of epoch {newest.epoch}")
+    generation = max(register.witness_generation for register in known) + 1
+    return newest._replace(epoch=newest.epoch + 1, witness_generation=generation, author="")

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from nodes.checkpoints.files import HEADS_BYTES_MAX, head_path, read
+from ops.cluster_dir import config_in_force
 from ops.log_reader import opened
 from tests.process.running_cluster import RunningCluster, aulario, spawn, wait_for
 
@@ -142,6 +143,25 @@ def test_r17_an_old_register_is_served_no_longer_than_until_a_server_speaks(stop
     assert (code, "Traceback" in said) == (INTEGRITY, False), said
     assert "server b knows epoch " in last and str(directory / "witness") in last and "older copy" in last
     assert '"leading"' not in (tmp_path / "b.stderr").read_text(), "it never led"
+    _goes_on_with_a_register_made_anew(directory)
+
+
+def _goes_on_with_a_register_made_anew(directory: Path) -> None:
+    """R10, with all that had been confirmed."""
+    before = aulario("log", "export", directory / "server-a", "-o", "json").stdout.splitlines()
+    running = RunningCluster(directory, "--profile", "slow")
+    running.start_process("witness", "--rebuild")
+    running.wait_alive(config_in_force(directory).witness.http)
+    assert running.stop_process() == 0
+    running.start()
+    try:
+        running.wait_in_sync()
+    finally:
+        running.stop()
+    for name in ("server-a", "server-b"):
+        after = aulario("log", "export", directory / name, "-o", "json").stdout.splitlines()
+        assert before and after[: len(before)] == before
+    assert aulario("audit", "check", "--dir", directory).returncode == 0
 
 
 def test_a_log_put_back_beside_its_own_checkpoints_is_refused_at_the_start(stopped: Path, tmp_path: Path) -> None:

@@ -17,12 +17,13 @@ from es.replication.messages import (
     Registered,
 )
 from es.replication.timing import Timing
-from es.replication.witness import Reply, Save, Witness, WitnessEffect
+from es.replication.witness import Reply, Save, Witness, WitnessEffect, seeded
 
 TIMING = Timing()
 NAMES = ("a", "b")
 A, B, STRANGER = Member("a", "a1"), Member("b", "b1"), Member("c", "c1")
 REGISTER = Register("c", 7, A, (A, B), 4, "a-life")
+OLDER = Register("c", 6, B, (B,), 4, "b-life")
 LATER_US = 10 * TIMING.grace_us
 
 
@@ -165,3 +166,14 @@ def test_every_message_of_a_primary_proves_that_it_lives() -> None:
     keeper.step(swap(member=A, primary=B, in_sync=(B,)), LATER_US)
     assert granted(keeper.step(prevote(), LATER_US)) == []
     assert keeper.ignored == {"swap for another primary": 1, "prevote while the primary lives": 1}
+
+
+@pytest.mark.parametrize("known", [(REGISTER, OLDER), (OLDER, REGISTER), (REGISTER, REGISTER)])
+def test_r10_a_new_witness_goes_on_where_the_node_that_knows_most_is(known: tuple[Register, Register]) -> None:
+    """In an epoch of its own, and with no swap of anybody's life in it: who leads claims anew (R6)."""
+    assert seeded(known) == Register("c", 8, A, (A, B), 5, "")
+
+
+def test_r10_two_registers_of_one_epoch_seed_none() -> None:
+    with pytest.raises(ValueError, match="two registers of epoch 7"):
+        seeded((REGISTER, REGISTER._replace(primary=B, in_sync=(B,)), OLDER))
