@@ -164,7 +164,7 @@ class TimingWriter:
         self._begin()
 
     def _begin(self) -> None:
-        self._directory.mkdir(parents=True, exist_ok=True)
+        self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._directory / FILE_NAME
         new = path.with_suffix(".new")
         new.write_bytes(_HEADER.pack(_MAGIC, self._since_us))

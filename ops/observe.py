@@ -88,6 +88,7 @@ def assemble(config: ClusterConfig, answers: Mapping[str, Plain | None]) -> Plai
                 "name": faculty.name,
                 **told(f"faculty-{faculty.id}", _FACULTY_KEYS, kind="faculty", id=faculty.id),
                 "pattern": faculty.pattern,
+                "data": str(faculty.data),
                 "endpoint": faculty.endpoint,
                 "http": faculty.http,
             }

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
 
 from es.log.directory_lock import holder_of
-from ops.cluster_dir import config_in_force, read_processes
+from ops.cluster_dir import config_in_force
 from ops.exits import UNREACHABLE, Stopped
 from ops.observe import label, observe, strangers
 from ops.options import directory_option
@@ -37,10 +35,9 @@ def status(directory: Path, output: str) -> None:
     directory = directory.absolute()
     observed = observe(config_in_force(directory))
     processes = [*observed["servers"], observed["witness"], *observed["faculties"]]
-    started = read_processes(directory)
     for process in processes:
         if not process["alive"]:
-            process["pid"] = _holder(process) or _started_pid(started.get(label(process)))
+            process["pid"] = holder_of(Path(process["data"]))
     if output == JSON:
         print_json(observed)
     elif output == CSV:
@@ -51,22 +48,6 @@ def status(directory: Path, output: str) -> None:
         click.echo(f"{name}'s port is another's: {who} answers at {url}", err=True)
     if not any(process["alive"] for process in processes):
         raise Stopped(f"no process of the cluster in {directory} answers", UNREACHABLE)
-
-
-def _holder(process: Mapping[str, Any]) -> int | None:
-    """The id of the process that has the data directory of a server or the witness; None if it is not on this host,
-    or dead."""
-    return holder_of(Path(process["data"])) if "data" in process else None
-
-
-def _started_pid(pid: object) -> int | None:
-    """The id of a process that `up` started and that exists; None if it is dead."""
-    if isinstance(pid, int):
-        with suppress(OSError):
-            if b"ops.cli" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                os.kill(pid, 0)
-                return pid
-    return None
 
 
 def _state(process: Mapping[str, Any]) -> str:

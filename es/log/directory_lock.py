@@ -24,7 +24,7 @@ class DirectoryLock:
         except BlockingIOError:
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
             self.release()
-            raise LogInUse(f"the log in {path} is in use by process {holder}") from None
+            raise LogInUse(f"{path} is in use by process {holder}") from None
         with suppress(OSError):  # a full disk must not keep anybody from reading: the lock itself stands
             os.ftruncate(self._fd, os.pwrite(self._fd, b"%d\n" % os.getpid(), 0))
 

@@ -109,7 +109,7 @@ def save(directory: Path, content: str) -> None:
     the old one does. Raises OSError, which names the file."""
     path, new = directory / FILE_NAME, directory / f"{FILE_NAME}.new"
     with naming(path):
-        directory.mkdir(parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with open(new, "w", encoding="utf-8", opener=open_file) as file:
             file.write(content)
             file.flush()

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any, Final, Protocol
 from uuid import uuid4
 
+from es.log.directory_lock import DirectoryLock
 from es.replication.instant import Instant
 from nodes import sockets, wire
 from nodes.calls import Calls
@@ -266,10 +267,12 @@ def run_faculty(
 ) -> None:
     """Run one faculty process until SIGTERM or SIGINT.
 
-    Raises KeysError, TooFewDescriptors, BindFailed, ExporterBindFailed, RegistryDamaged, OSError, each with one
-    sentence.
+    Raises LogInUse, KeysError, TooFewDescriptors, BindFailed, ExporterBindFailed, RegistryDamaged, OSError, each with
+    one sentence.
     """
     faculty = config.faculty(faculty_id)
+    faculty.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+    lock = DirectoryLock(faculty.data)  # two processes would give two programs one number
     security = security_of(config, principals.faculty(faculty_id))
     loop, context = Loop(), sockets.context()
     authenticator = Authenticator(security, loop, context, open_rooms(roles.PROGRAMS))
@@ -280,7 +283,7 @@ def run_faculty(
         host, port, status=shell.status, registry=registry, ready=lambda: shell.core.follows is not None
     )
     logger().info("faculty started", faculty=faculty_id, pattern=pattern, endpoint=shell.endpoint)
-    run_process(loop, shell, exporter.close, shell.close, authenticator.close, loop.close, context.term)
+    run_process(loop, shell, exporter.close, shell.close, authenticator.close, loop.close, context.term, lock.release)
     logger().info("faculty stopped", faculty=faculty_id)
 
 

@@ -116,7 +116,8 @@ def test_no_secret_is_in_arguments_or_environment(disturbed: RunningCluster, sec
 
 def test_nobody_else_may_enter_where_secrets_and_logs_of_events_lie(running: RunningCluster) -> None:
     config = running.config
-    private = [config.keys / "secret", config.witness.data, *(server.data for server in config.servers)]
+    nodes = config.witness, *config.servers, *config.faculties
+    private = [config.keys / "secret", *(node.data for node in nodes)]
     assert {S_IMODE(path.stat().st_mode) for path in private} == {0o700}
     assert {S_IMODE(path.stat().st_mode) for path in (config.keys / "secret").iterdir()} == {0o600}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -26,9 +27,11 @@ def test_a_role_is_said_in_words_that_tell_whose_it_is(told: dict[str, object], 
 
 
 def test_who_holds_its_data_and_does_not_answer_is_silent_whoever_started_it(history: Path) -> None:
-    with held(history / "server-a") as server, held(history / "witness") as witness:
+    (history / "faculty-1").mkdir(exist_ok=True)
+    names = "server-a", "witness", "faculty-1"
+    with ExitStack() as holders:
+        pids = [str(holders.enter_context(held(history / name))) for name in names]
         shown = aulario("status", "--dir", history, "-o", "csv")
     states = {line.split(",")[0]: line.split(",")[1:3] for line in shown.stdout.splitlines()}
-    assert states["server-a"] == ["silent", str(server)]
-    assert states["witness"] == ["silent", str(witness)]
-    assert states["server-b"] == states["faculty-1"] == ["dead", ""]
+    assert [states[name] for name in names] == [["silent", pid] for pid in pids]
+    assert states["server-b"] == states["faculty-2"] == ["dead", ""]
