@@ -1,10 +1,10 @@
-"""The data directories of a new cluster: an empty log for each server, a first register for the witness, and for each
-faculty a file of programs that has given no number yet."""
+"""The data directories of a new cluster: an empty log for each server, a first register for the witness; and what is
+made anew of them once they are damaged or lost."""
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from es.errors import EsError, LogDamaged, LogMissing, WrongCluster
@@ -17,7 +17,6 @@ from es.replication.messages import Member, Register, unpack_register
 from es.replication.messages import members as in_sync
 from es.replication.witness import seeded
 from nodes.config.cluster import ClusterConfig, ServerConfig
-from nodes.faculty import program_registry
 from nodes.witness import register_file
 
 REGISTER_FILE = "register"
@@ -45,8 +44,8 @@ def initialise(config: ClusterConfig) -> None:
     """Make what is missing of a cluster's data directories; a second call changes nothing.
 
     A server's missing log is made with a new incarnation: a wiped disk is another member. The register
-    (epoch 1, the preferred server primary, all in sync) is made only while every log is empty, and with it the
-    faculties' files of programs. A damaged log is left to the server, which says what is wrong with it.
+    (epoch 1, the preferred server primary, all in sync) is made only while every log is empty. A damaged
+    log is left to the server, which says what is wrong with it.
     Raises WrongCluster, RegisterMissing, or what the log and the file system raise.
     """
     members = [_empty_log_of(config, server) for server in config.servers]
@@ -61,8 +60,6 @@ def initialise(config: ClusterConfig) -> None:
         )
     else:
         register_file.create(path, _first_register(config, [member for member in members if member]).pack())
-        for faculty in config.faculties:
-            program_registry.create(faculty.data)
 
 
 def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:
@@ -88,26 +85,28 @@ def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:
 
 def rebuild_witness(config: ClusterConfig) -> bool:
     """R10: make the register anew from what the servers know if it is missing, damaged or older than that; the one that
-    was there is set aside. False, and nothing is changed, if it is sound and no older.
+    was there is set aside. False, and nothing is changed, if it is the newest.
 
-    Every server must be stopped, and its directory be here as it was when it stopped: what is missing may be what knew
-    of the last change. Raises LogInUse, LogMissing, LogDamaged, WrongCluster, RegisterMissing, RegistersDiffer.
+    The servers that are in sync by the newest one must be stopped, and their directories be here as they were left.
+    Raises LogInUse, LogMissing, LogDamaged, WrongCluster, RegisterMissing, RegistersDiffer.
     """
-    known = [_register_known_by(config, server) for server in config.servers]
+    known = {member: register for server in config.servers for member, register in _known_by(config, server)}
     config.witness.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = DirectoryLock(config.witness.data)
-    path = register_path(config.witness.data)
     try:
-        try:
-            stored = register_file.load(path)
-            if stored is not None and unpack_register(stored).epoch >= max(register.epoch for register in known):
-                return False
-        except LogDamaged:
-            pass
-        try:
-            register = seeded(known)
-        except ValueError as error:
-            raise RegistersDiffer(f"{error}: keep every data directory as it is, and compare the logs") from None
+        path = register_path(config.witness.data)
+        stored = _stored_register(config, path)
+        newest = max(known.values(), key=lambda register: register.epoch, default=None)
+        if stored is not None and (newest is None or stored.epoch > newest.epoch or stored == newest):
+            return False
+        if newest is None:
+            raise RegisterMissing("no server that is here knows a register: nobody can say who may lead")
+        for member in {newest.primary, *newest.in_sync} - known.keys():
+            raise RegisterMissing(
+                f"who led last can be known only by server {member.node} as it was in epoch {newest.epoch}: bring that "
+                f"data directory (incarnation {member.incarnation})"
+            )
+        register = _seeded([*known.values(), *([stored] if stored is not None else [])])
         if path.exists():
             path.rename(path.with_name(f"{REGISTER_FILE}.aside-{secrets.token_hex(4)}"))
         register_file.create(path, register.pack())
@@ -116,19 +115,39 @@ def rebuild_witness(config: ClusterConfig) -> bool:
         lock.release()
 
 
-def _register_known_by(config: ClusterConfig, server: ServerConfig) -> Register:
-    log = LmdbLog.open(server.data)
+def _known_by(config: ClusterConfig, server: ServerConfig) -> Iterator[tuple[Member, Register]]:
+    """The register that a server knows, if its directory is here and it knows one."""
     try:
-        _check_owner(config, server, log.identity)
-        stored = log.record(REGISTER)
+        log = LmdbLog.open(server.data)
+    except LogMissing:
+        return
+    try:
+        identity, stored = log.identity, log.record(REGISTER)
     finally:
         log.close()
-    if stored is None:
-        raise RegisterMissing(
-            f"server {server.name} knows no register: {server.data} was made anew, and what was there before may have "
-            "known of a later change than the others"
-        )
-    return unpack_register(stored)
+    _check_owner(config, server, identity)
+    if stored is not None:
+        yield Member(identity.node, identity.incarnation), unpack_register(stored)
+
+
+def _stored_register(config: ClusterConfig, path: Path) -> Register | None:
+    """The witness's own, None if there is none or it is damaged."""
+    try:
+        record = register_file.load(path)
+    except LogDamaged:
+        return None
+    if record is None:
+        return None
+    register = unpack_register(record)
+    _check_cluster(path, register.cluster_id, config.cluster_id)
+    return register
+
+
+def _seeded(known: Collection[Register]) -> Register:
+    try:
+        return seeded(known)
+    except ValueError as error:
+        raise RegistersDiffer(f"{error}: keep every data directory as it is, and compare the logs") from None
 
 
 def _empty_log_of(config: ClusterConfig, server: ServerConfig) -> Member | None:

@@ -33,6 +33,7 @@ from nodes.config.cluster import (
     one_host,
 )
 from nodes.config.file import load, render
+from nodes.faculty import program_registry
 from ops.reference import faculty_names
 
 FACULTIES = 10
@@ -109,6 +110,8 @@ def prepare(
             names=faculty_names(),
         )
         directory.mkdir(parents=True, exist_ok=True)
+        for faculty in fresh.faculties:
+            program_registry.create(faculty.data)  # here alone: of no older cluster were numbers given
         write_whole(path, render(fresh, directory))
     config = load(path, os.environ, overrides, names=faculty_names())
     return _with_options(config, directory, base_port, faculties, pattern)

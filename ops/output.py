@@ -72,20 +72,22 @@ def print_table(
     from rich.cells import cell_len
     from rich.console import Console
 
+    if title is not None:
+        click.echo(title)
     cells = [[_cell(row.get(column)) for column in columns] for row in rows]
     *others, last = (max(map(cell_len, column)) for column in zip(columns, *cells, strict=True))
     if not sys.stdout.isatty():
-        _print_grid(columns, cells, title, [*others, last], columns, roomy=True)
+        _print_grid(columns, cells, [*others, last], columns, roomy=True)
         return
     others = [min(width, COLUMN_CHARS_MAX) for width in others]
     room = Console().width - sum(others)
     wide, narrow = room - _gaps(columns, roomy=True), room - _gaps(columns, roomy=False)
     if wide >= min(last, COLUMN_CHARS_MAX):
-        _print_grid(columns, cells, title, [*others, min(last, wide)], whole, roomy=True)
+        _print_grid(columns, cells, [*others, min(last, wide)], whole, roomy=True)
     elif narrow >= min(last, LAST_COLUMN_CHARS_MIN):
-        _print_grid(columns, cells, title, [*others, min(last, narrow)], whole, roomy=False)
+        _print_grid(columns, cells, [*others, min(last, narrow)], whole, roomy=False)
     else:
-        _print_blocks(columns, cells, title)
+        _print_blocks(columns, cells)
 
 
 def _gaps(columns: Sequence[str], *, roomy: bool) -> int:
@@ -94,15 +96,15 @@ def _gaps(columns: Sequence[str], *, roomy: bool) -> int:
 
 
 def _print_grid(
-    columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None, widths: Sequence[int],
-    whole: Collection[str], *, roomy: bool,
+    columns: Sequence[str], cells: Sequence[Sequence[str]], widths: Sequence[int], whole: Collection[str],
+    *, roomy: bool,
 ) -> None:  # fmt: skip
     from rich import box
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE, title=title, title_justify="left", show_edge=roomy, padding=(0, int(roomy)))
+    table = Table(box=box.SIMPLE, show_edge=roomy, padding=(0, int(roomy)))
     for index, (column, width) in enumerate(zip(columns, widths, strict=True)):
         last = index == len(columns) - 1
         is_short = max((len(row[index]) for row in cells), default=0) <= COLUMN_CHARS_MAX
@@ -110,12 +112,10 @@ def _print_grid(
         table.add_column(column, width=width, no_wrap=not folds, overflow="fold" if folds else "ellipsis")
     for row in cells:
         table.add_row(*map(escape, row))
-    Console(width=sum(widths) + _gaps(columns, roomy=roomy), highlight=False).print(table)
+    Console(width=sum(widths) + _gaps(columns, roomy=roomy), highlight=False, emoji=False).print(table)
 
 
-def _print_blocks(columns: Sequence[str], cells: Sequence[Sequence[str]], title: str | None) -> None:
-    if title is not None:
-        click.echo(title)
+def _print_blocks(columns: Sequence[str], cells: Sequence[Sequence[str]]) -> None:
     width = max(map(len, columns))
     for row in cells:
         click.echo()
@@ -142,7 +142,7 @@ def _field(value: object) -> str:
     if value is None:
         return ""
     text = printable(_text_of(value))
-    return f"'{text}" if text.startswith(FORMULA_BEGINS) and not isinstance(value, int | float) else text
+    return f"'{text}" if text.lstrip().startswith(FORMULA_BEGINS) and not isinstance(value, int | float) else text
 
 
 def _cell(value: object) -> str:

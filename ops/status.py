@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ def status(directory: Path, output: str) -> None:
     processes = [*observed["servers"], observed["witness"], *observed["faculties"]]
     for process in processes:
         if not process["alive"]:
-            process["pid"] = holder_of(Path(process["data"]))
+            process["pid"] = _holder(process)
     if output == JSON:
         print_json(observed)
     elif output == CSV:
@@ -48,6 +49,16 @@ def status(directory: Path, output: str) -> None:
         click.echo(f"{name}'s port is another's: {who} answers at {url}", err=True)
     if not any(process["alive"] for process in processes):
         raise Stopped(f"no process of the cluster in {directory} answers", UNREACHABLE)
+
+
+def _holder(process: dict[str, Any]) -> int | None:
+    """The id of the process itself if it has its data directory, on this host and as this user; None if nobody has it,
+    or somebody who verifies the log."""
+    pid = holder_of(Path(process["data"]))
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_text(errors="replace").split("\0")
+        return pid if {*label(process).split("-", 1)} <= {*words} else None
+    return None
 
 
 def _state(process: Mapping[str, Any]) -> str:

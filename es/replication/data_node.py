@@ -61,6 +61,7 @@ class DataNode:
         self.out: list[Effect] = []
         self.ignored: Counter[str] = Counter()
         self._serial = 0
+        self._register_serial = 0
         self._persisting: deque[tuple[int, int, Head]] = deque()
         self._asked_us = 0
         self._stored_commit = self.commit_seq
@@ -143,7 +144,13 @@ class DataNode:
             self.last_ts_us = self.chain.head.ts_us  # the clock of a deposed primary, maybe this node, ran on alone
         self.register = register
         self.promised = max(self.promised, register.epoch)
-        self.persist(now_us, records=((REGISTER, register.pack()), (PROMISED, self.promised.to_bytes(8, "big"))))
+        records = (REGISTER, register.pack()), (PROMISED, self.promised.to_bytes(8, "big"))
+        self._register_serial = self.persist(now_us, records=records)
+
+    @property
+    def register_is_durable(self) -> bool:
+        """Whether this node would still know its register after a crash."""
+        return not self._persisting or self._persisting[0][0] > self._register_serial
 
     def _is_continued_by(self, register: Register) -> bool:
         """Whether the same life leads on, and nobody else did in between."""

@@ -242,11 +242,12 @@ class Leading:
         return required | {member for member in self.peers if member.node in nodes}
 
     def _advance(self, now: Instant) -> None:
-        """R1. Answers leave only here and in `_release_reads`."""
+        """R1, and R10: what commits by a register that is not on this disk yet would be lost with the witness's.
+        Answers leave only here and in `_release_reads`."""
         node = self.node
         acked = self._acked()
         point = commit_point(node.me, node.chain.durable.seq, self.required, acked)
-        if point > node.commit_seq:
+        if point > node.commit_seq and node.register_is_durable:
             self._owe(self._stalled_for(now.boot_us), now)
             node.commit_to(point)
             node.feed()

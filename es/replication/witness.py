@@ -158,9 +158,10 @@ def _rolled_back(register: Register, message: Heartbeat | Prevote | CompareAndSw
 
 
 def seeded(known: Collection[Register]) -> Register:
-    """R10: the first register of a witness that has none, or an old one, from what *every* data node knows. What none
-    of them knows nobody has acted on, for a node stores a register before it does. It is a new epoch, so that nothing
-    of the witness before is taken for this one's. Raises ValueError if two of one epoch differ."""
+    """R10: the first register of a witness that lost its own, from those that data nodes know, and its old one if there
+    is any. Every member in sync by the newest must be among them: only they could have changed it since, and what none
+    of them has stored nobody has acted on. It is a new epoch, so that nothing of the witness before is taken for this
+    one's. Raises ValueError if two of one epoch differ: then there were two histories."""
     newest = max(known, key=lambda register: register.epoch)
     if any(register.epoch == newest.epoch and register != newest for register in known):
         raise ValueError(f"there are two registers of epoch {newest.epoch}")

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 
 from es.log.base import EventLog
 from es.machine import Machine
-from es.replication.data_node import PROMISED
+from es.replication.data_node import PROMISED, REGISTER
 from es.replication.effects import (
     WITNESS,
     Answers,
@@ -446,6 +446,8 @@ class Cluster:
         assert register is not None
         if effect.batch is None:
             self.checker.on_read(node.name, replica.node.commit_seq)
+        elif node.disk.log.record(REGISTER) != register.pack():
+            raise Violation("R10", f"{node.name} committed in epoch {register.epoch}, of which its disk does not know")
         spoken_for = effect.batch or replica.node.chain.batch_at(replica.node.commit_seq)
         if spoken_for is not None:
             needed = len(register.in_sync) if effect.batch is not None else 1

@@ -339,6 +339,10 @@ MUTANTS: dict[str, Mutant] = {
         "R16", "the witness takes a swap of a node that may long be gone",
         ((Witness, "_compare_and_swap", _swap_whenever_it_comes),),
     ),
+    "register not stored": Mutant(
+        "R10", "what commits does not wait until the register that lets it is on the own disk",
+        ((DataNode, "register_is_durable", True),),
+    ),
     "no start barrier": Mutant(
         "R5", "reads are answered before the epoch's first batch has committed",
         ((Leading, "__init__", _open_at_once), (Leading, "submit", _read_before_opening)),

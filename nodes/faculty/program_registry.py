@@ -28,11 +28,12 @@ PROGRAMS_MAX: Final = 1_000
 class ProgramRegistry:
     """Names to ids, each given once and never again to another name."""
 
-    __slots__ = ("_ids", "_next_id")
+    __slots__ = ("_ids", "_next_id", "_taken")
 
     def __init__(self, ids: Mapping[str, int] | None = None, next_id: int = 1) -> None:
         self._ids = dict(ids or {})
-        self._next_id = max(next_id, 1 + max(self._ids.values(), default=0))
+        self._taken = set(self._ids.values())
+        self._next_id = next_id
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -42,8 +43,10 @@ class ProgramRegistry:
         return self._ids.get(name)
 
     def register(self, name: str) -> int:
-        """Give a new name the next number."""
+        """Give a new name the next number that is free."""
         assert name not in self._ids, "a program keeps its number"
+        while self._next_id in self._taken:
+            self._next_id += 1
         self._ids[name] = program_id = self._next_id
         self._next_id += 1
         return program_id
@@ -51,12 +54,12 @@ class ProgramRegistry:
     def adopt(self, configured: Mapping[int, str]) -> None:
         """Take in configured numbers. What was given before stands: a name keeps the number it has, and
         a number that is taken is not given twice (its configured name gets the next free one)."""
-        taken = set(self._ids.values())
-        self._next_id = max(self._next_id, 1 + max(configured, default=0))
+        given = set(self._ids.values())
+        self._taken |= configured.keys()
         for program_id, name in configured.items():
             if name in self._ids:
                 continue
-            if program_id in taken:
+            if program_id in given:
                 self.register(name)
             else:
                 self._ids[name] = program_id
@@ -99,8 +102,8 @@ def load(directory: Path) -> ProgramRegistry:
         return ProgramRegistry(next_id=next_id)
     except (ValueError, TypeError, KeyError) as error:
         raise RegistryDamaged(
-            f"{path} is not a file of programs ({error}): put its newest copy back, or move it away; then programs "
-            "that the configuration does not name get new numbers"
+            f"{path} is not a file of programs ({error}): move it away; then programs that the configuration does not "
+            "name get new numbers"
         ) from None
 
 

@@ -271,9 +271,9 @@ def run_faculty(
     one sentence.
     """
     faculty = config.faculty(faculty_id)
+    security = security_of(config, principals.faculty(faculty_id))
     faculty.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = DirectoryLock(faculty.data)  # two processes would give two programs one number
-    security = security_of(config, principals.faculty(faculty_id))
     loop, context = Loop(), sockets.context()
     authenticator = Authenticator(security, loop, context, open_rooms(roles.PROGRAMS))
     shell = FacultyShell(config, faculty, pattern, loop, context, authenticator, make_uplink)
@@ -290,6 +290,7 @@ def run_faculty(
 def _programs_of(faculty: FacultyConfig) -> ProgramRegistry:
     programs = program_registry.load(faculty.data)
     programs.adopt(faculty.programs)
+    program_registry.save(faculty.data, programs.to_json())  # a number stays given, also if it is configured no more
     return programs
 
 

@@ -36,6 +36,10 @@ from nodes.witness import register_file
 
 SHELL_WHYS: Final = ("malformed", PEER_GONE)
 
+MISSING: Final = (
+    "{} is missing: `aulario witness --rebuild` makes it from what the servers know, `aulario init` a new cluster's"
+)
+
 
 class WitnessShell(Collector):
     """One witness process around its core; a `Participant` of the loop, and its metrics."""
@@ -47,7 +51,7 @@ class WitnessShell(Collector):
         self._path = register_path(config.witness.data)
         stored = register_file.load(self._path)
         if stored is None:
-            raise LogMissing(f"{self._path} is missing: make it with `aulario init`")
+            raise LogMissing(MISSING.format(self._path))
         register = unpack_register(stored)
         if register.cluster_id != config.cluster_id:
             raise WrongCluster(f"{self._path} belongs to cluster {register.cluster_id!r}, not to {config.cluster_id!r}")
@@ -171,7 +175,7 @@ def run(config: ClusterConfig) -> None:
     BindFailed, each with one sentence.
     """
     if not config.witness.data.is_dir():
-        raise LogMissing(f"{config.witness.data} is missing: make it with `aulario init`")
+        raise LogMissing(MISSING.format(config.witness.data))
     security = security_of(config, principals.WITNESS)
     lock = DirectoryLock(config.witness.data)
     loop, context = Loop(), sockets.context()

@@ -116,8 +116,8 @@ def test_no_secret_is_in_arguments_or_environment(disturbed: RunningCluster, sec
 
 def test_nobody_else_may_enter_where_secrets_and_logs_of_events_lie(running: RunningCluster) -> None:
     config = running.config
-    nodes = config.witness, *config.servers, *config.faculties
-    private = [config.keys / "secret", *(node.data for node in nodes)]
+    data = config.witness.data, *(one.data for one in config.servers), *(one.data for one in config.faculties)
+    private = [config.keys / "secret", *data]
     assert {S_IMODE(path.stat().st_mode) for path in private} == {0o700}
     assert {S_IMODE(path.stat().st_mode) for path in (config.keys / "secret").iterdir()} == {0o600}
 

@@ -32,6 +32,7 @@ FOUND_AT: dict[str, Schedule | str] = {
     "hint believed": "hint believed",
     "unconfirmed beacon believed": "unconfirmed beacon believed",
     "swap that waited": "swap that waited",
+    "register not stored": Schedule(FACULTIES, 0),
     "no start barrier": Schedule(LEDGER, 0),
     "acknowledgement before fsync": Schedule(LEDGER, 0),
     "no epoch fence": Schedule(LEDGER, 21),

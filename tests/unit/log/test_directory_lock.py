@@ -19,10 +19,10 @@ HOLDS = (
 
 
 @contextmanager
-def held(directory: Path) -> Iterator[int]:
-    """The id of another process that holds the directory meanwhile."""
+def held(directory: Path, *words: str) -> Iterator[int]:
+    """The id of another process that holds the directory meanwhile; `words` end its command line."""
     with subprocess.Popen(
-        [sys.executable, "-c", HOLDS, str(directory)], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", HOLDS, str(directory), *words], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as holder:
         assert holder.stdout is not None
         holder.stdout.readline()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from nodes.config.cluster import one_host
 from nodes.datadir import initialise
 from nodes.faculty import program_registry
 from nodes.faculty.program_registry import FILE_NAME, PROGRAMS_MAX, ProgramRegistry, RegistryDamaged
+from ops.cluster_dir import prepare
 from ops.exits import INTEGRITY, ending
 from projections.rooms.limits import ID_MAX
 
@@ -43,13 +43,23 @@ def test_who_lost_the_file_gives_no_number_again(tmp_path: Path) -> None:
     assert max(max(numbers) for numbers in given) <= ID_MAX
 
 
-def test_the_file_is_made_with_a_new_cluster_and_never_again(tmp_path: Path) -> None:
-    config = one_host(tmp_path, cluster_id="c", faculties=1, base_port=20_000)
+def test_the_file_is_made_with_a_new_configuration_and_never_again(tmp_path: Path) -> None:
+    config = prepare(tmp_path, faculties=1, overrides={})
     file = config.faculty(1).data / FILE_NAME
-    initialise(config)
     file.unlink()
+    prepare(tmp_path, overrides={})
     initialise(config)
     assert not file.exists(), "numbers may have been given from the one that was there"
+
+
+@pytest.mark.parametrize("next_id", [5_000, 1_000_005_000])
+def test_numbers_that_are_configured_move_nobody_elses(next_id: int) -> None:
+    """Those of an earlier life may be: what was given beside them then is not known."""
+    programs = ProgramRegistry(next_id=next_id)
+    programs.adopt({1_000_000_009: "Civil", next_id: "Industrial"})
+    assert programs.register("Nueva") == next_id + 1
+    again = ProgramRegistry.from_json(programs.to_json())
+    assert again.register("Otra") == next_id + 2
 
 
 def test_configured_numbers_stand_unless_they_contradict_what_was_given() -> None:
@@ -57,8 +67,8 @@ def test_configured_numbers_stand_unless_they_contradict_what_was_given() -> Non
     programs.adopt({1: "Civil", 7: "Industrial", 9: "Sistemas"})
     assert programs.id_of("Sistemas") == 1
     assert programs.id_of("Industrial") == 7
-    assert programs.id_of("Civil") == 10
-    assert programs.register("Nueva") == 11
+    assert programs.id_of("Civil") == 5
+    assert [programs.register(f"Nueva {n}") for n in range(4)] == [6, 8, 10, 11], "what is configured is nobody else's"
 
 
 @pytest.mark.parametrize(

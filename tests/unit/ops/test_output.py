@@ -76,7 +76,7 @@ def test_what_could_move_a_cursor_is_replaced() -> None:
     assert printable("the \x1b[31mroof\u202e leaks\n") == "the �[31mroof� leaks�"
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\N{FULLWIDTH EQUALS SIGN}1", "=cmd|' /C calc'!A1"])
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", " =1", "\N{FULLWIDTH EQUALS SIGN}1", "=cmd|' /C calc'!A1"])
 def test_a_text_that_a_spreadsheet_would_compute_is_shown_as_it_is(
     text: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -107,6 +107,9 @@ def test_in_a_pipe_nothing_is_cut_or_folded(capsys: pytest.CaptureFixture[str]) 
     print_table([row], tuple(row), title="keys")
     title, *_, line = capsys.readouterr().out.rstrip().splitlines()
     assert (title.strip(), line.split()) == ("keys", [*row["problem"].split(), row["file"]])
+    print_table([{"n": ":smile:"}], ("n",), title="cluster 0123456789abcdef")
+    title, *_, line = capsys.readouterr().out.rstrip().splitlines()
+    assert (title, line.strip()) == ("cluster 0123456789abcdef", ":smile:")
 
 
 @pytest.mark.parametrize(("columns", "values"), [(STATUS_COLUMNS, STATUS), (EVENT_COLUMNS, EVENT)])

@@ -41,5 +41,5 @@ def test_a_damaged_file_of_programs_is_left_to_a_person(cluster: Path) -> None:
     programs.parent.mkdir(exist_ok=True)
     programs.write_text("x")
     said = refused(INTEGRITY, "faculty", 1, "--dir", cluster)
-    assert said.startswith(f"Error: {programs} is not a file of programs: ")
+    assert said.startswith(f"Error: {programs} is not a file of programs (")
     assert programs.read_text() == "x"

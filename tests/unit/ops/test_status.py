@@ -30,7 +30,8 @@ def test_who_holds_its_data_and_does_not_answer_is_silent_whoever_started_it(his
     (history / "faculty-1").mkdir(exist_ok=True)
     names = "server-a", "witness", "faculty-1"
     with ExitStack() as holders:
-        pids = [str(holders.enter_context(held(history / name))) for name in names]
+        pids = [str(holders.enter_context(held(history / name, *name.split("-")))) for name in names]
+        holders.enter_context(held(history / "server-b", "log", "verify"))
         shown = aulario("status", "--dir", history, "-o", "csv")
     states = {line.split(",")[0]: line.split(",")[1:3] for line in shown.stdout.splitlines()}
     assert [states[name] for name in names] == [["silent", pid] for pid in pids]

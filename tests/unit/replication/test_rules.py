@@ -7,6 +7,7 @@ import pytest
 from es.codec import Batch, BatchBuilder, encode_batch
 from es.log.base import Identity
 from es.log.memory import MemoryLog
+from es.replication.data_node import REGISTER
 from es.replication.effects import WITNESS, Halt
 from es.replication.events import EpochStarted, OutageExtended, read, record
 from es.replication.messages import (
@@ -24,6 +25,7 @@ from es.replication.messages import (
     Prevote,
     Registered,
     RolledBack,
+    unpack_register,
 )
 from es.replication.transitions import Role
 from es.testing.ledger import Credit, Credited, Ledger, Total
@@ -414,6 +416,25 @@ def test_r5_nothing_is_served_before_the_epochs_first_batch_has_committed(backup
     assert started.silence_ms == GRACE_MS
     assert isinstance(read(opening.entries[1]), OutageExtended)
     assert opening.prev_hash == tail.hash
+
+
+# -- R10
+
+
+def test_r10_nothing_commits_by_a_register_that_the_own_disk_does_not_have(pair: Driver) -> None:
+    """Its backup dies. A write that was under way when the register came is no witness to it: if this node died next,
+    and the witness were lost, the backup would be counted in again."""
+    pair.ask("w1", Credit("x", 5))
+    pair.fsync()
+    pair.live(SHRINK_MS + BEACON_MS)
+    pair.ask("w2", Credit("x", 1))
+    pair.grant_swap()
+    pair.fsync(1)
+    assert (pair.head_seq > pair.replica.node.chain.durable.seq, pair.answers()) == (True, [])
+    pair.fsync()
+    assert {answer.waiter for answer in pair.answers()} == {"w1", "w2"}
+    stored = pair.log.record(REGISTER)
+    assert stored is not None and unpack_register(stored) == pair.replica.node.register
 
 
 # -- R6
