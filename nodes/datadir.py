@@ -90,23 +90,24 @@ def rebuild_witness(config: ClusterConfig) -> bool:
     The servers that are in sync by the newest one must be stopped, and their directories be here as they were left.
     Raises LogInUse, LogMissing, LogDamaged, WrongCluster, RegisterMissing, RegistersDiffer.
     """
-    known = {member: register for server in config.servers for member, register in _known_by(config, server)}
+    here = dict(one for server in config.servers for one in _known_by(config, server))
+    known = [register for register in here.values() if register is not None]
     config.witness.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = DirectoryLock(config.witness.data)
     try:
         path = register_path(config.witness.data)
         stored = _stored_register(config, path)
-        newest = max(known.values(), key=lambda register: register.epoch, default=None)
+        newest = max(known, key=lambda register: register.epoch, default=None)
         if stored is not None and (newest is None or stored.epoch > newest.epoch or stored == newest):
             return False
         if newest is None:
             raise RegisterMissing("no server that is here knows a register: nobody can say who may lead")
-        for member in {newest.primary, *newest.in_sync} - known.keys():
+        for member in {newest.primary, *newest.in_sync} - here.keys():
             raise RegisterMissing(
                 f"who led last can be known only by server {member.node} as it was in epoch {newest.epoch}: bring that "
                 f"data directory (incarnation {member.incarnation})"
             )
-        register = _seeded([*known.values(), *([stored] if stored is not None else [])])
+        register = _seeded([*known, *([stored] if stored is not None else [])])
         if path.exists():
             path.rename(path.with_name(f"{REGISTER_FILE}.aside-{secrets.token_hex(4)}"))
         register_file.create(path, register.pack())
@@ -115,8 +116,8 @@ def rebuild_witness(config: ClusterConfig) -> bool:
         lock.release()
 
 
-def _known_by(config: ClusterConfig, server: ServerConfig) -> Iterator[tuple[Member, Register]]:
-    """The register that a server knows, if its directory is here and it knows one."""
+def _known_by(config: ClusterConfig, server: ServerConfig) -> Iterator[tuple[Member, Register | None]]:
+    """The member whose directory is here, if there is one, and the register that it knows."""
     try:
         log = LmdbLog.open(server.data)
     except LogMissing:
@@ -126,8 +127,7 @@ def _known_by(config: ClusterConfig, server: ServerConfig) -> Iterator[tuple[Mem
     finally:
         log.close()
     _check_owner(config, server, identity)
-    if stored is not None:
-        yield Member(identity.node, identity.incarnation), unpack_register(stored)
+    yield Member(identity.node, identity.incarnation), None if stored is None else unpack_register(stored)
 
 
 def _stored_register(config: ClusterConfig, path: Path) -> Register | None:

@@ -115,6 +115,16 @@ def test_who_is_not_in_sync_need_not_be_there(stopped: Stopped) -> None:
     assert stopped.stored() == Register("c", 8, stopped.a, (stopped.a,), 2, "")
 
 
+def test_who_never_heard_of_a_register_has_not_changed_it(tmp_path: Path) -> None:
+    config = one_host(tmp_path, cluster_id="c", faculties=0, base_port=20_000)
+    initialise(config)
+    found = Stopped(config, *(member_of(config, name) for name in "ab"))
+    found.learn("a", found.grown)
+    found.path.unlink()
+    assert rebuild_witness(config)
+    assert found.stored() == Register("c", 7, found.a, (found.a, found.b), 2, "")
+
+
 @pytest.mark.parametrize("is_made_anew", [False, True])
 def test_who_may_have_led_last_must_be_there(stopped: Stopped, is_made_anew: bool) -> None:
     stopped.path.unlink()
