@@ -12,10 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from es.errors import LogWriteFailed
 from es.replication.instant import Instant
-from nodes import logs, sockets
+from nodes import sockets
 from nodes.security import principals
 from nodes.security.curve import OPEN
 from nodes.shell import Loop, drain, read_clock
@@ -107,21 +108,18 @@ def test_stop_from_another_thread_ends_the_wait() -> None:
     ],
     ids=["a fault of ours", "on purpose", "a disk that is full", "another one of the system"],
 )
-def test_what_a_callback_raises_ends_the_run(
-    error: Exception, is_unexpected: bool, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_a_callback_raises_ends_the_run(error: Exception, is_unexpected: bool) -> None:
     """What says by itself why it ends the process is not logged as unexpected besides."""
 
     def fail(now: Instant) -> None:
         raise error
 
-    logs.configure()
     loop = Loop()
-    with pytest.raises(type(error)) as raised:
+    with capture_logs() as lines, pytest.raises(type(error)) as raised:
         loop.run(Turns(fail, deadline_us=0))
     loop.close()
     assert raised.value is error
-    assert ("an unexpected error ends the process" in capsys.readouterr().err) is is_unexpected
+    assert ("an unexpected error ends the process" in [line["event"] for line in lines]) is is_unexpected
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
