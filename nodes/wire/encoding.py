@@ -216,10 +216,11 @@ def _checked_text_map(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def _encodable(value: Any) -> Any:
-    """The value with None for every text in it that nobody could write again; maps in it have seen to their own."""
+    """The value with None for every text in it that nobody could write again; maps in it have seen to their own. A text
+    that is too long stays: it is refused as that, also in a field that means nothing."""
     if type(value) is list:
         return [_encodable(one) for one in value]
-    return value if _is_encodable(value) else None
+    return value if _is_encodable(value) or len(value) > TEXT_CHARS_MAX else None
 
 
 def _is_encodable(value: Any) -> bool:

@@ -263,6 +263,14 @@ def test_half_a_surrogate_pair_in_a_key_is_answered_with_text(value: str) -> Non
     assert wire.decode_answers(wire.encode(program.as_res(), encoding)).messages == [program.as_res()]
 
 
+@pytest.mark.parametrize("where", ['"%s"', '["%s"]', '{"more":"%s"}', '{"%s":1}'], ids=["text", "list", "map", "key"])
+def test_a_text_that_is_too_long_is_no_text_whatever_is_in_it(where: str) -> None:
+    for text in ("x" * 201, "x" * 200 + "\\ud800", "\\ud800" * 201):
+        payload = (json.dumps(SOL)[:-1] + ',"note":' + where % text + "}").encode()
+        [invalid] = wire.decode_requests(payload).messages
+        assert isinstance(invalid, Invalid) and invalid.field == "note"
+
+
 def test_half_a_surrogate_pair_is_no_room() -> None:
     proposal = wire.encode(PROPOSAL, Encoding.JSON).decode()
     room = PROPOSAL.classrooms[0]
