@@ -8,11 +8,12 @@ decoder (ops.prove.hostile_decoders). Afterwards a tenth as many go to the ports
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Sequence
-from itertools import islice, product
+from itertools import chain, islice, product
 from random import Random
-from typing import Final
+from typing import Final, NamedTuple
 
 from nodes.wire.encoding import ARRAY_BYTES_MAX
 from ops.prove.disks import scratch
@@ -34,8 +35,8 @@ TURNS: Final = 8
 FROM_GRAMMAR_TURN: Final = 4
 """The turns from here on take their frames from the grammar, those before from others."""
 
-LARGE: Final = (1, 2, 3, 4, 5, 6)
-"""The first that are drawn are as large as a frame may be: what they need, the allocator keeps."""
+LARGE: Final = 6
+"""So many of the first are as large as a frame may be: what they need, followed and weighed, the allocator keeps."""
 
 WEIGHED_EVERY, WEIGHED_TOGETHER = 61, 256
 SENT_EVERY: Final = 10
@@ -47,6 +48,13 @@ WARMED_UP_AFTER: Final = 0.1
 
 FAILURES_MAX: Final = 20
 """Different mistakes that are told; the number of frames that showed them is told of each."""
+
+
+class Held(NamedTuple):
+    """Resident memory, and Python's blocks of memory: these say exactly what is kept, that also how it lies."""
+
+    resident_kib: int
+    blocks: int
 
 
 class Findings:
@@ -84,27 +92,32 @@ class Attack:
         self._to_weigh: list[bytes] = []
         self._drawn = Random(f"hostile frames {seed}")
 
-    def run(self, count: int) -> tuple[int, int]:
-        """That many frames: first those that are always the same. Resident memory in KiB, warmed up and in the end."""
-        crafted = list(islice(catalogue(), count))
-        for frame in crafted:
+    def run(self, count: int) -> tuple[Held, Held]:
+        """That many frames: first those that are always the same. What this process holds, warmed up and in the end."""
+        large = (array_near(self._drawn, ARRAY_BYTES_MAX) for _ in range(LARGE))
+        first = list(islice(chain(catalogue(), large), count))
+        for frame in first:
             self._follow(frame)
-        self._weigh(crafted)
-        rest = count - len(crafted)
-        del crafted
-        warmed_up_at, before_kib = int(rest * WARMED_UP_AFTER), 0
+        self._weigh(first)
+        rest = count - len(first)
+        del first
+        warmed_up_at, before = int(rest * WARMED_UP_AFTER), None
         for number in range(rest):
             if number == warmed_up_at:
-                before_kib = own_resident_kib()
+                before = self._held()
             self._turn(number)
+        after = self._held()
+        return before or after, after
+
+    def _held(self) -> Held:
+        """What is held when no frame is kept to be weighed."""
         self._weigh(self._to_weigh)
-        return before_kib or own_resident_kib(), own_resident_kib()
+        self._to_weigh.clear()
+        return Held(own_resident_kib(), sys.getallocatedblocks())
 
     def _turn(self, number: int) -> None:
         drawn, turn = self._drawn, number % TURNS
-        if number in LARGE:
-            frame = array_near(drawn, ARRAY_BYTES_MAX)
-        elif turn >= FROM_GRAMMAR_TURN or (turn == 0 and number % (2 * TURNS)):
+        if turn >= FROM_GRAMMAR_TURN or (turn == 0 and number % (2 * TURNS)):
             frame = draw_frame(drawn)
         else:
             frame = mutated(self.corpus.draw(drawn), self.corpus.draw(drawn), drawn)
@@ -144,11 +157,11 @@ def hostile_frames(count: int, seed: int) -> Outcome:
     """`count` frames for the decoders, and a tenth of that for a cluster."""
     began_s = time.monotonic()
     attack, again = Attack(seed), replay(NAME, count, seed)
-    before_kib, after_kib = attack.run(count)
+    before, after = attack.run(count)
     decoders_s = time.monotonic() - began_s
     failures = attack.findings.failures(again)
-    if after_kib > MEMORY_GROWTH * before_kib:
-        failures.append(Failure(f"the decoders' process grew from {before_kib} to {after_kib} KiB", again))
+    if after.resident_kib > MEMORY_GROWTH * before.resident_kib or after.blocks > MEMORY_GROWTH * before.blocks:
+        failures.append(Failure(f"the decoders' process grew from {before} to {after}", again))
     controls = convicted(seed)
     failures += [Failure(f"control: {name}: not convicted", again) for name, at in controls.items() if at is None]
     cluster_began_s = time.monotonic()
@@ -162,7 +175,8 @@ def hostile_frames(count: int, seed: int) -> Outcome:
         "arcs": len(attack.watch.arcs),
         "corpus": len(attack.corpus.frames),
         "allocated_max_kib": attack.allocated_max >> 10,
-        "resident_kib": [before_kib, after_kib],
+        "resident_kib": [before.resident_kib, after.resident_kib],
+        "allocated_blocks": [before.blocks, after.blocks],
         "decoders_seconds": round(decoders_s, 1),
         "frames_per_second": round(count / decoders_s),
         "cluster_seconds": round(time.monotonic() - cluster_began_s, 1),
