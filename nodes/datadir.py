@@ -50,16 +50,14 @@ def initialise(config: ClusterConfig) -> None:
     """
     members = [_empty_log_of(config, server) for server in config.servers]
     path = register_path(config.witness.data)
-    stored = register_file.load(path)
-    if stored is not None:
-        _check_cluster(path, unpack_register(stored).cluster_id, config.cluster_id)
-    elif None in members:
+    if _stored_register(config, path) is not None:
+        return
+    if None in members:
         raise RegisterMissing(
             f"{path} is missing, but the servers have a history: `aulario witness --rebuild` makes it from what they "
             "know, once they are stopped"
         )
-    else:
-        register_file.create(path, _first_register(config, [member for member in members if member]).pack())
+    register_file.create(path, _first_register(config, [member for member in members if member]).pack())
 
 
 def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:
@@ -96,7 +94,10 @@ def rebuild_witness(config: ClusterConfig) -> bool:
     lock = DirectoryLock(config.witness.data)
     try:
         path = register_path(config.witness.data)
-        stored = _stored_register(config, path)
+        try:
+            stored = _stored_register(config, path)
+        except LogDamaged:
+            stored = None
         newest = max(known, key=lambda register: register.epoch, default=None)
         if stored is not None and (newest is None or stored.epoch > newest.epoch or stored == newest):
             return False
@@ -131,11 +132,8 @@ def _known_by(config: ClusterConfig, server: ServerConfig) -> Iterator[tuple[Mem
 
 
 def _stored_register(config: ClusterConfig, path: Path) -> Register | None:
-    """The witness's own, None if there is none or it is damaged."""
-    try:
-        record = register_file.load(path)
-    except LogDamaged:
-        return None
+    """The witness's own, None if there is none. Raises LogDamaged, WrongCluster."""
+    record = register_file.load(path)
     if record is None:
         return None
     register = unpack_register(record)
