@@ -1,4 +1,4 @@
-"""A directory whose two servers have logs with a short history, the same in both."""
+"""Directories of clusters that do not run: a new one, and one whose servers have the same short history."""
 
 from __future__ import annotations
 
@@ -8,10 +8,20 @@ import pytest
 
 from es.log.base import Write
 from es.log.lmdb_log import LmdbLog
+from ops.demo import free_base_port
 from projections.rooms.catalog import default_catalog
 from projections.rooms.machine import Rooms
 from tests.unit.ops.command import aulario
 from tests.unit.rooms.driver import Driver
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory of a cluster that does not run."""
+    directory = tmp_path_factory.mktemp("cluster")
+    port = free_base_port()
+    assert aulario("init", "--dir", directory, "--base-port", port, "--faculties", 1).returncode == 0
+    return directory
 
 
 @pytest.fixture

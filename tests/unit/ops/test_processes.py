@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from ops.demo import free_base_port
 from ops.exits import INTEGRITY, USAGE
 from tests.unit.ops.command import aulario
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of a cluster that does not run."""
-    directory = tmp_path_factory.mktemp("cluster")
-    port = free_base_port()
-    assert aulario("init", "--dir", directory, "--base-port", port, "--faculties", 1).returncode == 0
-    return directory
 
 
 def refused(exit_code: int, *arguments: object) -> str:

@@ -21,11 +21,10 @@ from nodes.wire.schema import ProgramRequest, Receipt, Res
 from ops import request
 from ops.cli import cli
 from ops.cluster_dir import config_in_force
-from ops.demo import free_base_port
 from ops.exits import leave_with
 from ops.request import _lines
 from projections.rooms.limits import TEXT_CHARS_MAX
-from tests.unit.ops.command import REPOSITORY, aulario
+from tests.unit.ops.command import REPOSITORY
 
 GRANTED = Res("t1", "ACCEPTED", None, None, ("C1", "C2"), ("L1",), (), Receipt(4, 19, "ab", 2))
 AGAIN = "aulario request --dir d --faculty 1 x 7 2 --transaction-id t1"
@@ -66,15 +65,6 @@ def test_a_reader_that_leaves_after_the_first_line_has_all_of_it(cluster: Path) 
 
 
 # --- before anybody is asked
-
-
-@pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory of a cluster that does not run."""
-    directory = tmp_path_factory.mktemp("cluster")
-    port = free_base_port()
-    assert aulario("init", "--dir", directory, "--base-port", port, "--faculties", 1).returncode == 0
-    return directory
 
 
 @pytest.mark.parametrize("name", ["PROGRAM", "--term", "--transaction-id"])
