@@ -268,7 +268,7 @@ def _hostile(found: Records) -> str:
         f"{_lasted(told['decoders_seconds'])} ({_grouped(told['frames_per_second'])} frames a second). "
         f"{_grouped(sum(told['sent'].values()))} went to the ports of a running cluster, over connections with allowed "
         f"keys, in {_lasted(told['cluster_seconds'])}, while {_grouped(told['polite_results'])} polite transactions "
-        "had their results.\n\n" + _table(("process", "resident KiB after a quarter", "in the end"), rows)
+        "had their results.\n\n" + _table(("process", "resident KiB once warmed up", "in the end"), rows)
     )
 
 

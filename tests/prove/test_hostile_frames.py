@@ -12,6 +12,8 @@ import pytest
 from nodes import wire
 from nodes.wire.encoding import ARRAY_BYTES_MAX, SINGLE_BYTES_MAX, Encoding
 from nodes.wire.schema import Dropped, Invalid, Receipt, Res
+from ops.prove import hostile_attack
+from ops.prove.hostile_attack import Ended, attacked
 from ops.prove.hostile_controls import convicted
 from ops.prove.hostile_decoders import CRASH, DECODERS, SOURCES, Decoder, judged
 from ops.prove.hostile_fronts import due_of_program_request, due_of_requests, settle
@@ -95,6 +97,17 @@ def test_a_crash_is_told_by_its_type_and_the_line_of_the_product() -> None:
 )
 def test_the_second_opinion_knows_the_limits(frame: bytes, said: str | None) -> None:
     assert limit_broken(frame, {0: ("salones",)}) == said
+
+
+def test_decoders_that_end_are_told() -> None:
+    with pytest.raises(Ended, match="the decoders' process ended with 1"):
+        attacked(-1, 0)
+
+
+def test_decoders_that_hang_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hostile_attack, "ENDS_WITHIN_S", 0)
+    with pytest.raises(Ended, match="not done within 0 s"):
+        attacked(1, 0)
 
 
 def test_arcs_are_of_the_watched_files_alone_and_work_is_bounded() -> None:
