@@ -12,6 +12,7 @@ import signal
 import time
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -48,26 +49,46 @@ HEALED_WITHIN_S = 60.0
 POLL_S = 0.01
 
 
+@dataclass(slots=True)
+class Found:
+    """What is wrong, how often each case was met, and what the clients were told."""
+
+    wrongs: list[str] = field(default_factory=list)
+    met: Counter[str] = field(default_factory=Counter)
+    results: int = 0
+    accepted: int = 0
+
+
 def failing_servers(count: int, seed: int) -> Outcome:
-    """`count` faults on one cluster, each case in turn."""
+    """`count` faults, each case in turn. A new cluster for each turn of all: a server that comes back reads its whole
+    log, and that grows with every fault."""
     check_permitted()
     began_s = time.monotonic()
     drawn = random.Random(f"failing servers {seed}")
-    wrongs: list[str] = []
-    met: Counter[str] = Counter()
+    found = Found()
+    for first in range(0, count, len(CASES)):
+        _strike_each(range(first, min(first + len(CASES), count)), drawn, seed + first, found)
+    failures = tuple(Failure(wrong, replay(NAME, count, seed)) for wrong in found.wrongs)
+    details = {"seed": seed, "results": found.results, "accepted": found.accepted, **found.met}
+    return Outcome(NAME, count, failures, round(time.monotonic() - began_s, 1), details)
+
+
+def _strike_each(numbers: range, drawn: random.Random, seed: int, found: Found) -> None:
+    """The faults of these numbers, one after the other, on one cluster under load."""
+    wrongs = found.wrongs
     with scratch() as directory:
         config = prepare(directory, base_port=free_base_port(), faculties=FACULTIES, overrides={})
         with running_cluster(directory, config) as cluster:
             load = SustainedLoad(config, programs=PROGRAMS, clients=CLIENTS, seed=seed)
             load.start()
             try:
-                for number in range(count):
+                for number in numbers:
                     (call, fault), active = CASES[number % len(CASES)]
                     lasting = "+" if (call, fault) in FAILS else ""
                     injection = Injection(call, fault, f"{drawn.randint(1, FIRST_CALLS)}{lasting}")
                     wrong = _strike(cluster, load, injection, active, directory)
                     case = f"{'active' if active else 'passive'}, {call} {fault}"
-                    met[case] += 1
+                    found.met[case] += 1
                     wrongs += [f"run {number}, {case}: {wrong}"] if wrong else []
                 load.drain()
                 if not _until(lambda: load.in_flight == 0, RESULT_WITHIN_S, load):
@@ -76,9 +97,8 @@ def failing_servers(count: int, seed: int) -> Outcome:
                 load.close()
             _until(lambda: _at_rest(config), HEALED_WITHIN_S, load)
             wrongs += _contradictions(config, load)
-    failures = tuple(Failure(wrong, replay(NAME, count, seed)) for wrong in wrongs)
-    details = {"seed": seed, "results": load.journal.statuses.total(), "accepted": len(load.journal.accepted), **met}
-    return Outcome(NAME, count, failures, round(time.monotonic() - began_s, 1), details)
+    found.results += load.journal.statuses.total()
+    found.accepted += len(load.journal.accepted)
 
 
 def _strike(
