@@ -11,27 +11,22 @@ import random
 import signal
 import time
 from collections import Counter
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 from nodes.clients.sustained_load import SustainedLoad
-from nodes.config.cluster import ClusterConfig
-from ops.audit import first_difference
 from ops.cluster import RunningCluster, running_cluster
 from ops.cluster_dir import log_directory, prepare
 from ops.demo import free_base_port
 from ops.exits import UNREACHABLE, Stopped
-from ops.log_reader import committed, opened
 from ops.observe import observe, unreadiness
 from ops.prove.disks import scratch
 from ops.prove.injection import Injection, attached, check_permitted
 from ops.prove.outcome import Failure, Outcome, command, replay
 from ops.prove.start import start
 from ops.supervisor import ERROR_PREFIX
-from projections.rooms.checker import check_rooms
+from ops.verdict import judge, until
 
 NAME = "failing_servers"
 FAILS = (("fdatasync", "error=EIO"), ("pwrite64", "error=ENOSPC"), ("writev", "error=EROFS"))
@@ -46,7 +41,6 @@ FACULTIES, PROGRAMS, CLIENTS = 2, 2, 2
 STRUCK_WITHIN_S = 20.0
 RESULT_WITHIN_S = 30.0
 HEALED_WITHIN_S = 60.0
-POLL_S = 0.01
 
 
 @dataclass(slots=True)
@@ -91,13 +85,12 @@ def _strike_each(numbers: range, drawn: random.Random, seed: int, found: Found) 
                     found.met[case] += 1
                     wrongs += [f"run {number}, {case}: {wrong}"] if wrong else []
                 load.drain()
-                if not _until(lambda: load.in_flight == 0, RESULT_WITHIN_S, load):
-                    wrongs.append(f"{load.in_flight} transactions without a result")
+                until(lambda: load.in_flight == 0, RESULT_WITHIN_S, [load])
+                verdict = judge(config, [load], began_seq=0)
             finally:
                 load.close()
-            _until(lambda: _at_rest(config), HEALED_WITHIN_S, load)
-            wrongs += _contradictions(config, load)
-    found.results += load.journal.statuses.total()
+    wrongs += verdict.broken()
+    found.results += verdict.results
     found.accepted += len(load.journal.accepted)
 
 
@@ -114,7 +107,7 @@ def _strike(
         ended = [] if hangs else _ended(cluster, load)
         if ended != ([] if hangs else [name]):
             return f"{ended or 'nobody'} ended"
-        if not _until(lambda: load.journal.new_result is not None, RESULT_WITHIN_S, load):
+        if not until(lambda: load.journal.new_result is not None, RESULT_WITHIN_S, [load]):
             return "no result came any more"
     wrong = None
     if not hangs:
@@ -132,7 +125,7 @@ def _ended(cluster: RunningCluster, load: SustainedLoad) -> list[str]:
         ended.extend(cluster.supervisor.turn())
         return bool(ended)
 
-    _until(somebody, STRUCK_WITHIN_S, load)
+    until(somebody, STRUCK_WITHIN_S, [load])
     return ended
 
 
@@ -142,37 +135,6 @@ def _wrong_ending(stopped: Stopped, said: str, injection: Injection) -> str | No
         return None if signal.SIGKILL.name in str(stopped) else f"it ended otherwise: {stopped}"
     named = said.startswith(ERROR_PREFIX) and "could not be written" in said and stopped.exit_code == UNREACHABLE
     return None if named else f"it did not say why it ended: {said}"
-
-
-def _until(fact: Callable[[], bool], within_s: float, load: SustainedLoad) -> bool:
-    """Whether the fact came true in time."""
-    deadline_s = time.monotonic() + within_s
-    while not fact():
-        if load.failure is not None:
-            raise load.failure
-        if time.monotonic() > deadline_s:
-            return False
-        time.sleep(POLL_S)
-    return True
-
-
-def _at_rest(config: ClusterConfig) -> bool:
-    """Every server holds the same log, and knows that all of it is committed."""
-    ends: set[tuple[Any, int]] = set()
-    for server in config.servers:
-        with opened(server.data) as log:
-            ends.add((log.head(), log.commit_seq()))
-    return len(ends) == 1 and all(head.seq == commit_seq for head, commit_seq in ends)
-
-
-def _contradictions(config: ClusterConfig, load: SustainedLoad) -> list[str]:
-    """Where the logs, and what clients saw, do not bear each other out."""
-    found = list(load.journal.contradictions)
-    with opened(config.servers[0].data) as log:
-        found += [str(violation) for violation in check_rooms(committed(log), load.journal.accepted)]
-    if not _at_rest(config) or first_difference(tuple(server.data for server in config.servers)) is not None:
-        found.append("the servers' logs differ")
-    return found
 
 
 if __name__ == "__main__":
