@@ -1,12 +1,10 @@
-"""A virtual cluster: data nodes, a witness and clients on a virtual network, with disks that forget what was
-not fsynced. The replicas and the witness are the production cores; only what is around them is simulated."""
+"""A virtual cluster: data nodes, a witness and clients in a simulated world, with disks that forget what was not
+fsynced. The replicas and the witness are the production cores; only what is around them is simulated."""
 
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Callable, Sequence
-from heapq import heappop, heappush
 from typing import Any, NamedTuple, Protocol
 
 from es.log.base import EventLog
@@ -24,7 +22,6 @@ from es.replication.effects import (
     RoleChanged,
     Tell,
 )
-from es.replication.instant import Instant
 from es.replication.messages import (
     Ack,
     Batches,
@@ -42,13 +39,12 @@ from es.replication.timing import Timing
 from es.replication.transitions import Role
 from es.replication.witness import Save, Witness, WitnessEffect
 from es.testing.checker import Checker, Violation
-from es.testing.clock import SimulatedClock
 from es.testing.disk import SimulatedDisk, StoredLog
-from es.testing.faults import CALM, FaultProfile
+from es.testing.faults import FaultProfile
+from es.testing.world import World, between
 
 CLUSTER_ID = "simulated"
 DISK_US = (200, 4_000)
-LINK_US = (100, 1_500)
 PACKED_EVERY = 8
 PEER = {"a": "b", "b": "a"}
 
@@ -117,30 +113,20 @@ class SimulatedNode:
         return Member(self.name, self.disk.log.identity.incarnation)
 
 
-class Cluster:
-    """Time is in microseconds since the start. Everything random comes from `seed`. A load that has a server's
-    front of its own takes `on_answers` and `on_committed` over when it starts."""
+class Cluster(World):
+    """The processes of a world. A load that has a server's front of its own takes `on_answers` and `on_committed` over
+    when it starts."""
 
     def __init__(
         self, seed: int, machines: Callable[[], Sequence[Machine]], load: Load, timing: Timing, faults: FaultProfile
     ) -> None:
-        self.seed = seed
-        self.random = random.Random(seed)
+        super().__init__(seed, faults)
         self.timing = timing
-        self.faults = faults
-        self._are_clocks_skewed = faults is not CALM
         self.machines = machines
         self.load = load
-        self.now_us = 0
-        self._clocks: dict[str, SimulatedClock] = {}
         self.checker = Checker(timing.stall_us)
-        self.counts: Counter[str] = Counter()
-        self.trace: list[str] | None = None
         self.on_answers: Callable[[SimulatedNode, Answers], None] = self._send_answers
         self.on_committed: Callable[[SimulatedNode, Committed], None] = lambda _node, _committed: None
-        self.cuts: Counter[tuple[str, str]] = Counter()
-        self._events: list[tuple[int, int, Callable[..., None], tuple[Any, ...]]] = []
-        self._order = 0
         self.nodes = {name: SimulatedNode(name) for name in ("a", "b")}
         self._duties: dict[type[Effect], Callable[[SimulatedNode, Any], None]] = {
             Persist: self._persist,
@@ -155,77 +141,13 @@ class Cluster:
         in_sync = members(*(node.member for node in self.nodes.values()))
         self.register = Register(CLUSTER_ID, 1, self.nodes["a"].member, in_sync, 1)
         self._saving: Saving | None = None
-        self._dies_saving_us: int | None = None
         self._witness_draw = random.Random(f"witness {seed}")
         self.witness: Witness | None = Witness(self.register, timing, self.clock(WITNESS).boot_us, self.nodes)
         for node in self.nodes.values():
             self._boot(node)
         load.start(self)
 
-    # -- time
-
-    def after(self, delay_us: int, call: Callable[..., None], *arguments: Any) -> None:
-        """Do something later."""
-        self._order += 1
-        heappush(self._events, (self.now_us + delay_us, self._order, call, arguments))
-
-    def run_for(self, duration_us: int) -> None:
-        """Let virtual time pass."""
-        until_us = self.now_us + duration_us
-        events = self._events
-        while events and events[0][0] <= until_us:
-            self.now_us, _, call, arguments = heappop(events)
-            call(*arguments)
-        self.now_us = until_us
-
-    def run_until(self, fact: Callable[[], bool], within_us: int, what: str) -> None:
-        """Let time pass until a fact holds; liveness is violated if it does not in time."""
-        until_us = self.now_us + within_us
-        while not fact():
-            if self.now_us >= until_us:
-                raise Violation("liveness", f"{what} did not happen within {within_us // 1000} ms")
-            self.run_for(10_000)
-
-    def clock(self, process: str) -> Instant:
-        """What a process reads from the clocks of its machine: a node, the witness, or what a load runs."""
-        clock = self._clocks.get(process) or self._clock_of(process)
-        return clock.read(self.now_us)
-
-    def _clock_of(self, process: str) -> SimulatedClock:
-        clock = self._clocks.get(process)
-        if clock is None:
-            clock = self._clocks[process] = SimulatedClock(self.seed, process, skewed=self._are_clocks_skewed)
-        return clock
-
-    def note(self, what: str) -> None:
-        """One line of the trace, if one is kept."""
-        if self.trace is not None:
-            self.trace.append(f"{self.now_us / 1000:10.3f} {what}")
-
-    def between(self, low: int, high: int) -> int:
-        """A whole number from `low` to `high`, both included, drawn from the seed."""
-        return _between(self.random, low, high)
-
-    # -- network
-
-    def send(self, sender: str, receiver: str, deliver: Callable[..., None], *arguments: Any) -> None:
-        """Put a message on the virtual network: it may be lost, late, doubled or overtaken."""
-        if self.cuts and (sender, receiver) in self.cuts:
-            self.counts["cut off"] += 1
-            return
-        draw, faults = self.random.random, self.faults
-        if draw() < faults.loss:
-            self.counts["lost"] += 1
-            return
-        low_us, high_us = LINK_US
-        delay_us = low_us + int(draw() * (high_us - low_us + 1))
-        if draw() < faults.slow:
-            delay_us += self.between(1, faults.slow_ms_max) * 1000
-        self._order += 1
-        heappush(self._events, (self.now_us + delay_us, self._order, deliver, (receiver, *arguments)))
-        if draw() < faults.duplication:
-            self.counts["duplicated"] += 1
-            self.after(delay_us + self.between(0, 50_000), deliver, receiver, *arguments)
+    # -- messages
 
     def request(self, node: str, waiter: Any, application: str, command: Any) -> None:
         """A client sends a command to a node."""
@@ -296,15 +218,17 @@ class Cluster:
     def _witness_says(self, effects: Sequence[WitnessEffect]) -> None:
         for done, effect in enumerate(effects, start=1):
             if isinstance(effect, Save):
-                delay_us = self._disk_us(self._witness_draw)
-                self._saving = saving = Saving(effect.register, self.now_us + delay_us)
-                self.after(delay_us, self._saved, saving, effects[done:])
-                if self._dies_saving_us is not None:
-                    self.after(self._witness_draw.randint(0, delay_us), self._crash_saving, saving)
+                self._save(effect.register, effects[done:])
                 return
             if isinstance(effect, Halt):
                 raise Violation("halt", f"the witness halted: {effect.code}: {effect.sentence}")
             self.send(WITNESS, effect.node, self._deliver, effect.message, WITNESS)
+
+    def _save(self, register: Register, then: Sequence[WitnessEffect]) -> Saving:
+        delay_us = self._disk_us(self._witness_draw)
+        self._saving = saving = Saving(register, self.now_us + delay_us)
+        self.after(delay_us, self._saved, saving, then)
+        return saving
 
     def _saved(self, saving: Saving, effects: Sequence[WitnessEffect]) -> None:
         """The register is durable; now what follows may be said."""
@@ -364,10 +288,10 @@ class Cluster:
 
     def _disk_us(self, draw: random.Random) -> int:
         """How long a write takes."""
-        delay_us = _between(draw, *DISK_US)
+        delay_us = between(draw, *DISK_US)
         if draw.random() < self.faults.fsync_stall:
             self.counts["fsync stall"] += 1
-            delay_us += _between(draw, 1, self.faults.fsync_stall_ms_max) * 1000
+            delay_us += between(draw, 1, self.faults.fsync_stall_ms_max) * 1000
         return delay_us
 
     def _written(self, node: SimulatedNode, life: int) -> None:
@@ -468,16 +392,6 @@ class Cluster:
         for waiter, answer, seq in effect.answers:
             self.send(node.name, "client", self._receive, waiter, answer, node.name, seq)
 
-    # -- faults
-
-    def crash(self, name: str, keep: Callable[[int], int] | None = None) -> None:
-        """kill -9 and power loss at once: of the writes at risk any prefix may have reached the disk. `keep`
-        chooses how many; by default the seed does."""
-        node = self.nodes[name]
-        at_risk = node.disk.at_risk
-        self._end(node, keep(at_risk) if keep is not None else self.between(0, at_risk))
-        self.note(f"{name} crashed")
-
     def _end(self, node: SimulatedNode, kept: int) -> None:
         if node.replica is not None:
             self.checker.on_process_end(node.name, node.replica)
@@ -489,118 +403,6 @@ class Cluster:
         node.lives += 1
         node.replica = None
         node.paused_until_us = 0
-
-    def restart(self, name: str) -> None:
-        """Start a node's process again on its disk, if it is down."""
-        if self.nodes[name].replica is None:
-            self._boot(self.nodes[name])
-            if self.nodes[name].replica is not None:
-                self.note(f"{name} restarted")
-
-    def wipe(self, name: str) -> None:
-        """Replace a node's disk by an empty one; its process must be down."""
-        assert self.nodes[name].replica is None
-        self.nodes[name].disk.replace()
-        self.checker.forget_promise(name)
-        self.checker.counted_on.pop(name, None)
-        self.note(f"{name} wiped")
-
-    def rebuild(self, name: str) -> None:
-        """What an operator does about a disk that its node refuses: begin anew from the peer."""
-        if self.nodes[name].disk.refused:
-            self.wipe(name)
-            self.restart(name)
-
-    def fail_fsync(self, name: str, duration_us: int = 0) -> None:
-        """The next write fails, and so does every other one for so long (a full disk, one mounted read-only)."""
-        self.nodes[name].disk.fails_next = True
-        self.nodes[name].disk.failing_until_us = self.now_us + duration_us
-        self.note(f"{name}'s disk fails" + (f" for {duration_us // 1000} ms" if duration_us else " once"))
-
-    def mend_disk(self, name: str) -> None:
-        """The disk fails no more, and what it had only cached is on it."""
-        self.nodes[name].disk.recover()
-
-    def lie(self, name: str, duration_us: int) -> None:
-        """The disk calls durable what it has only cached; a crash in this time forgets some of it."""
-        self.nodes[name].disk.lie(self.now_us + duration_us)
-        self.note(f"{name}'s disk lies for {duration_us // 1000} ms")
-
-    def damage(self, name: str) -> bool:
-        """A bit flips on the disk; found at the next start. False if there is nothing on it yet."""
-        rotten = self.nodes[name].disk.rot(self.random)
-        self.note(f"{name}'s disk has a flipped bit")
-        return rotten
-
-    def pause(self, name: str, duration_us: int) -> None:
-        """SIGSTOP, and SIGCONT later."""
-        node = self.nodes[name]
-        node.paused_until_us = max(node.paused_until_us, self.now_us + duration_us)
-        self.note(f"{name} paused for {duration_us // 1000} ms")
-
-    def stall(self, name: str, duration_us: int) -> None:
-        """The disk hangs: no write is through before `duration_us` have passed."""
-        disk = self.nodes[name].disk
-        disk.free_us = max(disk.free_us, self.now_us) + duration_us
-        self.note(f"{name}'s disk hangs for {duration_us // 1000} ms")
-
-    def cut(self, links: Sequence[tuple[str, str]], duration_us: int) -> None:
-        """Cut directed links for a while."""
-        for link in links:
-            self.cuts[link] += 1
-        self.note("cut " + ", ".join(f"{sender} -> {receiver}" for sender, receiver in links).replace(WITNESS, "w"))
-        self.after(duration_us, self._mend, links)
-
-    def _mend(self, links: Sequence[tuple[str, str]]) -> None:
-        for link in links:
-            self.cuts[link] -= 1
-            if self.cuts[link] <= 0:
-                del self.cuts[link]
-
-    def crash_witness(self, down_us: int) -> None:
-        """Stop the witness. Its register is on its disk: the new one perhaps, if it was saving one."""
-        if self._saving is not None and self._witness_draw.randint(0, 1):
-            self._store(self._saving.register)
-        self.witness, self._saving = None, None
-        self.note("w crashed")
-        self.after(down_us, self.restart_witness)
-
-    def crash_witness_saving(self, down_us: int) -> None:
-        """Stop the witness while it next saves: whether the register reaches its disk or not, nobody is told."""
-        self._dies_saving_us = down_us
-
-    def _crash_saving(self, saving: Saving) -> None:
-        if self._saving is saving and self._dies_saving_us is not None:
-            down_us, self._dies_saving_us = self._dies_saving_us, None
-            self.crash_witness(down_us)
-
-    def restart_witness(self) -> None:
-        """Start the witness again on its register."""
-        if self.witness is None:
-            self._clock_of(WITNESS).reboot(self.now_us)
-            self.witness = Witness(self.register, self.timing, self.clock(WITNESS).boot_us, self.nodes)
-            self.note("w restarted")
-
-    def jump_clock(self, by_us: int, name: str | None = None) -> None:
-        """Move the wall clock of a node's machine, or of every machine."""
-        clocks = self._clocks.values() if name is None else [self._clock_of(name)]
-        for clock in clocks:
-            clock.jump(by_us)
-        whose = "wall clock" if name is None else f"{name}'s wall clock"
-        self.note(f"{whose} moved by {by_us // 1000} ms")
-
-    def heal(self) -> None:
-        """No faults from now on: links whole, every process started, every refused disk rebuilt. What is frozen, or
-        hangs, comes to its end by itself."""
-        self.faults = CALM
-        self.cuts.clear()
-        self._dies_saving_us = None
-        self.restart_witness()
-        for name in self.nodes:
-            self.mend_disk(name)
-            self.restart(name)
-            self.rebuild(name)
-        self.note("healed")
 
     # -- facts
 
@@ -623,7 +425,3 @@ class Cluster:
     def logs(self) -> dict[str, EventLog]:
         """Every node's disk."""
         return {name: node.log for name, node in self.nodes.items()}
-
-
-def _between(draw: random.Random, low: int, high: int) -> int:
-    return low + int(draw.random() * (high - low + 1))

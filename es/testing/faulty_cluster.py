@@ -1,5 +1,5 @@
-"""A virtual cluster that fails in ways that take more than one duty of a process: a freeze within a turn of its loop, a
-witness that stands still, a node that stays down, and a server that only those who read still reach."""
+"""A virtual cluster and what can be done to it: crashes and freezes of its processes, disks that fail, lie, hang, rot
+and are replaced, a witness that dies or stands still, a server that only those who read still reach; and healing."""
 
 from __future__ import annotations
 
@@ -8,12 +8,13 @@ from typing import Any, Final, NamedTuple
 
 from es.codec import Plain
 from es.machine import Answered, Decision, Event, Machine, UnknownEvent
-from es.replication.effects import Answer, Answers
+from es.replication.effects import WITNESS, Answer, Answers
 from es.replication.instant import Instant
-from es.replication.messages import Beacon, CompareAndSwap, Frame, Granted, Message, Registered
+from es.replication.messages import Beacon, CompareAndSwap, Frame, Granted, Message, Register, Registered
 from es.replication.timing import Timing
-from es.testing.cluster import Cluster, Load, SimulatedNode
-from es.testing.faults import FaultProfile
+from es.replication.witness import Witness, WitnessEffect
+from es.testing.cluster import Cluster, Load, Saving, SimulatedNode
+from es.testing.faults import CALM, FaultProfile
 
 REQUESTS: Final = "requests"
 WRITER: Final = "writer"
@@ -89,12 +90,88 @@ class FaultyCluster(Cluster):
     ) -> None:
         self._turns: dict[str, FrozenTurn] = {}
         self._old_readings: dict[str, Instant] = {}
+        self._dies_saving_us: int | None = None
         self._witness_thaws_us = 0
         self._retired: set[str] = set()
         self._read_only_until_us: dict[str, int] = {}
         super().__init__(seed, lambda: (*machines(), Look()), load, timing, faults)
         self._answer_clients = self.on_answers
         self.on_answers = self._answer_all_but_readers
+
+    # -- processes and disks
+
+    def crash(self, name: str, keep: Callable[[int], int] | None = None) -> None:
+        """kill -9 and power loss at once: of the writes at risk any prefix may have reached the disk. `keep`
+        chooses how many; by default the seed does."""
+        node = self.nodes[name]
+        at_risk = node.disk.at_risk
+        self._end(node, keep(at_risk) if keep is not None else self.between(0, at_risk))
+        self.note(f"{name} crashed")
+
+    def restart(self, name: str) -> None:
+        """Start a node's process again on its disk, if it is down and not retired."""
+        if self.nodes[name].replica is None and name not in self._retired:
+            self._boot(self.nodes[name])
+            if self.nodes[name].replica is not None:
+                self.note(f"{name} restarted")
+
+    def retire(self, name: str) -> None:
+        """Crash a node that nothing starts again but `bring_back` and healing."""
+        self.crash(name)
+        self._retired.add(name)
+
+    def bring_back(self, name: str) -> None:
+        """Start a retired node."""
+        if name in self._retired:
+            self._retired.remove(name)
+            self.restart(name)
+
+    def wipe(self, name: str) -> None:
+        """Replace a node's disk by an empty one; its process must be down."""
+        assert self.nodes[name].replica is None
+        self.nodes[name].disk.replace()
+        self.checker.forget_promise(name)
+        self.checker.counted_on.pop(name, None)
+        self.note(f"{name} wiped")
+
+    def rebuild(self, name: str) -> None:
+        """What an operator does about a disk that its node refuses: begin anew from the peer."""
+        if self.nodes[name].disk.refused:
+            self.wipe(name)
+            self.restart(name)
+
+    def fail_fsync(self, name: str, duration_us: int = 0) -> None:
+        """The next write fails, and so does every other one for so long (a full disk, one mounted read-only)."""
+        self.nodes[name].disk.fails_next = True
+        self.nodes[name].disk.failing_until_us = self.now_us + duration_us
+        self.note(f"{name}'s disk fails" + (f" for {duration_us // 1000} ms" if duration_us else " once"))
+
+    def mend_disk(self, name: str) -> None:
+        """The disk fails no more, and what it had only cached is on it."""
+        self.nodes[name].disk.recover()
+
+    def lie(self, name: str, duration_us: int) -> None:
+        """The disk calls durable what it has only cached; a crash in this time forgets some of it."""
+        self.nodes[name].disk.lie(self.now_us + duration_us)
+        self.note(f"{name}'s disk lies for {duration_us // 1000} ms")
+
+    def damage(self, name: str) -> bool:
+        """A bit flips on the disk; found at the next start. False if there is nothing on it yet."""
+        rotten = self.nodes[name].disk.rot(self.random)
+        self.note(f"{name}'s disk has a flipped bit")
+        return rotten
+
+    def pause(self, name: str, duration_us: int) -> None:
+        """SIGSTOP, and SIGCONT later."""
+        node = self.nodes[name]
+        node.paused_until_us = max(node.paused_until_us, self.now_us + duration_us)
+        self.note(f"{name} paused for {duration_us // 1000} ms")
+
+    def stall(self, name: str, duration_us: int) -> None:
+        """The disk hangs: no write is through before `duration_us` have passed."""
+        disk = self.nodes[name].disk
+        disk.free_us = max(disk.free_us, self.now_us) + duration_us
+        self.note(f"{name}'s disk hangs for {duration_us // 1000} ms")
 
     # -- a freeze within a turn
 
@@ -164,7 +241,38 @@ class FaultyCluster(Cluster):
         place = turn.ready.index(source) if source in turn.ready else len(SOURCES)
         return place * SLOT_US + self.between(1, SLOT_US - 1)
 
-    # -- the witness stands still
+    # -- the witness
+
+    def crash_witness(self, down_us: int) -> None:
+        """Stop the witness. Its register is on its disk: the new one perhaps, if it was saving one."""
+        if self._saving is not None and self._witness_draw.randint(0, 1):
+            self._store(self._saving.register)
+        self.witness, self._saving = None, None
+        self.note("w crashed")
+        self.after(down_us, self.restart_witness)
+
+    def crash_witness_saving(self, down_us: int) -> None:
+        """Stop the witness while it next saves: whether the register reaches its disk or not, nobody is told."""
+        self._dies_saving_us = down_us
+
+    def _save(self, register: Register, then: Sequence[WitnessEffect]) -> Saving:
+        saving = super()._save(register, then)
+        if self._dies_saving_us is not None:
+            self.after(self._witness_draw.randint(0, saving.until_us - self.now_us), self._crash_saving, saving)
+        return saving
+
+    def _crash_saving(self, saving: Saving) -> None:
+        if self._saving is saving and self._dies_saving_us is not None:
+            down_us, self._dies_saving_us = self._dies_saving_us, None
+            self.crash_witness(down_us)
+
+    def restart_witness(self) -> None:
+        """Start the witness again on its register, if it is down; one that stood still goes on."""
+        self._witness_thaws_us = 0
+        if self.witness is None:
+            self._clock_of(WITNESS).reboot(self.now_us)
+            self.witness = Witness(self.register, self.timing, self.clock(WITNESS).boot_us, self.nodes)
+            self.note("w restarted")
 
     def pause_witness(self, duration_us: int) -> None:
         """SIGSTOP for the witness, and SIGCONT later: what is sent to it waits."""
@@ -179,10 +287,6 @@ class FaultyCluster(Cluster):
         else:
             super()._ask_witness(_, message)
 
-    def restart_witness(self) -> None:
-        self._witness_thaws_us = 0
-        super().restart_witness()
-
     def swap_under_way(self, name: str) -> bool:
         """Whether a swap of a node is being saved, or has still to be heard, taken or refused."""
         return self.saves_swap_of(name) or any(
@@ -195,42 +299,6 @@ class FaultyCluster(Cluster):
     def saves_swap_of(self, name: str) -> bool:
         """Whether the witness has taken a swap of a node that is not durable yet."""
         return self._saving is not None and self._saving.register.primary.node == name
-
-    # -- a node stays down
-
-    def retire(self, name: str) -> None:
-        """Crash a node that nothing starts again but `bring_back` and healing."""
-        self.crash(name)
-        self._retired.add(name)
-
-    def bring_back(self, name: str) -> None:
-        """Start a retired node."""
-        if name in self._retired:
-            self._retired.remove(name)
-            self.restart(name)
-
-    def restart(self, name: str) -> None:
-        if name not in self._retired:
-            super().restart(name)
-
-    def heal(self) -> None:
-        self._retired.clear()
-        self._read_only_until_us.clear()
-        super().heal()
-
-    @property
-    def hung_us(self) -> int:
-        """For how long a disk hangs or a process is frozen from now on: healing does not shorten what it has begun."""
-        free_us = [max(node.disk.free_us, node.paused_until_us) for node in self.nodes.values()]
-        if self._saving is not None:
-            free_us.append(self._saving.until_us)
-        return max(0, max(free_us) - self.now_us)
-
-    # -- links
-
-    def mend(self, links: Sequence[tuple[str, str]]) -> None:
-        """End one cut of each link before its time."""
-        self._mend(links)
 
     # -- a server that only readers reach
 
@@ -253,3 +321,28 @@ class FaultyCluster(Cluster):
         answers: list[Answer] = [one for one in effect.answers if one.waiter != READER]
         if answers:
             self._answer_clients(node, Answers(effect.batch, effect.copies, answers))
+
+    # -- healing
+
+    def heal(self) -> None:
+        """No faults from now on: links whole, every process started, every refused disk rebuilt. What is frozen, or
+        hangs, comes to its end by itself."""
+        self.faults = CALM
+        self.cuts.clear()
+        self._retired.clear()
+        self._read_only_until_us.clear()
+        self._dies_saving_us = None
+        self.restart_witness()
+        for name in self.nodes:
+            self.mend_disk(name)
+            self.restart(name)
+            self.rebuild(name)
+        self.note("healed")
+
+    @property
+    def hung_us(self) -> int:
+        """For how long a disk hangs or a process is frozen from now on: healing does not shorten what it has begun."""
+        free_us = [max(node.disk.free_us, node.paused_until_us) for node in self.nodes.values()]
+        if self._saving is not None:
+            free_us.append(self._saving.until_us)
+        return max(0, max(free_us) - self.now_us)

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from es.testing.cluster import LINK_US, Cluster
+from es.testing.cluster import Cluster
+from es.testing.world import LINK_US
 
 
 class Connections:

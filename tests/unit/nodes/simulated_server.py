@@ -10,6 +10,7 @@ from es.replication.replica import Replica
 from es.replication.timing import Timing
 from es.testing.cluster import Cluster, SimulatedNode
 from es.testing.faults import CALM
+from es.testing.faulty_cluster import FaultyCluster
 from ops.sim.small_rooms import machine
 
 
@@ -38,7 +39,7 @@ class SimulatedServers:
     """A cluster in sync. `answers` and `committed` keep what `a` gives, in its order."""
 
     def __init__(self) -> None:
-        self.cluster = Cluster(1, lambda: (machine(),), Quiet(), Timing(), CALM)
+        self.cluster = FaultyCluster(1, lambda: (machine(),), Quiet(), Timing(), CALM)
         self.answers: list[Answers] = []
         self.committed: list[Committed] = []
         self.cluster.on_answers = self._on_answers

@@ -14,6 +14,7 @@ from es.testing.checker import Checker, Violation
 from es.testing.clock import SimulatedClock
 from es.testing.cluster import Cluster
 from es.testing.faults import CALM, FaultProfile
+from es.testing.faulty_cluster import FaultyCluster
 from es.testing.ledger import Credit, Ledger, Total
 from es.testing.ledger_load import LedgerLoad
 
@@ -39,8 +40,8 @@ class Quiet:
     def check(self, cluster: Cluster) -> None: ...
 
 
-def cluster(profile: FaultProfile = CALM, seed: int = SEED) -> Cluster:
-    return Cluster(seed, lambda: (Ledger(),), Quiet(), Timing(), profile)
+def cluster(profile: FaultProfile = CALM, seed: int = SEED) -> FaultyCluster:
+    return FaultyCluster(seed, lambda: (Ledger(),), Quiet(), Timing(), profile)
 
 
 # --- clocks
@@ -91,7 +92,7 @@ def test_a_loss_of_power_begins_the_boot_clock_anew_and_leaves_the_wall_clock() 
 # --- the witness's disk
 
 
-def died_saving(seed: int) -> tuple[Cluster, int]:
+def died_saving(seed: int) -> tuple[FaultyCluster, int]:
     """A cluster whose witness died while it saved what b had asked for, and the epoch before."""
     made = cluster(seed=seed)
     made.run_until(made.in_sync, 2 * SECOND_US, "in sync")
