@@ -171,8 +171,8 @@ def die_with_parent(parent_pid: int) -> None:
 
 
 def run_process(loop: Loop, participant: Participant, *closers: Callable[[], None]) -> None:
-    """Run a whole process's loop until SIGTERM or SIGINT; give back what it holds, in this order, however it ends."""
-    loop.stop_on_signals()
+    """Run a whole process's loop, which stops on signals; give back what the process holds, in this order, however it
+    ends."""
     settle_memory()
     sys.setswitchinterval(SWITCH_S)
     try:

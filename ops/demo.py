@@ -18,7 +18,6 @@ from typing import Any
 
 import click
 
-from es.log.base import Head
 from nodes.config.cluster import BASE_PORTS, ClusterConfig
 from ops.audit import broken_rules, first_difference
 from ops.cluster import RunningCluster, interrupt_on_signals, running_cluster
@@ -29,13 +28,13 @@ from ops.log_reader import opened
 from ops.observe import observe, unreadiness
 from ops.output import JSON, TABLE, output_option, print_json, print_table
 from ops.streams import telling
+from ops.verdict import at_rest, until
 
 BASE_PORTS_TRIED = range(20_000, 32_000, BASE_PORTS)
 """Below the ports that the system hands out by itself."""
 
 HEALED_WITHIN_S = 30.0
 SETTLED_WITHIN_S = 10.0
-POLL_S = 0.05
 COUNTED = {"ACCEPTED": "accepted", "DENIED": "denied", "CANCELED": "canceled"}
 COLUMNS = (
     "faculty", "pattern", "programs", "accepted", "denied", "canceled", "unknown",
@@ -168,21 +167,7 @@ def heal(cluster: RunningCluster, killed: str) -> None:
     config = cluster.config
     cluster.supervisor.revive(f"server-{killed}")
     cluster.supervisor.await_ready(lambda: unreadiness(observe(config)), HEALED_WITHIN_S)
-    deadline_s = time.monotonic() + SETTLED_WITHIN_S
-    while len({ends for server in config.servers if (ends := _ends(server.data))}) > 1 or not _at_rest(config):
-        if time.monotonic() > deadline_s:
-            return  # the comparison that follows will say how they differ
-        time.sleep(POLL_S)
-
-
-def _ends(data: Path) -> tuple[Head, int]:
-    """Where a server's stored log ends, and its commit point."""
-    with opened(data) as log:
-        return log.head(), log.commit_seq()
-
-
-def _at_rest(config: ClusterConfig) -> bool:
-    return all(head.seq == commit_seq for head, commit_seq in (_ends(server.data) for server in config.servers))
+    until(lambda: at_rest(config), SETTLED_WITHIN_S)  # if not, the comparison that follows will say how they differ
 
 
 def summarise(config: ClusterConfig, course: Course) -> dict[str, Any]:
@@ -201,13 +186,12 @@ def summarise(config: ClusterConfig, course: Course) -> dict[str, Any]:
         with opened(server.data) as log:
             broken |= Counter(violation.rule for violation in broken_rules(log, seen))
     data_dirs = tuple(server.data for server in config.servers)
-    ends = {_ends(data) for data in data_dirs}
     return {
         "programs": asked,
         **{name: statuses[name] for name in (*COUNTED.values(), "unknown")},
         "failover_ms": course.failover_ms(),
         "conservation": not broken["conservation"] and not broken["double-grant"],
-        "logs_equal": len(ends) == 1 and first_difference(data_dirs) is None,
+        "logs_equal": at_rest(config) and first_difference(data_dirs) is None,
         "lost": broken["receipt"],
         "duplicates": broken["one-outcome"] + broken["double-grant"],
         "violations": broken.total(),

@@ -119,7 +119,7 @@ def drain(config: ClusterConfig, loads: Sequence[SustainedLoad]) -> None:
     until(lambda: at_rest(config, epoch), AT_REST_WITHIN_S, loads)
 
 
-def until(fact: Callable[[], bool], within_s: float, loads: Sequence[SustainedLoad]) -> bool:
+def until(fact: Callable[[], bool], within_s: float, loads: Sequence[SustainedLoad] = ()) -> bool:
     """Whether the fact came true in time. Raises what ended a load."""
     deadline_s = time.monotonic() + within_s
     while not fact():

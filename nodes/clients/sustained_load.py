@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import random
-from collections import Counter
 from dataclasses import dataclass
 from functools import partial
 from threading import Thread
@@ -18,8 +17,8 @@ from uuid import uuid4
 import zmq
 
 from es.replication.instant import Instant
-from es.testing.real_time import Span
 from nodes import sockets, wire
+from nodes.clients.journal import Journal
 from nodes.config.cluster import ClusterConfig, FacultyConfig
 from nodes.security import principals
 from nodes.security.cluster_keys import ensure_keys
@@ -29,8 +28,7 @@ from nodes.sockets import Context, Socket
 from nodes.wire.beats import NODE_TOPIC, decode_node_beat
 from nodes.wire.encoding import Encoding, join
 from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
-from projections.rooms.checker import Observation
-from projections.rooms.commands import ACCEPTED, INVALID, UNAVAILABLE, Answer, Proposal, Reserve
+from projections.rooms.commands import UNAVAILABLE, Answer, Proposal, Reserve
 
 TERM_TRANSACTIONS: Final = 250
 """Transactions begun in one term before the next is opened."""
@@ -64,52 +62,6 @@ PAUSE_US: Final = 50_000
 
 LOOK_US: Final = 50_000
 """Interval at which patience is looked at."""
-
-
-class NewResult(NamedTuple):
-    """The first result seen of an event that a later epoch brought about."""
-
-    epoch: int
-    boot_us: int
-
-
-class Journal:
-    """What the clients saw: every definite result once, and whatever should not have been said."""
-
-    def __init__(self) -> None:
-        self.statuses: Counter[str] = Counter()
-        self.begun = 0
-        self.accepted: list[Observation] = []
-        self.spans: list[Span] = []
-        self.contradictions: list[str] = []
-        self.new_result: NewResult | None = None
-        self._awaited_epoch: int | None = None
-
-    def await_epoch_after(self, epoch: int) -> None:
-        """From now on note the first result of an event of a higher epoch in `new_result`."""
-        self.new_result = None
-        self._awaited_epoch = epoch
-
-    def saw(self, faculty_id: int, res: Res, began_us: int) -> None:
-        """A definite result has come, for the first time; what asked for it was first sent at `began_us`."""
-        ended_us = read_clock().boot_us  # not the turn's: it may have come later than that
-        self.statuses[res.status] += 1
-        receipt = res.receipt
-        if res.status == INVALID:
-            self.contradict(faculty_id, res, "nothing invalid was asked")
-        if receipt is None:
-            return
-        self.spans.append(Span(began_us, ended_us, receipt.seq))
-        if res.status == ACCEPTED:
-            rooms = res.classrooms, res.labs, res.mobile
-            seen = Observation(res.transaction_id, faculty_id, receipt.seq, receipt.hash, *rooms, receipt.epoch)
-            self.accepted.append(seen)
-        if self._awaited_epoch is not None and receipt.epoch > self._awaited_epoch and self.new_result is None:
-            self.new_result = NewResult(receipt.epoch, ended_us)
-
-    def contradict(self, faculty_id: int, res: Res, why: str) -> None:
-        """A client was told what it must not be told."""
-        self.contradictions.append(f"faculty {faculty_id}, {res.transaction_id}: {why}: {res.status} {res.reason}")
 
 
 class _Terms:
@@ -309,8 +261,7 @@ class _Program:
             if self._shared.drawn.random() >= REPEAT_SHARE:
                 self._asked = self._first = None
         else:
-            if not _same(self._first, res):
-                self._shared.journal.contradict(self._faculty.id, res, f"it was {self._first.status} before")
+            self._shared.journal.saw_again(self._faculty.id, self._first, res)
             self._asked = self._first = None
 
 
@@ -410,15 +361,5 @@ class _ServerClient:
             if self._shared.drawn.random() >= REPEAT_SHARE:
                 del self._under_way[message.transaction_id]
         else:
-            if not _same(one.first, message):
-                self._shared.journal.contradict(self._faculty_id, message, f"it was {one.first.status} before")
+            self._shared.journal.saw_again(self._faculty_id, one.first, message)
             del self._under_way[message.transaction_id]
-
-
-def _same(first: Res, second: Res) -> bool:
-    """Equal in all but today's number of copies (A10)."""
-    if first.receipt is None or second.receipt is None:
-        return first == second
-    return first._replace(receipt=first.receipt._replace(copies=0)) == second._replace(
-        receipt=second.receipt._replace(copies=0)
-    )

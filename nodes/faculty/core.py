@@ -27,8 +27,9 @@ from nodes.faculty.effects import (
     ServerChanged,
     Submit,
 )
+from nodes.faculty.past import Past, PastTransactions
 from nodes.faculty.program_registry import PROGRAMS_MAX, ProgramRegistry
-from nodes.faculty.transaction import Past, Transaction, is_anothers, may_be_pushed, remember
+from nodes.faculty.transaction import Transaction, is_anothers, may_be_pushed
 from nodes.wire.beats import Beat
 from nodes.wire.schema import (
     FORBIDDEN,
@@ -60,12 +61,6 @@ IN_FLIGHT_MAX: Final = 5_000
 WAITERS_MAX: Final = 16
 """Programs that wait for one transaction, and as many that contradict it; one more and the first of them learns
 UNKNOWN."""
-
-UNSURE_MAX: Final = 10_000
-"""Transactions remembered because they ended UNKNOWN: asked again, they never end UNAVAILABLE."""
-
-ENDED_MAX: Final = 20_000
-"""Transactions remembered with their requests after their end: far more than end while an answer is under way."""
 
 BACKOFF_MAX: Final = 4
 """A retry waits at most this many times `retry_us`."""
@@ -131,8 +126,7 @@ class FacultyCore:
         self._accepts = accepts
         self._in_flight: dict[str, Transaction] = {}  # oldest first: the first one's time is up first
         self._retry_due_us: int | None = None
-        self._unsure: dict[str, Past] = {}
-        self._ended: dict[str, Past] = {}
+        self._past = PastTransactions()
         self._seen: dict[str, _Seen] = {}
         self._follows: str | None = None
         self._followed: str | None = None
@@ -202,7 +196,7 @@ class FacultyCore:
         joined = self._in_flight.get(transaction_id)
         if joined is not None:
             return self._join(joined, route, reserve)
-        past = self._unsure.get(transaction_id) or self._ended.get(transaction_id)
+        past = self._past.of(transaction_id)
         if len(self._in_flight) >= self._settings.in_flight_max:
             return self._refuse(route, self._unavailable(transaction_id, BUSY, "too many requests in flight"))
         if past is not None and past.may_answer and reserve != past.reserve:
@@ -265,7 +259,7 @@ class FacultyCore:
 
     def _unavailable(self, transaction_id: str, code: str, sentence: str) -> Res:
         self.refusals[code] += 1
-        if self._is_in_doubt(transaction_id):
+        if self._past.is_in_doubt(transaction_id):
             return self._unknown(transaction_id)
         return Res(transaction_id, UNAVAILABLE, code, sentence)
 
@@ -331,14 +325,8 @@ class FacultyCore:
     def _is_untouched(self, transaction: Transaction) -> bool:
         """No server can have done anything about it: every attempt was refused (a proposal is no refusal),
         and no earlier asking with this id ended in doubt."""
-        return transaction.attempts == transaction.refusals and not self._is_in_doubt(
-            transaction.reserve.transaction_id
-        )
-
-    def _is_in_doubt(self, transaction_id: str) -> bool:
-        """An earlier asking ended UNKNOWN, or the servers refused it: then they may know another one."""
-        ended = self._ended.get(transaction_id)
-        return transaction_id in self._unsure or (ended is not None and not ended.stands)
+        was_always_refused = transaction.attempts == transaction.refusals
+        return was_always_refused and not self._past.is_in_doubt(transaction.reserve.transaction_id)
 
     def _submit(self, transaction: Transaction, server: str | None, now: Instant) -> list[Effect]:
         transaction.retry_at_us = now.boot_us + transaction.retry_after_us
@@ -370,10 +358,9 @@ class FacultyCore:
                 effects.append(OutageTimed("first_result", now.boot_us - self._found_us))
                 self._found_us = None
             stands = res.status != INVALID
-            self._unsure.pop(transaction_id, None)
             if res.receipt is not None:
                 transaction.stood = transaction.reserve, res.receipt
-            remember(self._ended, ENDED_MAX, transaction, stands)
+            self._past.end(transaction, stands)
             conflict = Res(transaction_id, INVALID, CONFLICT, "this id came before with another request")
             to_rivals = conflict if stands else self._unknown(transaction_id)
         if transaction.ack_sent_us is not None:
@@ -450,7 +437,7 @@ class FacultyCore:
             res = transaction.refusal or Res(transaction_id, UNAVAILABLE, NOT_ACTIVE, sentence)
         else:
             res = self._unknown(transaction_id)
-            remember(self._unsure, UNSURE_MAX, transaction, stands=None)
+            self._past.end_unknown(transaction)
         return [Abandon(transaction_id), *self._answer_all(transaction, res, res, now)]
 
     def _retry(self, now: Instant) -> list[Effect]:

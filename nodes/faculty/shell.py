@@ -279,6 +279,7 @@ def run_faculty(
     shell = FacultyShell(config, faculty, pattern, loop, context, authenticator, make_uplink)
     registry = registry_of(shell.metrics, authenticator.refusals)
     host, port = http_address(faculty.http)
+    loop.stop_on_signals()  # before anybody can see that it is there, and end it
     exporter = Exporter(
         host, port, status=shell.status, registry=registry, ready=lambda: shell.core.follows is not None
     )

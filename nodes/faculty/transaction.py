@@ -1,9 +1,8 @@
-"""One transaction of a faculty while it is under way, and what is remembered of it after its end."""
+"""One transaction of a faculty while it is under way."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from es.replication.instant import Instant
 from nodes.faculty.effects import Timed
@@ -43,22 +42,6 @@ class Transaction:
         return Timed(leg, us, reserve.transaction_id, reserve.program_id, now.boot_us, status, code or "")
 
 
-class Past(NamedTuple):
-    """What was asked under an id before, and how it ended: it `stands` if the servers had a result for it, None if
-    nobody knows. See Transaction."""
-
-    reserve: Reserve
-    stands: bool | None
-    unanswered: int
-    foreign: int
-    stood: tuple[Reserve, Receipt] | None
-
-    @property
-    def may_answer(self) -> bool:
-        """A result that still comes may be its own: another request could not tell that from one of its own."""
-        return self.stands is None or (self.stands and self.unanswered > 0)
-
-
 def may_be_pushed(transaction: Transaction, message: Proposal | Res) -> bool:
     """A server told it of its own accord, when the proposal's time was up: the ACK has its answer still to come."""
     return isinstance(message, Res) and message.code == ACK_TIMEOUT and transaction.ack_sent_us is not None
@@ -70,14 +53,3 @@ def is_anothers(receipt: Receipt | None, transaction: Transaction) -> bool:
         return False
     reserve, stood = transaction.stood
     return receipt[:3] == stood[:3] and reserve != transaction.reserve
-
-
-def remember(past: dict[str, Past], past_max: int, transaction: Transaction, stands: bool | None) -> None:
-    """The newest last, the oldest forgotten beyond `past_max`."""
-    transaction_id = transaction.reserve.transaction_id
-    past.pop(transaction_id, None)
-    past[transaction_id] = Past(
-        transaction.reserve, stands, transaction.unanswered, transaction.foreign, transaction.stood
-    )
-    if len(past) > past_max:
-        del past[next(iter(past))]

@@ -320,6 +320,7 @@ def run(config: ClusterConfig, name: str) -> None:
     authenticator = Authenticator(security, loop, context, open_rooms(*DOORS))
     shell = ServerShell(config, own, log, loop, context, authenticator)
     host, port = http_address(own.http)
+    loop.stop_on_signals()  # before anybody can see that it is there, and end it
     exporter = Exporter(
         host,
         port,

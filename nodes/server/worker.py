@@ -50,6 +50,7 @@ def main() -> None:
     die_with_parent(parent)
     logs.configure(node=f"worker:{os.getpid()}", process="worker")
     loop, context = Loop(), sockets.context()
+    loop.stop_on_signals()
     worker = Worker(endpoint, loop, context)
     run_process(loop, worker, worker.close, loop.close, context.term)
 

@@ -182,6 +182,7 @@ def run(config: ClusterConfig) -> None:
     authenticator = Authenticator(security, loop, context, open_rooms(roles.WITNESS))
     shell = WitnessShell(config, loop, context, authenticator)
     host, port = http_address(config.witness.http)
+    loop.stop_on_signals()  # before anybody can see that it is there, and end it
     exporter = Exporter(host, port, status=shell.status, registry=registry_of(shell, authenticator.refusals))
     logger().info("witness started", endpoint=config.witness.endpoint, epoch=shell.status()["epoch"])
     run_process(loop, shell, exporter.close, shell.close, authenticator.close, loop.close, context.term, lock.release)

@@ -110,8 +110,7 @@ class _Attack:
 
     def _resident_kib(self) -> int:
         """Memory that is held when no frame is kept to be weighed."""
-        self._weigh(self._to_weigh)
-        self._to_weigh.clear()
+        self._weigh_what_waits()
         return own_resident_kib()
 
     def _turn(self, number: int) -> None:
@@ -129,8 +128,7 @@ class _Attack:
         if number % WEIGHED_EVERY == 0:
             self._to_weigh.append(frame)
         if len(self._to_weigh) == WEIGHED_TOGETHER:
-            self._weigh(self._to_weigh)
-            self._to_weigh.clear()
+            self._weigh_what_waits()
 
     def _follow(self, frame: bytes) -> None:
         self._bytes += len(frame)
@@ -139,6 +137,10 @@ class _Attack:
             self._note(watched(decoder, frame, self._watch), frame)
         if len(self._watch.arcs) > known:
             self._corpus.add(frame, self._drawn)
+
+    def _weigh_what_waits(self) -> None:
+        self._weigh(self._to_weigh)
+        self._to_weigh.clear()
 
     def _weigh(self, frames: Sequence[bytes]) -> None:
         with scales():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import click
 
@@ -15,6 +15,7 @@ from ops.prove.bound import upper_bound
 from ops.prove.damage import HARMS
 from ops.prove.instruments import INSTRUMENTS
 from ops.prove.limits import LIMITS
+from ops.prove.markdown import NOTHING, code, grouped, lasted, shown, table
 from ops.prove.provenance import CHECKOUT
 from ops.prove.records import Record
 from ops.prove.start import start
@@ -24,13 +25,11 @@ Records = Mapping[str, Record]
 
 PAGE: Final = "RELIABILITY.md"
 RESULTS: Final = "reliability"
-NOTHING: Final = "–"
 NOT_YET: Final = "not run yet"
 CONTROL: Final = "control: "
 DRILLS: Final = ("kill_primary", "freeze", "partition")
 PERCENTILE_RUNS_MIN: Final = 100
 """Of fewer runs the 99th percentile is the longest."""
-MINUTE_S, HOUR_S = 60, 3_600
 
 
 def places(results: Path | None) -> tuple[Path, Path]:
@@ -80,8 +79,8 @@ def _result(found: Records) -> str:
     )
     listed = "[what they were](#failures)"
     sentences = [
-        f"In {_grouped(broken)} of these runs a promise was broken, or nobody could say: {listed}." if broken else kept,
-        f"Of the mistakes made on purpose {_grouped(missed)} went unnoticed: {listed}." if missed else "",
+        f"In {grouped(broken)} of these runs a promise was broken, or nobody could say: {listed}." if broken else kept,
+        f"Of the mistakes made on purpose {grouped(missed)} went unnoticed: {listed}." if missed else "",
     ]
     return " ".join(f"**{sentence}**" for sentence in sentences if sentence)
 
@@ -91,16 +90,16 @@ def _matrix(found: Records) -> str:
         instrument, record = INSTRUMENTS[name], found.get(name)
         told = [instrument.fault, instrument.holds]
         if record is None:
-            return [*told, NOT_YET, "", "", "", _code(" ".join(instrument.typed(instrument.count, None)))]
+            return [*told, NOT_YET, "", "", "", code(" ".join(instrument.typed(instrument.count, None)))]
         if record.could_not_run:
-            return [*told, f"could not run: {record.could_not_run}", "", "", "", _code(record.command)]
+            return [*told, f"could not run: {record.could_not_run}", "", "", "", code(record.command)]
         outcome = record.outcome
-        return [*told, _runs(record), _grouped(len(outcome.failures)), _bound(record), _lasted(outcome.seconds),
-                _code(record.command)]  # fmt: skip
+        return [*told, _runs(record), grouped(len(outcome.failures)), _bound(record), lasted(outcome.seconds),
+                code(record.command)]  # fmt: skip
 
     columns = ("what is done", "what must hold", "runs", "failures", "true rate below", "took", "again")
     short = [
-        f"{name} ({_grouped(record.count)} of {_grouped(INSTRUMENTS[name].count)})"
+        f"{name} ({grouped(record.count)} of {grouped(INSTRUMENTS[name].count)})"
         for name, record in found.items() if record.count < INSTRUMENTS[name].count
     ]  # fmt: skip
     note = (
@@ -112,7 +111,7 @@ def _matrix(found: Records) -> str:
     )
     note += f"\n\nWhat a bound is about, where that is not plain:\n{samples}" if samples else ""
     quick = f"\n\nFewer runs than the full proof has: {', '.join(short)}." if short else ""
-    return f"{_table(columns, map(row, INSTRUMENTS))}\n\n{note}{quick}"
+    return f"{table(columns, map(row, INSTRUMENTS))}\n\n{note}{quick}"
 
 
 def _bound(record: Record) -> str:
@@ -130,7 +129,7 @@ def _below(failures: int, runs: int) -> str:
 
 def _failures(found: Records) -> str:
     lines = [
-        f"- {failure.what}\n  Again: {_code(failure.replay)}"
+        f"- {failure.what}\n  Again: {code(failure.replay)}"
         for record in found.values()
         for failure in record.outcome.failures
     ]
@@ -150,7 +149,7 @@ def _service(found: Records) -> str:
                                              "stale_results")]  # fmt: skip
             if found[name].outcome.runs < PERCENTILE_RUNS_MIN:
                 figures[3] = None
-            rows.append([name.replace("_", " "), *map(_shown, figures)])
+            rows.append([name.replace("_", " "), *map(shown, figures)])
     if not rows:
         return ""
     columns = ("drill", "detected ms", "promoted ms", "first reply ms", "99 % ms", "longest ms", "results", "lost",
@@ -160,7 +159,7 @@ def _service(found: Records) -> str:
         "given. Detected and promoted come from the log: how long the old primary had been silent when the other one "
         "stood up, counted from the last sign of life before the fault, so that it may exceed the first reply; and "
         "what the new epoch took from there. Medians where nothing else is said; 99 % only of "
-        f"{PERCENTILE_RUNS_MIN} runs or more.\n\n{_table(columns, rows)}"
+        f"{PERCENTILE_RUNS_MIN} runs or more.\n\n{table(columns, rows)}"
     )
 
 
@@ -168,7 +167,7 @@ def _mutants(found: Records) -> str:
     if "mutants" not in found:
         return ""
     rows = [
-        [one["mutant"], one["rule"], _shown(one["invariant"]), ", ".join(one["directed"]) or "–",
+        [one["mutant"], one["rule"], shown(one["invariant"]), ", ".join(one["directed"]) or NOTHING,
          f"{one['load']} {one['seed']}" if one["seed"] is not None else "–"]
         for one in found["mutants"].outcome.details.get("mutants", ())
     ]  # fmt: skip
@@ -176,14 +175,14 @@ def _mutants(found: Records) -> str:
     return (
         "A checker that never failed proves nothing. Each mutant takes one rule of the protocol away; the simulator, "
         "under the very settings of the long run, or a schedule written for it must say so. "
-        f"{_grouped(len(rows) - survivors)} of {_grouped(len(rows))} were found.\n\n"
-        + _table(("mutant", "rule", "invariant that said so", "directed schedule", "first seed"), rows)
+        f"{grouped(len(rows) - survivors)} of {grouped(len(rows))} were found.\n\n"
+        + table(("mutant", "rule", "invariant that said so", "directed schedule", "first seed"), rows)
     )
 
 
 def _controls(found: Records) -> str:
     rows = [
-        [name.replace("_", " "), what.removeprefix(CONTROL), _shown(said)]
+        [name.replace("_", " "), what.removeprefix(CONTROL), shown(said)]
         for name, record in found.items()
         for what, said in record.outcome.details.items()
         if what.startswith(CONTROL)
@@ -192,7 +191,7 @@ def _controls(found: Records) -> str:
         return ""
     return (
         "A weakened log or decoder, which the instrument must convict before its word counts for the real one.\n\n"
-        + _table(("instrument", "weakness", "what became of it"), rows)
+        + table(("instrument", "weakness", "what became of it"), rows)
     )
 
 
@@ -203,20 +202,20 @@ def _coverage(found: Records) -> str:
     blind = [f"- {what}: {'; '.join(names)}" for what, names in missed.items() if names]
     met = "\n".join(["Never met:", *blind]) if blind else "There is nothing of these that it never met."
     return (
-        f"{_grouped(told['commands'])} commands and {_grouped(told['faults'])} faults: {told['coverage']}. A pair is "
+        f"{grouped(told['commands'])} commands and {grouped(told['faults'])} faults: {told['coverage']}. A pair is "
         f"two kinds of faults, the second while the first was there or soon after.\n\n{met}\n\n"
-        f"{_table(('transition', 'times'), _counted(counts['transitions']))}\n\n"
-        f"{_table(('fault', 'times'), _counted(counts['faults']))}"
+        f"{table(('transition', 'times'), _counted(counts['transitions']))}\n\n"
+        f"{table(('fault', 'times'), _counted(counts['faults']))}"
     )
 
 
 def _counted(counts: Mapping[str, int]) -> list[list[str]]:
-    return [[name, _grouped(times)] for name, times in counts.items()]
+    return [[name, grouped(times)] for name, times in counts.items()]
 
 
 def _sight() -> str:
     rows = [[name.replace("_", " "), one.sees, one.blind] for name, one in INSTRUMENTS.items()]
-    return _table(("instrument", "sees", "does not see"), rows)
+    return table(("instrument", "sees", "does not see"), rows)
 
 
 def _damage(found: Records) -> str:
@@ -226,14 +225,14 @@ def _damage(found: Records) -> str:
     told = outcome.details
     endings = ("detected", "harmless", "rolled back", "served")
     rows = [
-        [harm, *(_grouped(told[harm].get(ending, 0)) for ending in endings),
+        [harm, *(grouped(told[harm].get(ending, 0)) for ending in endings),
          _below(sum(f": {harm}: " in failure.what for failure in outcome.failures), sum(told[harm].values()))]
         for harm in HARMS if harm in told
     ]  # fmt: skip
     return (
         "Harmless damage met bytes that nothing refers to. Rolled back is a log that ends at an earlier write; it is a "
         "failure unless the number of the last write, which stands beside the log, was taken away with it.\n\n"
-        + _table(("damage", *endings, "true rate below"), rows)
+        + table(("damage", *endings, "true rate below"), rows)
     )
 
 
@@ -242,19 +241,19 @@ def _tampering(found: Records) -> str:
         return ""
     outcome = found["tampering"].outcome
     rows = [
-        [hands, deed, _grouped(told.get("found", 0)), _grouped(told.get("missed", 0)),
+        [hands, deed, grouped(told.get("found", 0)), grouped(told.get("missed", 0)),
          _below(told.get("missed", 0), sum(told.values()))]
         for name, told in outcome.details.items()
         for hands, _, deed in [name.partition(": ")] if hands in HANDS
     ]  # fmt: skip
-    beside = [[name, _shown(outcome.details[name])] for name in BESIDE if name in outcome.details]
+    beside = [[name, shown(outcome.details[name])] for name in BESIDE if name in outcome.details]
     return (
         "Clumsy hands change bytes in files or put old files back. Informed ones know the format: they compute every "
         "hash anew, build the store anew, and take away the checkpoints beside the log. Neither has the server's "
         "signing key, and one who keeps its checkpoints is out of their reach.\n\n"
-        + _table(("hands", "deed", "found", "missed", "true rate below"), rows)
+        + table(("hands", "deed", "found", "missed", "true rate below"), rows)
         + "\n\nA log that nobody touched must pass. What lies beyond checkpoints that others keep is measured:\n\n"
-        + _table(("informed hands", "what became of it"), beside)
+        + table(("informed hands", "what became of it"), beside)
     )
 
 
@@ -262,13 +261,13 @@ def _hostile(found: Records) -> str:
     if "hostile_frames" not in found or "crashes" not in (told := found["hostile_frames"].outcome.details):
         return ""
     memory = {"the decoders' own": told["resident_kib"], **told["resident_kib_of"]}
-    rows = [[name, *map(_grouped, kib)] for name, kib in memory.items()]
+    rows = [[name, *map(grouped, kib)] for name, kib in memory.items()]
     return (
-        f"Every frame went through each of {told['decoders']} decoders: {_grouped(told['crashes'])} crashes, "
-        f"{_lasted(told['decoders_seconds'])} ({_grouped(told['frames_per_second'])} frames a second). "
-        f"{_grouped(sum(told['sent'].values()))} went to the ports of a running cluster, over connections with allowed "
-        f"keys, in {_lasted(told['cluster_seconds'])}, while {_grouped(told['polite_results'])} polite transactions "
-        "had their results.\n\n" + _table(("process", "resident KiB once warmed up", "in the end"), rows)
+        f"Every frame went through each of {told['decoders']} decoders: {grouped(told['crashes'])} crashes, "
+        f"{lasted(told['decoders_seconds'])} ({grouped(told['frames_per_second'])} frames a second). "
+        f"{grouped(sum(told['sent'].values()))} went to the ports of a running cluster, over connections with allowed "
+        f"keys, in {lasted(told['cluster_seconds'])}, while {grouped(told['polite_results'])} polite transactions "
+        "had their results.\n\n" + table(("process", "resident KiB once warmed up", "in the end"), rows)
     )
 
 
@@ -276,8 +275,8 @@ def _links(found: Records) -> str:
     if "links" not in found:
         return ""
     rows = [
-        [name, one["expected"], _grouped(one["runs"]), _grouped(one["failures"]), _below(one["failures"], one["runs"]),
-         _grouped(one["results"]), _grouped(one["unavailable_max_ms"])]
+        [name, one["expected"], grouped(one["runs"]), grouped(one["failures"]), _below(one["failures"], one["runs"]),
+         grouped(one["results"]), grouped(one["unavailable_max_ms"])]
         for name, one in found["links"].outcome.details.get("by_topology", {}).items()
     ]  # fmt: skip
     relayed = found["links"].outcome.details.get("relayed", {})
@@ -287,7 +286,7 @@ def _links(found: Records) -> str:
     return (
         "Each trial: a cluster under load, the fault, what must be seen while it lasts, healing, and then the logs "
         "against everything that any client was told. Timings are the profile `slow`, which waits longer before it "
-        f"takes a silence for a death.\n\n{through}{_table(columns, rows)}"
+        f"takes a silence for a death.\n\n{through}{table(columns, rows)}"
     )
 
 
@@ -295,10 +294,10 @@ def _scarcity(found: Records) -> str:
     if "scarcity" not in found:
         return ""
     rows = [
-        [name, _grouped(one["runs"]), _grouped(one["failures"]), _below(one["failures"], one["runs"]),
-         _grouped(one["results"]), *(_shown(one[key]) for key in ("recover_ms", "recover_max_ms", "heal_max_ms",
+        [name, grouped(one["runs"]), grouped(one["failures"]), _below(one["failures"], one["runs"]),
+         grouped(one["results"]), *(shown(one[key]) for key in ("recover_ms", "recover_max_ms", "heal_max_ms",
                                                                   "unavailable_max_ms")),
-         _grouped(len(one["ended"])), _grouped(one["aborted"])]
+         grouped(len(one["ended"])), grouped(one["aborted"])]
         for name, one in found["scarcity"].outcome.details.get("by_case", {}).items()
     ]  # fmt: skip
     columns = ("process, resource", "runs", "failures", "true rate below", "results", "recovered after ms", "longest",
@@ -307,7 +306,7 @@ def _scarcity(found: Records) -> str:
         "Recovered is counted from when there is enough again to the end of the first result, of something asked "
         "since, that took no longer than nine in ten did before the shortage; where a faculty was short, of its own "
         "programs. A process that ended was started again; it had said why, unless libzmq aborted it. "
-        f"Timings are the profile `slow`.\n\n{_table(columns, rows)}"
+        f"Timings are the profile `slow`.\n\n{table(columns, rows)}"
     )
 
 
@@ -316,14 +315,14 @@ def _rolling_restart(found: Records) -> str:
         return ""
     told = found["rolling_restart"].outcome.details
     rows = [
-        [role, *(_grouped(one[key]) for key in ("restarts", "median_ms", "max_ms"))]
+        [role, *(grouped(one[key]) for key in ("restarts", "median_ms", "max_ms"))]
         for role, one in told.get("pauses", {}).items()
     ]
     return (
         "The longest time without a result from the moment a process was told to end; of a faculty for its own "
         "programs, of everybody else for all clients. There is no planned switchover: the backup takes over from the "
         "primary as after its death. The programs here ask again after 13 s, whatever became of their faculty.\n\n"
-        + _table(("process", "restarts", "pause ms, median", "longest"), rows)
+        + table(("process", "restarts", "pause ms, median", "longest"), rows)
     )
 
 
@@ -335,7 +334,7 @@ def _provenance(found: Records) -> str:
         host = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in record.host.items())
         same.setdefault((record.commit, host), []).append(record)
     rows = [
-        [", ".join(record.instrument.replace("_", " ") for record in of), _code(commit),
+        [", ".join(record.instrument.replace("_", " ") for record in of), code(commit),
          " to ".join(sorted({min(record.date for record in of), max(record.date for record in of)})), host]
         for (commit, host), of in same.items()
     ]  # fmt: skip
@@ -343,7 +342,7 @@ def _provenance(found: Records) -> str:
         "A commit is the last one that changed the code; with `+changes` there were some without a name. Seeds stand "
         "in the commands above; an instrument without one counts its seeds from 0. The same seed draws the same "
         "faults; in real time no two runs are the same.\n\n"
-        + _table(("instruments", "commit", "days", "host"), rows)
+        + table(("instruments", "commit", "days", "host"), rows)
     )
 
 
@@ -367,49 +366,10 @@ _PARTS: Final[Mapping[str, Callable[[Records], str]]] = {
 """Title -> part of the page; a part without text is left out."""
 
 
-def _table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; columns of nothing but figures are aligned at the right."""
-    cells = [[cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows]
-
-    def rule(index: int) -> str:
-        figures = [row[index] for row in cells if row[index] not in ("", "–")]
-        return "---:" if figures and all(figure[0].isdigit() and "-" not in figure for figure in figures) else "---"
-
-    def lines() -> Iterator[str]:
-        yield "| " + " | ".join(columns) + " |"
-        yield "|" + "|".join(map(rule, range(len(columns)))) + "|"
-        yield from ("| " + " | ".join(row) + " |" for row in cells)
-
-    return "\n".join(lines())
-
-
-def _grouped(number: int) -> str:
-    """Thousands apart, with a space that does not break."""
-    return f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
-
-
 def _runs(record: Record) -> str:
     """How many of what; one of them is singular."""
     unit = INSTRUMENTS[record.instrument].unit
-    return f"{_grouped(record.outcome.runs)} {unit.removesuffix('s') if record.outcome.runs == 1 else unit}"
-
-
-def _lasted(seconds: float) -> str:
-    if seconds < 2 * MINUTE_S:
-        return f"{seconds:.0f} s"
-    return f"{seconds / MINUTE_S:.0f} min" if seconds < 2 * HOUR_S else f"{seconds / HOUR_S:.1f} h"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return ", ".join(f"{key} {_shown(one)}" for key, one in value.items())
-    if value is None:
-        return "–"
-    return _grouped(value) if isinstance(value, int) else str(value)
-
-
-def _code(text: str) -> str:
-    return f"`{text}`"
+    return f"{grouped(record.outcome.runs)} {unit.removesuffix('s') if record.outcome.runs == 1 else unit}"
 
 
 @click.command("report")

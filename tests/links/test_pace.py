@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from es.replication.instant import Instant
-from nodes.clients.sustained_load import Journal, Pace
+from nodes.clients.journal import Journal
+from nodes.clients.sustained_load import Pace
 
 NOW = Instant(1_000_000, 0)
 REST_US = 50_000

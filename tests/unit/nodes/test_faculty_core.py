@@ -9,7 +9,7 @@ from typing import TypeVar
 import pytest
 
 from es.replication.instant import Instant
-from nodes.faculty import core as faculty_core
+from nodes.faculty import past
 from nodes.faculty.core import BACKOFF_MAX, WAITERS_MAX, FacultyCore, FacultySettings, accept_whole
 from nodes.faculty.effects import (
     Abandon,
@@ -549,7 +549,7 @@ def test_a10_a_late_refusal_is_known_for_one_after_a_result_in_doubt_too(faculty
 
 
 def test_ended_requests_are_remembered_up_to_a_bound(faculty: Faculty, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(faculty_core, "ENDED_MAX", 2)
+    monkeypatch.setattr(past, "ENDED_MAX", 2)
     for number in (1, 2, 1, 3):
         faculty.ask(REQUEST._replace(transaction_id=f"t{number}"))
         faculty.pass_ms(RETRY_MS)
