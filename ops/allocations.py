@@ -13,7 +13,7 @@ import click
 from es.errors import LogError
 from es.log.lmdb_log import DATA_FILE
 from ops.exits import UNREACHABLE, USAGE, Stopped
-from ops.log_reader import LOG_DIRECTORY, committed, opened, survive_damage
+from ops.log_reader import LOG_DIRECTORY, committed, held_by_all, opened, survive_damage
 from ops.options import config_option, configuration, directory_option
 from ops.output import CSV, JSON, TABLE, output_option, print_rows, print_table
 from projections.rooms.allocations import CONFIRMED, RELEASED, Allocation, Allocations, TermState
@@ -120,7 +120,9 @@ def _read(data_dir: Path | None, directory: Path, config_file: Path | None) -> A
     try:
         survive_damage(here[0] if len(here) == 1 else here[0].parent)
         furthest = max(here, key=_commit_seq)
-        return _folded(furthest, f"the log of server {away}, which is not here, may go further" if away else "")
+        if away:
+            return _folded(furthest, f"the log of server {away}, which is not here, may go further")
+        return _folded(furthest, held=held_by_all(here))
     except LogError as error:
         others = f": to read another server's log, name its directory ({', '.join(map(str, here))})" if here[1:] else ""
         raise type(error)(f"{error}{others}") from None
@@ -131,10 +133,10 @@ def _commit_seq(data_dir: Path) -> int:
         return log.commit_seq()
 
 
-def _folded(data_dir: Path, note: str) -> Allocations:
-    exporter, read, last = Exporter(), Allocations(), "and is empty"
+def _folded(data_dir: Path, note: str = "", held: int = 0) -> Allocations:
+    exporter, read, last = Exporter(), Allocations(), "which is empty"
     with opened(data_dir) as log:
-        for batch in committed(log):
+        for batch in committed(log, commit_seq=max(held, log.commit_seq())):
             for event in exporter.feed(batch):
                 read.take(event)
                 last = f"up to seq {event['seq']}, {_time(event['ts'])} UTC"

@@ -13,10 +13,10 @@ from click.core import ParameterSource
 from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
 from es.testing.history import BrokenRule, check_history
-from ops.cluster_dir import config_in_force
+from nodes.config.cluster import ClusterConfig
 from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
-from ops.log_reader import LOG_DIRECTORY, committed, opened
-from ops.options import DIRECTORY, FILE_THERE
+from ops.log_reader import LOG_DIRECTORY, committed, held_by_all, opened
+from ops.options import DIRECTORY, FILE_THERE, config_option, configuration
 from ops.output import JSON, TABLE, count, output_option, print_json
 from ops.receipts import RECEIPT, Outcomes, Results, beyond, read_results
 from ops.streams import telling
@@ -39,9 +39,12 @@ def audit() -> None:
 @audit.command()
 @click.argument("data_dirs", nargs=-1, type=LOG_DIRECTORY)
 @click.option("--dir", "directory", type=DIRECTORY, envvar="AULARIO_DIR", help="Check every server of this cluster.")
+@config_option
 @click.option("--receipts", type=FILE_THERE, help="Answers kept of `request`, `release` and `term close` (-o json).")
 @output_option(TABLE, JSON)
-def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | None, output: str) -> None:
+def check(
+    data_dirs: tuple[Path, ...], directory: Path | None, config_file: Path | None, receipts: Path | None, output: str
+) -> None:
     """Check the logs in DATA_DIRS against the rules, against one another and against receipts.
 
     Rooms are conserved and none is granted twice, every transaction has one outcome, every epoch one primary;
@@ -65,7 +68,9 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
     if data_dirs:
         _refuse_misuse(data_dirs)
     else:
-        data_dirs, not_here = _logs_of((directory or Path("cluster")).absolute())
+        directory = (directory or Path("cluster")).absolute()
+        which = f"of {config_file}" if config_file is not None else f"in {directory}"
+        data_dirs, not_here = _logs_of(configuration(directory, config_file), which)
 
     for data_dir in data_dirs:
         verify_in_child(data_dir)
@@ -82,8 +87,10 @@ def check(data_dirs: tuple[Path, ...], directory: Path | None, receipts: Path | 
 
 def _refuse_misuse(data_dirs: Sequence[Path]) -> None:
     """A log proves nothing against itself. Raises click's UsageError."""
-    if click.get_current_context().get_parameter_source("directory") is ParameterSource.COMMANDLINE:
-        raise click.UsageError("give either DATA_DIRS or --dir")
+    source_of = click.get_current_context().get_parameter_source
+    for parameter, option in (("directory", "--dir"), ("config_file", "--config")):
+        if source_of(parameter) is ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"give either DATA_DIRS or {option}")
     seen: dict[Path, Path] = {}
     for data_dir in data_dirs:
         twin = seen.setdefault(data_dir.resolve(), data_dir)
@@ -91,20 +98,24 @@ def _refuse_misuse(data_dirs: Sequence[Path]) -> None:
             raise click.UsageError(f"{twin} and {data_dir} are one directory: a log is compared with another one")
 
 
-def _logs_of(directory: Path) -> tuple[tuple[Path, ...], list[str]]:
+def _logs_of(config: ClusterConfig, which: str) -> tuple[tuple[Path, ...], list[str]]:
     """The data directories of the servers that belong on this machine, and the names of the other servers."""
-    servers = config_in_force(directory).servers
+    servers = config.servers
     here = tuple(server.data for server in servers if is_here(server))
     not_here = [f"server-{server.name}" for server in servers if server.data not in here]
     if not here:
-        where = f"no server of the cluster in {directory} is on this machine"
+        where = f"no server of the cluster {which} is on this machine"
         raise Stopped(f"{where}: {', '.join(not_here)}", UNREACHABLE)
     return here, not_here
 
 
-def broken_rules(log: LmdbLog, observed: Iterable[Seen] = ()) -> list[BrokenRule]:
-    """What the whole checker finds in a log: the history of its epochs, its rooms, and what clients were told."""
-    return [*check_history(committed(log)), *check_rooms(committed(log), observed)]
+def broken_rules(log: LmdbLog, observed: Iterable[Seen] = (), commit_seq: int | None = None) -> list[BrokenRule]:
+    """What the whole checker finds in a log: the history of its epochs, its rooms, and what clients were told.
+    `commit_seq` as for `committed`."""
+    return [
+        *check_history(committed(log, commit_seq=commit_seq)),
+        *check_rooms(committed(log, commit_seq=commit_seq), observed),
+    ]
 
 
 def check_logs(
@@ -119,15 +130,16 @@ def check_logs(
     against_clients: list[BrokenRule] = []
     outcomes = Outcomes()
     told = results or Results()
+    held = held_by_all(data_dirs) if len(data_dirs) > 1 and not not_here else 0
     for path in data_dirs:
         with opened(path) as log:
-            commit_seq = log.commit_seq()
-            broken = broken_rules(log, [seen for seen in told.seen if seen.seq <= commit_seq])
+            commit_seq = max(log.commit_seq(), held)
+            broken = broken_rules(log, [seen for seen in told.seen if seen.seq <= commit_seq], commit_seq)
             of_log = [one for one in broken if one.rule != RECEIPT]
             against_clients += (one for one in broken if one.rule == RECEIPT and one not in against_clients)
             logs.append({"data": str(path), "events": commit_seq, "violations": _sentences(of_log)})
             if told.refusals:
-                outcomes.take(committed(log))
+                outcomes.take(committed(log, commit_seq=commit_seq))
     commit_seqs = [log["events"] for log in logs]
     later = beyond(max(commit_seqs), told.seen)
     refusals = outcomes.contradicting(told.refusals, are_all=not not_here)

@@ -14,13 +14,14 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from es.durability import naming
+from es.log.directory_lock import is_taken
 from nodes.config.cluster import (
     SERVERS_MIN,
     ClusterConfig,
@@ -37,6 +38,7 @@ from nodes.faculty import program_registry
 from ops.reference import faculty_names
 
 FACULTIES = 10
+ALONE_WITHIN_S = 10.0
 
 
 def config_path(directory: Path) -> Path:
@@ -57,6 +59,11 @@ def log_directory(directory: Path) -> Path:
 def config_in_force(directory: Path) -> ClusterConfig:
     """The configuration a cluster in `directory` runs with, or would. Raises ConfigError if there is none."""
     return running_config(directory) or next_config(directory)
+
+
+def is_cluster(directory: Path) -> bool:
+    """Whether a cluster has its home in `directory`, whether it runs or not. Raises ConfigError."""
+    return _is_there(config_path(directory)) or running_config(directory) is not None
 
 
 def running_config(directory: Path) -> ClusterConfig | None:
@@ -100,7 +107,6 @@ def prepare(
     directory = directory.absolute()
     path = config_path(directory)
     if not path.exists():
-        _refuse_orphans(directory)
         fresh = one_host(
             directory,
             cluster_id=f"aulario-{secrets.token_hex(4)}",
@@ -110,11 +116,33 @@ def prepare(
             names=faculty_names(),
         )
         directory.mkdir(parents=True, exist_ok=True)
-        for faculty in fresh.faculties:
-            program_registry.create(faculty.data)  # here alone: of no older cluster were numbers given
-        write_whole(path, render(fresh, directory))
+        with alone_in(directory):
+            _found(fresh, directory)
     config = load(path, os.environ, overrides, names=faculty_names())
     return _with_options(config, directory, base_port, faculties, pattern)
+
+
+def _found(fresh: ClusterConfig, directory: Path) -> None:
+    """Make a cluster, its configuration last; one that somebody else has made meanwhile stands."""
+    if config_path(directory).exists():
+        return
+    _refuse_orphans(directory)
+    for faculty in fresh.faculties:
+        program_registry.create(faculty.data)  # here alone: of no older cluster were numbers given
+    write_whole(config_path(directory), render(fresh, directory))
+
+
+@contextmanager
+def alone_in(directory: Path) -> Iterator[None]:
+    """While no other command makes a cluster, or what is missing of one, in a directory. Raises ConfigError if one
+    takes longer than `ALONE_WITHIN_S`, OSError."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if not is_taken(descriptor, ALONE_WITHIN_S):
+            raise ConfigError("", f"another command is making a cluster in {directory}: try again when it is done")
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _refuse_orphans(directory: Path) -> None:

@@ -9,7 +9,7 @@ import click
 
 from nodes.config.cluster import PATTERNS, ClusterConfig
 from nodes.config.file import render
-from ops.cluster_dir import config_in_force, config_path, next_config, prepare, running_config
+from ops.cluster_dir import alone_in, config_in_force, config_path, next_config, prepare, running_config
 from ops.exits import REFUSED, Stopped
 from ops.options import config_option, configuration, directory_option
 from ops.output import JSON, count, output_option, print_json
@@ -46,8 +46,9 @@ def init(directory: Path, base_port: int | None, faculties: int | None, pattern:
 
     if not data_only and any((server.data / DATA_FILE).exists() for server in config.servers):
         survive_damage(directory)  # `up` has the server itself say what is wrong
-    initialise(config)
-    ensure_keys(config)
+    with alone_in(directory):
+        initialise(config)
+        ensure_keys(config)
     if not data_only:
         click.echo(f"{config_path(directory)}: cluster {config.cluster_id}, {len(config.servers)} servers, "
                    f"{count(len(config.faculties), 'faculty', 'faculties')}")  # fmt: skip

@@ -21,8 +21,8 @@ import click
 from nodes.config.cluster import BASE_PORTS, ClusterConfig
 from ops.audit import broken_rules, first_difference
 from ops.cluster import RunningCluster, interrupt_on_signals, running_cluster
-from ops.cluster_dir import prepare
-from ops.exits import INTEGRITY, OK, UNREACHABLE, Stopped
+from ops.cluster_dir import is_cluster, prepare
+from ops.exits import INTEGRITY, OK, REFUSED, UNREACHABLE, Stopped
 from ops.load import Outcome, Share, draw_shares, observations, run_load
 from ops.log_reader import opened
 from ops.observe import observe, unreadiness
@@ -44,7 +44,8 @@ COLUMNS = (
 
 @click.command()
 @click.option("--seed", type=click.IntRange(0), help="Draw the same requests again (default: a new seed, printed).")
-@click.option("--dir", "directory", type=click.Path(file_okay=False, path_type=Path), help="Keep the cluster there.")
+@click.option("--dir", "directory", type=click.Path(file_okay=False, path_type=Path),
+              help="Make the cluster there, in a new directory, and keep it.")  # fmt: skip
 @output_option(TABLE, JSON)
 def demo(seed: int | None, directory: Path | None, output: str) -> None:
     """Run a whole cluster and the reference load: ten faculties, five programs each, both patterns.
@@ -98,6 +99,8 @@ def _tell(sentence: str) -> None:
 def _directory(wanted: Path | None) -> Iterator[Path]:
     """The directory that was asked for, or one that is removed if all went well."""
     if wanted is not None:
+        if is_cluster(wanted.absolute()):
+            raise Stopped(f"{wanted} is a cluster's own directory: the demo makes one in a new directory", REFUSED)
         yield wanted.absolute()
         return
     scratch = Path(tempfile.mkdtemp(prefix="aulario-demo-"))

@@ -24,7 +24,7 @@ from nodes.security.keys import (
 from nodes.security.principals import Principal, principal
 from nodes.security.secret_keys import stored_secrets
 from ops.exits import REFUSED, Stopped
-from ops.options import FILE, config_option, configuration, directory_option, where_of
+from ops.options import FILE_THERE, config_option, configuration, directory_option, where_of
 from ops.output import CSV, JSON, TABLE, in_order, output_option, print_rows
 
 LISTENING = ("server", "witness", "faculty")
@@ -107,7 +107,7 @@ def list_keys(directory: Path, config_file: Path | None, output: str) -> None:
 
 
 @keys.command()
-@click.argument("file", type=FILE)
+@click.argument("file", type=FILE_THERE)
 @directory_option
 @config_option
 def allow(file: Path, directory: Path, config_file: Path | None) -> None:

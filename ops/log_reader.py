@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -64,13 +64,28 @@ def opened(path: Path) -> Iterator[LmdbLog]:
         log.close()
 
 
-def committed(log: LmdbLog, from_seq: int = 1) -> Iterator[Batch]:
-    """The committed batches, from the one that holds `from_seq`."""
-    commit_seq = log.commit_seq()
+def committed(log: LmdbLog, from_seq: int = 1, commit_seq: int | None = None) -> Iterator[Batch]:
+    """The committed batches, from the one that holds `from_seq`. `commit_seq`: how far it is committed, by default what
+    the log itself says."""
+    if commit_seq is None:
+        commit_seq = log.commit_seq()
     for batch in log.batches(from_seq):
         if batch.last_seq > commit_seq:
             return
         yield batch
+
+
+def held_by_all(data_dirs: Sequence[Path]) -> int:
+    """The last event that stands alike in these logs, 0 if there is none. If they are those of all servers it is
+    committed (R1), though one that was killed had not said so in its log yet."""
+    with ExitStack() as stack:
+        logs = [stack.enter_context(opened(path)) for path in data_dirs]
+        held = min(log.commit_seq() for log in logs)
+        for batches in zip(*(log.batches(held + 1) for log in logs), strict=False):
+            if len({batch.data for batch in batches}) > 1:
+                break
+            held = batches[0].last_seq
+        return held
 
 
 def survive_damage(path: Path) -> None:

@@ -10,10 +10,9 @@ from typing import Any
 import click
 
 from es.log.directory_lock import holder_of
-from ops.cluster_dir import config_in_force
 from ops.exits import UNREACHABLE, Stopped
 from ops.observe import label, observe, strangers
-from ops.options import directory_option
+from ops.options import config_option, configuration, directory_option
 from ops.output import CSV, JSON, TABLE, output_option, print_json, print_rows, print_table
 
 COLUMNS = ("process", "state", "pid", "role", "epoch", "seq", "in_sync", "endpoint")
@@ -21,8 +20,9 @@ COLUMNS = ("process", "state", "pid", "role", "epoch", "seq", "in_sync", "endpoi
 
 @click.command()
 @directory_option
+@config_option
 @output_option(TABLE, JSON, CSV)
-def status(directory: Path, output: str) -> None:
+def status(directory: Path, config_file: Path | None, output: str) -> None:
     """Ask every process of the cluster in a directory what it is doing. Exit code 3 if none answers.
 
     A process is up, dead, silent (it exists and does not answer), or foreign: another one has its port. The role of
@@ -33,8 +33,7 @@ def status(directory: Path, output: str) -> None:
       aulario status --dir cluster
       aulario status --dir cluster -o json
     """
-    directory = directory.absolute()
-    observed = observe(config_in_force(directory))
+    observed = observe(configuration(directory, config_file))
     processes = [*observed["servers"], observed["witness"], *observed["faculties"]]
     for process in processes:
         if not process["alive"]:
@@ -48,7 +47,8 @@ def status(directory: Path, output: str) -> None:
     for name, who, url in strangers(observed):
         click.echo(f"{name}'s port is another's: {who} answers at {url}", err=True)
     if not any(process["alive"] for process in processes):
-        raise Stopped(f"no process of the cluster in {directory} answers", UNREACHABLE)
+        which = f"of {config_file}" if config_file is not None else f"in {directory.absolute()}"
+        raise Stopped(f"no process of the cluster {which} answers", UNREACHABLE)
 
 
 def _holder(process: dict[str, Any]) -> int | None:

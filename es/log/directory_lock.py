@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from contextlib import suppress
 from pathlib import Path
 
 from es.errors import LogInUse
 
 LOCK_FILE = "holder.lock"
+TRY_AGAIN_S = 0.02
 
 
 class DirectoryLock:
@@ -33,6 +35,20 @@ class DirectoryLock:
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1
+
+
+def is_taken(descriptor: int, within_s: float) -> bool:
+    """Take the exclusive lock on an open file or directory; False if somebody else has it for longer than that."""
+    deadline_s = time.monotonic() + within_s
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= deadline_s:
+                return False
+            time.sleep(TRY_AGAIN_S)
+        else:
+            return True
 
 
 def holder_of(path: Path) -> int | None:

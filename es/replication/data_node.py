@@ -129,11 +129,14 @@ class DataNode:
         return bool(self._persisting) and now_us - self._persisting[0][1] > self.timing.stall_us
 
     def save_commit(self, now_us: int) -> None:
-        """Make the commit point durable once it has moved and the disk has been idle for a beacon interval:
-        a busy log carries it with every batch."""
-        idle = not self._persisting and now_us - self._asked_us >= self.timing.beacon_us
-        if idle and self._stored_commit < self.commit_seq:
+        """Make the commit point durable if it has moved."""
+        if self._stored_commit < self.commit_seq:
             self.persist(now_us)
+
+    def save_commit_if_idle(self, now_us: int) -> None:
+        """Likewise, once the disk has been idle for a beacon interval: a busy log carries it with every batch."""
+        if not self._persisting and now_us - self._asked_us >= self.timing.beacon_us:
+            self.save_commit(now_us)
 
     # -- configuration
 

@@ -242,7 +242,7 @@ class Following:
                 self._fetch(node.chain.head, now_us)
         if node.lagging:
             self._commit(now_us)
-        node.save_commit(now_us)
+        node.save_commit_if_idle(now_us)
 
     def silent_us(self, now_us: int) -> int:
         """For how long no beacon of this epoch has come."""

@@ -490,7 +490,7 @@ class Leading:
         self._change_in_sync(now.boot_us)
         self._release_reads(now.boot_us)
         if not self.flights and self.open_batch is None:
-            self.node.save_commit(now.boot_us)
+            self.node.save_commit_if_idle(now.boot_us)
 
     def _wake(self, now: Instant) -> None:
         """After a freeze: nobody could be heard meanwhile, nor expire (R3, R13)."""

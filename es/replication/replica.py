@@ -165,6 +165,12 @@ class Replica:
             self._halt_at(error)
         return self._effects()
 
+    def stop(self, now: Instant) -> list[Effect]:
+        """The process ends in good order: how far the log is committed is written down, for whoever reads it then."""
+        if self.role is not Role.HALTED:
+            self.node.save_commit(now.boot_us)
+        return self._effects()
+
     def step(self, message: Message, sender: str, now: Instant) -> list[Effect]:
         """Take a message of the node `sender`, or of WITNESS. Whatever does not fit is ignored by name."""
         if self.role is Role.HALTED:

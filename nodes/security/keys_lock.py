@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+from es.log.directory_lock import is_taken
 from nodes.security.key_file import KeysError, give_to_owner_of, make_directory
 from nodes.security.trust import owners_of, refuse_untrusted
 
 LOCK_FILE: Final = ".lock"
 LOCK_WITHIN_S: Final = 5.0
 """A change takes some milliseconds; making the keys of a large cluster a second or two."""
-
-_TRY_AGAIN_S: Final = 0.02
 
 
 @contextmanager
@@ -33,7 +30,7 @@ def changing(directory: Path, within_s: float = LOCK_WITHIN_S) -> Iterator[None]
     descriptor = os.open(directory / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         give_to_owner_of(directory, descriptor)
-        if not _is_taken(descriptor, time.monotonic() + within_s):
+        if not is_taken(descriptor, within_s):
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             raise KeysError(f"the keys in {directory} are being changed by process {holder}: try again when it is done")
         with suppress(OSError):  # a full disk: the lock itself stands
@@ -41,15 +38,3 @@ def changing(directory: Path, within_s: float = LOCK_WITHIN_S) -> Iterator[None]
         yield
     finally:
         os.close(descriptor)
-
-
-def _is_taken(descriptor: int, deadline_s: float) -> bool:
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline_s:
-                return False
-            time.sleep(_TRY_AGAIN_S)
-        else:
-            return True

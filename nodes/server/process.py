@@ -274,7 +274,10 @@ class ServerShell:
         return self.replica.leading is None and self.ready() and near
 
     def close(self) -> None:
-        """Sign the last that is committed, end the workers, finish what is being written, give all sockets back."""
+        """Write down how far the log is committed if the end is an orderly one, sign the last event, end the workers,
+        finish what is being written, give all sockets back."""
+        if self._loop.is_stopping:
+            self._carry_out(self.replica.stop(read_clock()), read_clock())
         is_halted = self.replica.role is Role.HALTED  # then what it holds is not to be vouched for
         self._send(self._checkpoints.last(read_clock(), 0 if is_halted else self.replica.node.chain.durable.seq))
         self._loop.unregister(self._writer.ready_fd)

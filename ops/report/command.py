@@ -13,7 +13,7 @@ import click
 
 from nodes.config.cluster import ClusterConfig
 from ops.cluster import interrupt_on_signals, undisturbed
-from ops.cluster_dir import config_in_force, config_path, running_config
+from ops.cluster_dir import config_in_force, is_cluster
 from ops.exits import OK, REFUSED, Stopped
 from ops.log_reader import survive_damage
 from ops.options import DIRECTORY
@@ -91,9 +91,9 @@ def report(
 def _run(directory: Path, *, repeat: int, mirrored: bool, only_table3: bool, everything: bool) -> None:
     from ops.report.runner import Plan, run
 
-    if (directory / RUN_FILE).exists() or (directory / CLUSTER).exists():
+    if any((directory / name).exists() for name in (RUN_FILE, CLUSTER, PAGE)):
         raise Stopped(f"{directory} holds a run already: name another directory", REFUSED)
-    if config_path(directory).exists() or running_config(directory) is not None:
+    if is_cluster(directory):
         raise Stopped(f"{directory} is a cluster's own directory: --run makes one in a directory of its own", REFUSED)
     directory.mkdir(parents=True, exist_ok=True)
     interrupt_on_signals()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +16,9 @@ from nodes.config.cluster import ConfigError
 from nodes.config.file import render
 from nodes.datadir import register_path
 from nodes.witness import register_file
+from ops import cluster_dir
 from ops.cluster_dir import prepare, run_directory, write_whole
-from tests.unit.ops.command import aulario
+from tests.unit.ops.command import REPOSITORY, aulario
 
 
 def identities(directory: Path) -> list[Member]:
@@ -219,6 +222,31 @@ def test_one_cluster_is_named_and_the_command_line_goes_before_the_environment(t
     for verb in (("up",), ("init",), ("status",), ("config", "validate")):
         nowhere = aulario(*verb, "--dir", "", cwd=tmp_path)
         assert (nowhere.returncode, nowhere.stdout, "'--dir': a path is expected" in nowhere.stderr) == (2, "", True)
+
+
+def test_the_environment_names_the_cluster_for_every_command(tmp_path: Path, history: Path) -> None:
+    nowhere = {"AULARIO_CONFIG": str(history / "aulario.toml")}
+    for command, says in (
+        (("status",), f"no process of the cluster of {history}/aulario.toml answers"),
+        (("audit", "check"), "logs equal"),
+        (("term", "list"), f"from the log in {history}"),
+    ):
+        shown = aulario(*command, environ=nowhere, cwd=tmp_path)
+        assert says in shown.stdout + shown.stderr, command
+
+
+def test_who_comes_at_the_same_time_finds_the_cluster_made(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ops.cli", "init", "--dir", str(tmp_path / "c")]
+    made = [subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    said = [(one.communicate()[0], one.returncode) for one in made]
+    assert len(set(said)) == 1 and said[0][1] == 0, said
+
+
+def test_who_is_not_alone_is_told_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster_dir, "ALONE_WITHIN_S", 0.0)
+    with cluster_dir.alone_in(tmp_path), pytest.raises(ConfigError, match="another command is making a cluster in"):
+        cluster_dir.prepare(tmp_path, overrides={})
+    assert cluster_dir.prepare(tmp_path, overrides={}).servers
 
 
 @pytest.mark.parametrize("command", ["up", "init"])

@@ -115,9 +115,11 @@ def test_a_log_is_not_compared_with_itself(history: Path) -> None:
 
 
 def test_directories_and_a_cluster_are_not_both_named(history: Path) -> None:
-    misused = aulario("audit", "check", history / "server-a", "--dir", history)
-    assert (misused.returncode, misused.stdout, "either DATA_DIRS or --dir" in misused.stderr) == (2, "", True)
-    of_environment = aulario("audit", "check", history / "server-a", environ={"AULARIO_DIR": "/nowhere"})
+    for option, where in (("--dir", history), ("--config", history / "aulario.toml")):
+        misused = aulario("audit", "check", history / "server-a", option, where)
+        assert (misused.returncode, misused.stdout, f"either DATA_DIRS or {option}" in misused.stderr) == (2, "", True)
+    elsewhere = {"AULARIO_DIR": "/nowhere", "AULARIO_CONFIG": "/nowhere/aulario.toml"}
+    of_environment = aulario("audit", "check", history / "server-a", environ=elsewhere)
     assert of_environment.returncode == 0, "what the command line names goes before the environment"
 
 
@@ -234,6 +236,25 @@ def test_a_receipt_beyond_the_end_of_one_log_must_stand_in_another(history: Path
     assert f"no log is committed beyond seq {findings['compared_to_seq']}" in violation
 
 
+def test_what_every_server_holds_is_committed_though_all_died_before_they_said_so(
+    history: Path, accepted: dict[str, Any]
+) -> None:
+    for name in ("server-a", "server-b"):
+        shorten(history / name, keeps_events=True)
+    code, findings, shown = checked_against(history, accepted)
+    assert (code, findings["receipts"]["violations"]) == (0, [])
+    assert findings["compared_to_seq"] >= accepted["recibo"]["seq"]
+    assert "logs equal\n" in shown
+
+    listed = aulario("allocations", "--dir", history, "-o", "json").stdout
+    assert [json.loads(line)["transaction_id"] for line in listed.splitlines()] == ["t1"]
+
+    shorten(history / "server-b")
+    code, findings, _ = checked_against(history, accepted)
+    assert (code, findings["compared_to_seq"]) == (4, findings["logs"][1]["events"])
+    assert aulario("allocations", "--dir", history, "-o", "json").stdout == ""
+
+
 @pytest.mark.parametrize(
     ("status", "code"), [("DENIED", "LABS_EXHAUSTED"), ("CANCELED", "ACK_TIMEOUT"), ("CANCELED", "RELEASED")]
 )
@@ -265,15 +286,16 @@ def test_what_is_no_result_is_named_by_its_line(history: Path, line: bytes) -> N
     assert (misused.returncode, "line 2: this is no result" in misused.stderr) == (2, True), misused.stderr
 
 
-def shorten(directory: Path) -> None:
-    """Leave a log that ends before t1 was confirmed, as one whose server died then."""
+def shorten(directory: Path, keeps_events: bool = False) -> None:
+    """Leave a log that ends before t1 was confirmed, or holds all but does not know that it is committed since then, as
+    one whose server died then."""
     with opened(directory) as log:
         batches = list(log.batches())
     last = next(i for i, batch in enumerate(batches) if any(entry.type == "Confirmed" for entry in batch.entries))
     shutil.rmtree(directory)
     assert aulario("init", "--dir", directory.parent).returncode == 0
     shorter = LmdbLog.open(directory)
-    shorter.write(Write(batches[:last], commit_seq=batches[last - 1].last_seq))
+    shorter.write(Write(batches if keeps_events else batches[:last], commit_seq=batches[last - 1].last_seq))
     shorter.close()
 
 

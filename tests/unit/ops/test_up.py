@@ -204,3 +204,7 @@ def test_demo_keeps_every_promise_through_a_killed_primary(tmp_path: Path) -> No
     assert summary["seconds"] > 0
     assert summary["seed"] == 7
     assert aulario("audit", "check", "--dir", tmp_path).returncode == 0
+
+    again = aulario("demo", "--dir", tmp_path)
+    refusal = f"{tmp_path} is a cluster's own directory: the demo makes one in a new directory"
+    assert (again.returncode, again.stderr.splitlines()[-1]) == (1, f"Error: {refusal}")

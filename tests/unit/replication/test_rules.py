@@ -675,3 +675,25 @@ def test_r8_frames_from_beyond_a_gap_are_let_go_once_it_is_filled(backup: Driver
     assert backup.head_seq == second.last_seq
     following = backup.replica.following
     assert following is not None and following._stash == {}
+
+
+def test_who_stops_in_good_order_writes_down_how_far_the_log_is_committed(pair: Driver) -> None:
+    pair.ask("w", Credit("x", 5))
+    pair.fsync()
+    pair.ack()
+    assert pair.log.commit_seq() < pair.head_seq == pair.replica.node.commit_seq
+    pair.take(pair.replica.stop(pair.now))
+    pair.fsync()
+    assert pair.log.commit_seq() == pair.head_seq
+    assert pair.replica.stop(pair.now) == [], "it is written"
+
+
+def test_who_is_halted_writes_nothing_more(backup: Driver) -> None:
+    mine = batch_after(backup, 1)
+    backup.give(frame(mine))
+    backup.fsync()
+    backup.give(beacon(backup, head=mine, commit_seq=1))
+    assert backup.log.commit_seq() < backup.replica.node.commit_seq
+    backup.give(RolledBack(CLUSTER, 3, B, 9))
+    assert backup.replica.role is Role.HALTED
+    assert backup.replica.stop(backup.now) == []

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from ops.report.facts import PROGRAMS_FILE, RUN_FILE, NotARun, read_run, read_told, write_run
-from ops.report.files import LEG_COLUMNS, USAGE_COLUMNS, write_files
+from ops.report.files import LEG_COLUMNS, PAGE, USAGE_COLUMNS, write_files
 from projections.timings import COLUMNS
+from tests.unit.ops.command import aulario
 from tests.unit.report.a_run import RUN, a_report, everything_told, model
 
 
@@ -23,6 +24,16 @@ def test_a_run_is_read_again_as_it_was(tmp_path: Path) -> None:
     assert replace(read, rounds=tuple(read.rounds), steps=tuple(read.steps), cases=tuple(read.cases),
                    usage=tuple(read.usage)) == RUN  # fmt: skip
     assert read_told(tmp_path) == everything_told()
+
+
+@pytest.mark.parametrize("name", [RUN_FILE, PAGE])
+def test_a_run_does_not_begin_over_what_is_there(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("important")
+    refused = aulario("report", "--run", tmp_path)
+    assert (refused.returncode, refused.stderr) == (
+        1, f"Error: {tmp_path} holds a run already: name another directory\n"
+    )  # fmt: skip
+    assert (tmp_path / name).read_text() == "important"
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"format": 2}', '{"format": 1}', "[]"])
