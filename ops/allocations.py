@@ -14,7 +14,7 @@ from es.errors import LogError
 from es.log.lmdb_log import DATA_FILE
 from ops.exits import UNREACHABLE, USAGE, Stopped
 from ops.log_reader import LOG_DIRECTORY, committed, held_by_all, opened, survive_damage
-from ops.options import config_option, configuration, directory_option
+from ops.options import NAME, config_option, configuration, directory_option
 from ops.output import CSV, JSON, TABLE, output_option, print_rows, print_table
 from projections.rooms.allocations import CONFIRMED, RELEASED, Allocation, Allocations, TermState
 from projections.rooms.export import Exporter
@@ -35,10 +35,10 @@ RANGE_MIN = 3
 @click.argument("data_dir", type=LOG_DIRECTORY, required=False)
 @directory_option
 @config_option
-@click.option("--term", help="Only in this term.")
+@click.option("--term", type=NAME, help="Only in this term.")
 @click.option("--faculty", "faculty_id", type=NUMBER, metavar="ID", help="Only of this faculty.")
 @click.option("--program", "program_id", type=NUMBER, metavar="ID", help="Only of programs with this number.")
-@click.option("--room", metavar="ROOM", help="Only who has this room.")
+@click.option("--room", type=NAME, metavar="ROOM", help="Only who has this room.")
 @click.option("--all", "everything", is_flag=True, help="Also what was released, or ended when its term was closed.")
 @output_option(TABLE, JSON, CSV)
 def allocations(

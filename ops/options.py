@@ -15,8 +15,8 @@ from nodes.config.cluster import ClusterConfig
 from nodes.config.file import load
 from ops.cluster_dir import config_in_force
 from ops.reference import faculty_names
-from projections.rooms.fields import NAME_RULE, is_name
 from projections.rooms.limits import TEXT_CHARS_MAX
+from projections.rooms.names import composed, name_fault
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -42,6 +42,14 @@ class _ConfigOption(click.Option):
         return None, ParameterSource.DEFAULT
 
 
+class _Name(click.types.StringParamType):
+    """A name as people type it, spelled as names are: keyboards and files of some systems decompose it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return composed(super().convert(value, param, ctx))
+
+
+NAME = _Name()
 DIRECTORY = _NamedPath(file_okay=False, path_type=Path)
 FILE = _NamedPath(dir_okay=False, path_type=Path)
 FILE_THERE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -116,7 +124,7 @@ def pasteable_command(verb: str, arguments: Sequence[object], *options: str) -> 
 
 
 def require_name(argument: str, text: str) -> None:
-    """Text that is not what it looks like is wrong usage (NAME_RULE). Raises click's UsageError."""
-    if not is_name(text):
+    """Text that is no name is wrong usage. Raises click's UsageError."""
+    if fault := name_fault(text):
         shown = repr(text) if len(text) <= TEXT_CHARS_MAX else f"{len(text)} of them"
-        raise click.UsageError(f"{argument} {NAME_RULE}, not {shown}")
+        raise click.UsageError(f"{argument} {fault}, not {shown}")

@@ -27,6 +27,7 @@ from ops.cluster import interrupt_on_signals
 from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
 from ops.keys import named_principal
 from ops.options import (
+    NAME,
     config_option,
     configuration,
     directory_option,
@@ -58,9 +59,9 @@ as_option = click.option(
 
 
 @click.command()
-@click.argument("transaction")
+@click.argument("transaction", type=NAME)
 @click.option("--faculty", "faculty_id", type=FACULTY_ID, required=True, metavar="ID", help="Whose it is.")
-@click.option("--reason", required=True, help="Why; it stands in the log.")
+@click.option("--reason", type=NAME, required=True, help="Why; it stands in the log.")
 @as_option
 @directory_option
 @config_option
@@ -108,7 +109,7 @@ term.add_command(list_terms)
 
 
 @term.command()
-@click.argument("name", metavar="TERM")
+@click.argument("name", metavar="TERM", type=NAME)
 @as_option
 @directory_option
 @config_option

@@ -21,6 +21,7 @@ from nodes.wire.to_maps import fields_of
 from ops.cluster import interrupt_on_signals
 from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
 from ops.options import (
+    NAME,
     config_option,
     configuration,
     directory_option,
@@ -41,16 +42,16 @@ EXIT_CODES = {ACCEPTED: OK, UNAVAILABLE: UNREACHABLE, UNKNOWN: UNREACHABLE}
 
 
 @click.command()
-@click.argument("program")
+@click.argument("program", type=NAME)
 @click.argument("classrooms", type=click.IntRange(0, 1_000), required=False)
 @click.argument("labs", type=click.IntRange(0, 1_000), required=False)
 @directory_option
 @config_option
 @click.option("--faculty", "faculty_id", type=int, required=True, metavar="ID", help="The program's faculty.")
-@click.option("--term", help="For which term (default: the faculty's).")
+@click.option("--term", type=NAME, help="For which term (default: the faculty's).")
 @click.option("--partial", is_flag=True, help="Take fewer rooms if not all can be had.")
 @click.option("--random", "drawn", is_flag=True, help="Draw 7 to 10 classrooms and 2 to 4 labs.")
-@click.option("--transaction-id", metavar="TX", help="Ask again for the result of an earlier request.")
+@click.option("--transaction-id", type=NAME, metavar="TX", help="Ask again for the result of an earlier request.")
 @output_option(TABLE, JSON)
 def request(
     program: str,

@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from es.replication.messages import NAME_CHARS_MAX
 from nodes.config.cluster import HOST, PATTERNS, PORT_MAX, PROFILES, SECURITY, WORKERS_FOR, ConfigError, Limits, Timing
-from projections.rooms.fields import is_name
 from projections.rooms.limits import ID_MAX, TEXT_CHARS_MAX
+from projections.rooms.names import composed, name_fault
 
 TERMS_MAX = 1_000
 SHOWN_CHARS_MAX = 80
@@ -25,9 +25,13 @@ Check = Callable[[object], Any]
 
 
 def _string(value: object) -> str:
-    if not isinstance(value, str) or not is_name(value):
-        raise ValueError(f"must be a string of 1 to {TEXT_CHARS_MAX} printable characters, with no space at either end")
-    return value
+    """The text as a name is spelled: people type it."""
+    if not isinstance(value, str):
+        raise ValueError(f"must be a string of 1 to {TEXT_CHARS_MAX} printable characters")
+    text = composed(value)
+    if fault := name_fault(text):
+        raise ValueError(fault)
+    return text
 
 
 def _name(value: object) -> str:
@@ -82,12 +86,10 @@ def _terms(value: object) -> tuple[str, ...]:
     names = value.split(",") if isinstance(value, str) else value  # so from the environment
     if not isinstance(names, list) or not 1 <= len(names) <= TERMS_MAX:
         raise ValueError(f'must be a list of 1 to {TERMS_MAX} terms such as ["2025-1", "2025-2"]')
-    for name in names:
-        try:
-            _string(name)
-        except ValueError as error:
-            raise ValueError(f"each of them {error}") from None
-    return tuple(dict.fromkeys(names))
+    try:
+        return tuple(dict.fromkeys(map(_string, names)))
+    except ValueError as error:
+        raise ValueError(f"each of them {error}") from None
 
 
 def _path(value: object) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
-from projections.rooms import fields
 from projections.rooms.limits import ID_MAX, ROOMS_PER_REQUEST_MAX, TEXT_CHARS_MAX
 
 Check: TypeAlias = Callable[[Any], bool]
@@ -19,11 +18,6 @@ _NUMBER_MAX: Final = (1 << 63) - 1
 
 def is_nonempty(value: Any) -> bool:
     return type(value) is str and 0 < len(value) <= TEXT_CHARS_MAX
-
-
-def is_name(value: Any) -> bool:
-    """See NAME_RULE."""
-    return type(value) is str and fields.is_name(value)
 
 
 def is_text(value: Any) -> bool:
@@ -105,7 +99,6 @@ RECEIPT: Schema = (
     ("copias", _is_number, _NUMBER),
 )
 PROGRAM: Schema = (
-    ("programa", is_name, fields.NAME_RULE),
     ("salones", _is_count, _COUNT),
     ("laboratorios", _is_count, _COUNT),
 )
@@ -125,4 +118,4 @@ PROP_NAMES = _names(PROP, "tipo", "transaction_id")
 RES_NAMES = _names((), "tipo", "transaction_id", "status", "code", "reason", "activo", "recibo")
 ACCEPTED_NAMES = RES_NAMES | _names((*COUNTS, *LISTS))
 RECEIPT_NAMES = _names(RECEIPT)
-PROGRAM_NAMES = _names(PROGRAM, "semestre", "transaction_id", "parcial")
+PROGRAM_NAMES = _names(PROGRAM, "programa", "semestre", "transaction_id", "parcial")

@@ -42,7 +42,6 @@ from nodes.wire.fields import (
     TEXT,
     Schema,
     is_id,
-    is_name,
     is_nonempty,
     is_text,
 )
@@ -57,8 +56,9 @@ from projections.rooms.commands import (
     Proposal,
     Reserve,
 )
-from projections.rooms.fields import NAME_RULE, spoken
+from projections.rooms.fields import spoken
 from projections.rooms.limits import TEXT_CHARS_MAX
+from projections.rooms.names import NAME_RULE, is_name, name_fault
 
 UNKNOWN: Final = "UNKNOWN"
 STATUSES: Final = (ACCEPTED, DENIED, CANCELED, INVALID, UNAVAILABLE, UNKNOWN)
@@ -205,14 +205,14 @@ def program_request(fields: Any) -> ProgramRequest | Malformed:
         return Dropped("not_a_map")
     get = fields.get
     transaction_id = get("transaction_id")
-    if transaction_id is not None and not is_name(transaction_id):
-        return Invalid("", "transaction_id", NAME_RULE)
+    if transaction_id is not None and (invalid := _bad_name(fields, "transaction_id", "")):
+        return invalid
     echoed = transaction_id or ""
     term, partial = get("semestre"), get("parcial", False)
-    if invalid := _first_fault(fields, PROGRAM, echoed):
+    if invalid := _bad_name(fields, "programa", echoed) or _first_fault(fields, PROGRAM, echoed):
         return invalid
-    if term is not None and not is_name(term):
-        return Invalid(echoed, "semestre", NAME_RULE)
+    if term is not None and (invalid := _bad_name(fields, "semestre", echoed)):
+        return invalid
     if type(partial) is not bool:
         return Invalid(echoed, "parcial", BOOL)
     program, classrooms, labs = fields["programa"], fields["salones"], fields["laboratorios"]
@@ -244,6 +244,14 @@ def _first_fault(fields: Mapping[str, Any], schema: Schema, transaction_id: str)
         if not fits(fields.get(name)):
             return Invalid(transaction_id, name, sentence if name in fields else "is missing")
     return None
+
+
+def _bad_name(fields: Mapping[str, Any], name: str, transaction_id: str) -> Invalid | None:
+    value = fields.get(name)
+    if type(value) is not str:
+        return Invalid(transaction_id, name, NAME_RULE if name in fields else "is missing")
+    fault = None if is_name(value) else name_fault(value)
+    return None if fault is None else Invalid(transaction_id, name, fault)
 
 
 def _extra_fault(

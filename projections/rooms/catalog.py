@@ -15,7 +15,8 @@ from typing import Final, NamedTuple
 import msgpack
 
 from es.limits import ENTRY_BYTES_MAX
-from projections.rooms.limits import BUILDINGS_MAX, ROOMS_MAX, TEXT_CHARS_MAX
+from projections.rooms.limits import BUILDINGS_MAX, ROOMS_MAX
+from projections.rooms.names import composed, name_fault
 
 CLASSROOM: Final = "classroom"
 LAB: Final = "lab"
@@ -153,10 +154,10 @@ def parse_rooms(rows: Iterable[Mapping[str, str]]) -> Catalog:
 
 
 def _parse_room(row: Mapping[str, str]) -> Room | str:
-    values = {name: (row.get(name) or "").strip() for name in Room._fields}
+    values = {name: composed((row.get(name) or "").strip()) for name in Room._fields}
     for name in ("id", "kind", "building"):
-        if not 0 < len(values[name]) <= TEXT_CHARS_MAX:
-            return f"{name} must have 1 to {TEXT_CHARS_MAX} characters"
+        if fault := name_fault(values[name]):
+            return f"{name} {fault}"
     if values["kind"] not in KINDS:
         return f"kind is {values['kind']!r}, it must be one of {', '.join(KINDS)}"
     seats = values["seats"]

@@ -15,11 +15,19 @@ from projections.rooms.capacity import lack_for
 from projections.rooms.catalog import Catalog
 from projections.rooms.commands import Answer, Proposal, Reserve, Result
 from projections.rooms.events import event_of, faculty_actor
-from projections.rooms.fields import bad_field, bad_field_reason, conflict_reason, is_name, is_text, term_reason
+from projections.rooms.fields import (
+    bad_field,
+    bad_field_reason,
+    bad_name_reason,
+    conflict_reason,
+    is_text,
+    term_reason,
+)
 from projections.rooms.holds import Hold
 from projections.rooms.identity import request_id_of
 from projections.rooms.inventory import Inventory
 from projections.rooms.limits import ID_MAX, Bounds
+from projections.rooms.names import is_name
 from projections.rooms.outcome import Outcome
 from projections.rooms.policy import Policy, Selection
 from projections.rooms.term import Term
@@ -60,9 +68,9 @@ def reserve(state: Inventory, settings: Settings, command: Reserve, now_us: int)
     term = state.terms.get(command.term)
     is_known = (command.faculty_id, command.program_id) in state.programs
     if term is None or not is_known or isinstance(request_id, str):
-        field = _bad_new_name(state, command, request_id)
-        if field is not None:
-            return Answered(bad_field_result(command.transaction_id, field))
+        bad_name = _bad_new_name(state, command, request_id)
+        if bad_name is not None:
+            return Answered(bad_name_result(command.transaction_id, *bad_name))
     if settings.terms is not None and command.term not in settings.terms:
         after = "is none of those listed in the configuration (terms)"
         unknown = term_reason("the term (semester)", command.term, after, _in_order(settings.terms))
@@ -109,23 +117,28 @@ def expiry_of(hold: Hold) -> Event:
     return event_of(events.Expired(hold.reserved.faculty_id), events.SYSTEM_ACTOR, hold.request_id)
 
 
-def _bad_new_name(state: Inventory, command: Reserve, request_id: str | bytes) -> str | None:
-    """The first name that a new transaction would write down and may not. A name that is known is written no more, and
-    a faculty need not say its own."""
+def _bad_new_name(state: Inventory, command: Reserve, request_id: str | bytes) -> tuple[str, str] | None:
+    """The first name that a new transaction would write down and may not, behind its field. A name that is known is
+    written no more, and a faculty need not say its own."""
     if isinstance(request_id, str) and not is_name(request_id):
-        return "transaction_id"
+        return "transaction_id", request_id
     if command.term not in state.terms and not is_name(command.term):
-        return "semester"
+        return "semester", command.term
     if command.faculty and command.faculty_id not in state.faculties and not is_name(command.faculty):
-        return "facultad"
+        return "facultad", command.faculty
     if (command.faculty_id, command.program_id) not in state.programs and not is_name(command.program):
-        return "programa"
+        return "programa", command.program
     return None
 
 
 def bad_field_result(transaction_id: str, field: str) -> Result:
     """INVALID BAD_FIELD for one field, by its name on the wire."""
     return _invalid(transaction_id, commands.BAD_FIELD, bad_field_reason(field))
+
+
+def bad_name_result(transaction_id: str, field: str, value: str) -> Result:
+    """INVALID BAD_FIELD for a field whose value is no name."""
+    return _invalid(transaction_id, commands.BAD_FIELD, bad_name_reason(field, value))
 
 
 def _invalid(transaction_id: str, code: str, reason: str) -> Result:

@@ -7,6 +7,7 @@ from typing import Final
 
 from projections.rooms.commands import Reserve
 from projections.rooms.limits import ID_MAX, ROOMS_PER_REQUEST_MAX, TEXT_CHARS_MAX
+from projections.rooms.names import NAME_RULE, name_fault
 
 _ENGLISH: Final = {
     "salones": "classrooms",
@@ -27,7 +28,6 @@ _NAME_CHARS_MAX: Final = 60
 
 _MORE_CHARS: Final = len(", …")
 
-NAME_RULE: Final = f"must be 1 to {TEXT_CHARS_MAX} printable characters without a space at either end"
 _COUNT_RULE: Final = f"must be 0 to {ROOMS_PER_REQUEST_MAX}, and not zero together with the other one"
 _ID_RULE: Final = f"must be 0 to {ID_MAX}"
 _RULES: Final = {
@@ -47,6 +47,11 @@ def spoken(field: str) -> str:
 def bad_field_reason(field: str) -> str:
     """The sentence about a field that is not what it may be."""
     return f"{spoken(field)} {_RULES.get(field, NAME_RULE)}"
+
+
+def bad_name_reason(field: str, value: str) -> str:
+    """The sentence about a field whose value is no name."""
+    return f"{spoken(field)} {name_fault(value)}"
 
 
 def conflict_reason(fields: Iterable[str]) -> str:
@@ -73,12 +78,6 @@ def is_text(value: str) -> bool:
     if len(value) > TEXT_CHARS_MAX:
         return False
     return value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)
-
-
-def is_name(value: str) -> bool:
-    """True for text that is what it looks like: neither blank nor padded, and nothing in it that is not seen or that
-    changes how the rest is (Unicode's Cc, Cf, Cs, Co, Cn, Zl, Zp, and every space but U+0020)."""
-    return 0 < len(value) <= TEXT_CHARS_MAX and value.isprintable() and value[0] != " " and value[-1] != " "
 
 
 def bad_field(command: Reserve) -> str | None:

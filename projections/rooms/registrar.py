@@ -6,12 +6,13 @@ from __future__ import annotations
 from es.machine import Accepted, Answered, Decision
 from projections.rooms import commands, events, outcome
 from projections.rooms.commands import CloseTerm, RaiseAlert, Release, Result, TermResult
-from projections.rooms.decide import bad_field_result
+from projections.rooms.decide import bad_field_result, bad_name_result
 from projections.rooms.events import event_of, faculty_actor
-from projections.rooms.fields import is_name, is_text, term_reason
+from projections.rooms.fields import is_text, term_reason
 from projections.rooms.identity import request_id_of
 from projections.rooms.inventory import Inventory
 from projections.rooms.limits import ID_MAX
+from projections.rooms.names import is_name
 from projections.rooms.term import Closure
 
 
@@ -35,7 +36,7 @@ def release(state: Inventory, command: Release) -> Decision:
         return Answered(done, kept.released_seq)
     needs_reason = command.actor != faculty_actor(command.faculty_id)
     if not is_name(command.reason) and (needs_reason or command.reason):
-        return Answered(bad_field_result(command.transaction_id, "reason"))
+        return Answered(bad_name_result(command.transaction_id, "reason", command.reason))
     return Accepted((event_of(events.Released(command.faculty_id, command.reason), command.actor, request_id),), done)
 
 

@@ -25,6 +25,7 @@ from nodes.wire.schema import (
     ServerRequest,
 )
 from projections.rooms.commands import Answer, Proposal, Reserve
+from projections.rooms.names import composed, is_name
 
 names = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=200)
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=200)
@@ -153,7 +154,8 @@ def test_answers_to_a_closing_come_back(message: Closed | Res, encoding: Encodin
     assert wire.decode_closing(wire.encode(message, encoding)).messages == [message]
 
 
-plain = st.text(st.characters(categories=("L", "M", "N", "P", "S")), min_size=1, max_size=200)
+seen = st.characters(categories=("L", "M", "N", "P", "S"))
+plain = st.text(seen, min_size=1, max_size=200).map(composed).filter(is_name)
 
 
 @given(st.builds(ProgramRequest, plain, counts, counts, st.none() | plain, st.none() | plain, st.booleans()), encodings)

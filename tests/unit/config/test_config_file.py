@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from unicodedata import normalize
 
 import pytest
 from hypothesis import given
@@ -13,6 +14,7 @@ from hypothesis import strategies as st
 from es.replication.timing import ORDERS
 from nodes.config.cluster import PROFILES, SECURITY, ClusterConfig, ConfigError, FacultyName, Timing, one_host
 from nodes.config.file import load, render
+from projections.rooms.names import composed, is_name
 
 
 def read(
@@ -79,6 +81,21 @@ def test_terms_are_listed_in_the_file_or_in_the_environment_and_go_round(tmp_pat
     assert read(tmp_path, "", {"AULARIO_TERMS": "2025-1,2025-2"}).terms == ("2025-1", "2025-2")
 
 
+def test_names_are_composed_however_they_are_typed(tmp_path: Path) -> None:
+    """A file that was written on a system that decomposes is no other configuration."""
+    typed = '''term = "Otoño"
+terms = ["Otoño", "Oton\u0303o", "Primavera"]
+[[faculties]]
+id = 1
+name = "Educación"
+programs = {1 = "Biología"}
+'''
+    decomposed = read(tmp_path, normalize("NFD", typed))
+    assert decomposed == read(tmp_path, typed)
+    assert (decomposed.term, decomposed.terms) == ("Oto\u00f1o", ("Oto\u00f1o", "Primavera"))
+    assert (decomposed.faculty(1).name, decomposed.faculty(1).programs) == ("Educaci\u00f3n", {1: "Biolog\u00eda"})
+
+
 def test_numbers_from_the_environment_are_numbers(tmp_path: Path) -> None:
     assert read(tmp_path, "", {"AULARIO_WORKERS": "4"}).workers == 4
     assert "AULARIO_WORKERS: workers: must be a whole number, not 'four'" in refusal(
@@ -91,11 +108,16 @@ def test_numbers_from_the_environment_are_numbers(tmp_path: Path) -> None:
     [
         ("\nworkrs = 3", "aulario.toml:2: workrs: unknown key; did you mean workers?"),
         ("\n[timing]\nbeacn_ms = 4", "aulario.toml:3: timing.beacn_ms: unknown key; did you mean beacon_ms?"),
-        ("term = 3", "aulario.toml:1: term: must be a string of 1 to 200 printable characters, with no"),
-        ('term = "a "', "aulario.toml:1: term: must be a string of 1 to 200 printable characters, with no space at"),
+        ("term = 3", "aulario.toml:1: term: must be a string of 1 to 200 printable characters, not 3"),
+        ('term = "a "', "aulario.toml:1: term: must be 1 to 200 printable characters without a space at"),
         ('terms = ["2025-1"]', "aulario.toml:1: term: '2025-2' is none of terms"),
         ("terms = []", 'aulario.toml:1: terms: must be a list of 1 to 1000 terms such as ["2025-1", "2025-2"], not []'),
-        ('terms = ["2025-2", " "]', "aulario.toml:1: terms: each of them must be a string of 1 to 200 printable"),
+        ('terms = ["2025-2", " "]', "aulario.toml:1: terms: each of them must be 1 to 200 printable"),
+        (
+            'terms = ["\u2615\ufe0f"]',
+            "aulario.toml:1: terms: each of them must be 1 to 200 printable characters without a space at either end "
+            "(U+FE0F VARIATION SELECTOR-16 is not printable), not ['\u2615\ufe0f']",
+        ),
         ("terms = [3]", "aulario.toml:1: terms: each of them must be a string of 1 to 200 printable"),
         ("workers = true", "aulario.toml:1: workers: must be a whole number, not True"),
         ("workers = 0", "aulario.toml:1: workers: must be between 1 and 64, not 0"),
@@ -144,7 +166,7 @@ def test_numbers_from_the_environment_are_numbers(tmp_path: Path) -> None:
             "aulario.toml:2: witness.endpoint: must be an endpoint such as tcp://127.0.0.1:5555 (port 1 to 65535), not",
         ),
         ('[witness]\nendpoint = "tcp://h:55\\n55"', "aulario.toml:2: witness.endpoint: must be an endpoint"),
-        ('term = """\n\n"""', "aulario.toml:1: term: must be a string"),
+        ('term = """\n\n"""', "aulario.toml:1: term: must be 1 to 200 printable characters without a space"),
         ("[timing]\r\nbeacon_ms = 1\r\ngrace_ms = 9\r\n", "aulario.toml:3: timing.lease_ms: must be < grace_ms"),
     ],
 )
@@ -227,7 +249,7 @@ def test_what_a_file_with_a_base_leaves_out_lies_below_it(tmp_path: Path) -> Non
     faculties=st.integers(0, 12),
     base_port=st.none() | st.integers(1, 65_336),
     pattern=st.sampled_from([None, "async", "lbb"]),
-    name=st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=40),
+    name=st.text(st.characters(categories=["L", "N", "P", "S"]), min_size=1, max_size=40).map(composed).filter(is_name),
     catalog=st.sampled_from([None, Path("/rooms.csv")]),
 )
 def test_what_is_rendered_is_read_back(

@@ -450,6 +450,28 @@ def test_a_bad_program_request_names_its_field(write: Any, changes: dict[str, An
 
 
 @both
+@pytest.mark.parametrize("name", ["programa", "semestre", "transaction_id"])
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("Biologi\u0301a", "must be composed (Unicode NFC)"),
+        ("\u2615\ufe0f", "(U+FE0F VARIATION SELECTOR-16 is not printable)"),
+        ("\U0001f9d1\u200d\U0001f3eb", "(U+200D ZERO WIDTH JOINER is not printable)"),
+        ("\u3164", "(U+3164 HANGUL FILLER is not printable)"),
+        ("\u0301a", "(U+0301 COMBINING ACUTE ACCENT needs a letter before it)"),
+    ],
+)
+def test_a_name_that_deceives_is_refused_with_what_is_wrong_with_it(
+    write: Any, name: str, text: str, sentence: str
+) -> None:
+    asked = {"programa": "Sistemas", "salones": 7, "laboratorios": 2} | {name: text}
+    invalid, _ = wire.decode_program_request(write(asked))
+    assert isinstance(invalid, Invalid)
+    assert invalid.field == name
+    assert sentence in (invalid.as_res().reason or "")
+
+
+@both
 def test_a_program_sends_no_arrays(write: Any) -> None:
     assert wire.decode_program_request(write([]))[0] == Dropped("not_a_map")
     asked = {"programa": "Sistemas", "salones": 7, "laboratorios": 2, "transaction_id": "t9"}

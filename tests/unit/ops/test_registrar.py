@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from es.log.base import Write
+from es.log.base import Identity, Write
 from es.log.lmdb_log import LmdbLog
 from nodes import sockets, wire
 from nodes.clients.program import NOT_LET_IN
@@ -30,7 +30,7 @@ from ops import registrar
 from ops.allocations import _shortened
 from ops.cluster_dir import config_in_force
 from ops.demo import free_base_port
-from projections.rooms.catalog import default_catalog
+from projections.rooms.catalog import Catalog, Room, default_catalog
 from projections.rooms.commands import CloseTerm, Release
 from projections.rooms.machine import Rooms
 from tests.unit.ops.command import REPOSITORY, aulario, json_lines
@@ -122,6 +122,23 @@ def test_what_is_not_there_is_said(cluster: Path) -> None:
         assert done.stderr.endswith(f"Error: {sentence}\n")
 
 
+def test_what_stands_is_found_however_its_name_is_typed(tmp_path: Path) -> None:
+    driver = Driver(Rooms(Catalog.of([Room("Biolog\u00eda", "classroom", "B01", 20)])))
+    driver.begin_epoch()
+    driver.allocate("t1", 1, 0, term="Oto\u00f1o")
+    log = LmdbLog.create(tmp_path, Identity("c", "a", "i"))
+    log.write(Write(driver.batches, commit_seq=driver.batches[-1].last_seq))
+    log.close()
+    assert ids(tmp_path, "--term", "Oton\u0303o", "--room", "Biologi\u0301a") == ["t1"]
+
+
+def test_what_is_typed_decomposed_is_asked_for_composed() -> None:
+    typed = ["matri\u0301cula", "--faculty", "1", "--reason", "gotera en Biologi\u0301a"]
+    given = registrar.release.make_context("release", typed).params
+    assert (given["transaction"], given["reason"]) == ("matr\u00edcula", "gotera en Biolog\u00eda")
+    assert registrar.close.make_context("close", ["Oton\u0303o"]).params["name"] == "Oto\u00f1o"
+
+
 def test_where_there_is_no_log_that_is_said(own: Path) -> None:
     for name in "ab":
         (own / f"server-{name}" / "data.mdb").unlink()
@@ -163,7 +180,7 @@ def test_which_log_was_read_and_how_far_it_goes_is_said(own: Path) -> None:
     ("arguments", "sentence"),
     [
         (("release", "t1", "--faculty", 1, "--reason", " "), "--reason must be 1 to 200 printable characters"),
-        (("release", "t1", "--faculty", 1, "--reason", "two\nlines"), "a space at either end, not 'two\\nlines'"),
+        (("release", "t1", "--faculty", 1, "--reason", "two\nlines"), "(U+000A is not printable), not 'two\\nlines'"),
         (("release", "t1", "--faculty", 1, "--reason", "x" * 201), "--reason must be 1 to 200 printable characters"),
         (("release", "", "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),
         (("release", "t" * 201, "--faculty", 1, "--reason", "x"), "TRANSACTION must be text of 1 to 200 characters"),

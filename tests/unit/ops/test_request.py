@@ -12,6 +12,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from unicodedata import normalize
 
 import pytest
 
@@ -85,6 +86,19 @@ def test_text_that_is_not_what_it_looks_like_is_refused_here_with_its_name(
     assert f"Error: {name} must be 1 to 200 printable characters" in said
 
 
+@pytest.mark.parametrize(("name", "unseen"), [
+    ("Caf\u00e9 \u2615\ufe0f", "U+FE0F VARIATION SELECTOR-16"),
+    ("\U0001f9d1\u200d\U0001f3eb", "U+200D ZERO WIDTH JOINER"),
+    ("\u3164", "U+3164 HANGUL FILLER"),
+])  # fmt: skip
+def test_what_cannot_be_seen_in_a_name_is_named_and_not_taken_away(
+    cluster: Path, capsys: pytest.CaptureFixture[str], name: str, unseen: str
+) -> None:
+    code, said = run(["request", "--dir", str(cluster), "--faculty", "1", name, "7", "2"], capsys)
+    assert code == 2
+    assert f"without a space at either end ({unseen} is not printable), not {name!r}" in said
+
+
 @pytest.mark.parametrize(("counts", "named"), [
     (("1001", "2"), "CLASSROOMS"), (("7", "1001"), "LABS"), (("-1", "2"), "CLASSROOMS"), (("0", "0"), "LABS"),
     (("7", "x"), "LABS"), (("7.5", "2"), "CLASSROOMS"),
@@ -123,11 +137,13 @@ def test_nobody_is_interrupted_but_while_he_waits(monkeypatch: pytest.MonkeyPatc
 class Asked:
     """A request to a faculty that takes its connection and says nothing."""
 
-    def __init__(self, cluster: Path, *options: str, stdout: int = subprocess.PIPE) -> None:
+    def __init__(
+        self, cluster: Path, *options: str, program: str = "Física", stdout: int = subprocess.PIPE
+    ) -> None:
         host, port = config_in_force(cluster).faculty(1).endpoint.removeprefix("tcp://").split(":")
         self._faculty = tcp.create_server((host, int(port)))
         self._command = subprocess.Popen(
-            [sys.executable, "-m", "ops.cli", "request", "--dir", str(cluster), "--faculty", "1", "Física", "7", "2",
+            [sys.executable, "-m", "ops.cli", "request", "--dir", str(cluster), "--faculty", "1", program, "7", "2",
              *options],
             cwd=REPOSITORY, stdout=stdout, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -160,6 +176,19 @@ def test_who_is_interrupted_is_told_the_id_and_how_to_ask_again(cluster: Path, n
         "aulario", "request", "Física", "7", "2", "--dir", str(cluster), "--faculty", "1",
         "--transaction-id", transaction_id, "--term", "2025 2",
     ]  # fmt: skip
+
+
+def test_what_is_typed_decomposed_is_asked_for_composed(cluster: Path) -> None:
+    """macOS types and pastes so."""
+    names = "Biolog\u00eda", "matr\u00edcula", "Oto\u00f1o"
+    program, transaction_id, term = (normalize("NFD", name) for name in names)
+    options = "--transaction-id", transaction_id, "--term", term
+    with Asked(cluster, *options, "-o", "json", program=program) as asked:
+        _, out, _ = asked.interrupt()
+    told = json.loads(out)
+    assert told["transaction_id"] == names[1]
+    _, _, program, _, _, *_, transaction_id, _, term = shlex.split(told["again"])
+    assert (program, transaction_id, term) == names
 
 
 def test_a_program_that_is_interrupted_has_a_result_in_json(cluster: Path) -> None:

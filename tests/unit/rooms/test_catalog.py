@@ -52,13 +52,14 @@ def test_rows_become_a_catalog() -> None:
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ({"id": ""}, "row 2: id must have 1 to 200 characters"),
+        ({"id": ""}, "row 2: id must be 1 to 200 printable characters"),
         ({"kind": "gym"}, "row 2: kind is 'gym', it must be one of classroom, lab"),
-        ({"building": "b" * 201}, "row 2: building must have"),
+        ({"building": "b" * 201}, "row 2: building must be 1 to 200"),
         ({"seats": "-1"}, "row 2: seats is '-1'"),
         ({"seats": "²"}, "row 2: seats is"),
         ({"seats": "10001"}, "row 2: seats is"),
         ({"id": "C1"}, "room id 'C1' occurs twice"),
+        ({"id": "C1\ufe0f"}, "row 2: id must be 1 to 200 printable characters without a space at either end (U+FE0F "),
     ],
 )
 def test_a_row_at_fault_is_named(row: dict[str, str], words: str) -> None:
@@ -68,8 +69,16 @@ def test_a_row_at_fault_is_named(row: dict[str, str], words: str) -> None:
     assert any(problem.startswith(words) for problem in refused.value.problems)
 
 
+def test_a_room_has_one_spelling() -> None:
+    row = {"kind": "lab", "building": "Educacio\u0301n", "seats": "20"}
+    [room] = parse_rooms([row | {"id": "Biologi\u0301a"}]).rooms
+    assert (room.id, room.building) == ("Biolog\u00eda", "Educaci\u00f3n")
+    with pytest.raises(CatalogInvalid, match="occurs twice"):
+        parse_rooms([row | {"id": "Biologi\u0301a"}, row | {"id": "Biolog\u00eda"}])
+
+
 def test_a_missing_column_is_named() -> None:
-    with pytest.raises(CatalogInvalid, match="row 1: kind must have 1 to 200 characters"):
+    with pytest.raises(CatalogInvalid, match="row 1: kind must be 1 to 200 printable characters"):
         parse_rooms([{"id": "C1", "building": "B", "seats": "1"}])
 
 
