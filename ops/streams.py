@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from nodes.clients.interrupts import interruptible, only_while_waiting
 from ops.exits import OK, UNREACHABLE, OutputLost
 
 
@@ -37,8 +38,27 @@ class _Stream(io.FileIO):
 
 
 class _Stdout(_Stream):
+    """Who waits for its reader can be interrupted; what is then written at once can not."""
+
+    def write(self, data: Any, /) -> int:
+        with interruptible():
+            select.select([], [self], [])
+        return super().write(memoryview(data)[: select.PIPE_BUF])
+
     def _refuse(self, error: OSError) -> None:
         raise OutputLost(f"stdout: {error.strerror}", reader_left=isinstance(error, BrokenPipeError)) from None
+
+
+class _Buffer(io.BufferedWriter):
+    """An interrupt between a write and the note that it is done would have the same written once more."""
+
+    def write(self, data: Any, /) -> int:
+        with only_while_waiting():
+            return super().write(data)
+
+    def flush(self) -> None:
+        with only_while_waiting():
+            super().flush()
 
 
 def ready_streams() -> None:
@@ -49,15 +69,15 @@ def ready_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
-    sys.stdout = _text(_Stdout(1, "wb", closefd=False), sys.stdout, "backslashreplace")
-    sys.stderr = _text(_Stream(2, "wb", closefd=False), sys.stderr, "backslashreplace")
+    sys.stdout = _text(_Buffer(_Stdout(1, "wb", closefd=False)), sys.stdout, "backslashreplace")
+    sys.stderr = _text(io.BufferedWriter(_Stream(2, "wb", closefd=False)), sys.stderr, "backslashreplace")
 
 
-def _text(stream: _Stream, before: Any, errors: str) -> io.TextIOWrapper:
+def _text(stream: io.BufferedWriter, before: Any, errors: str) -> io.TextIOWrapper:
     """A text stream like the one there was (None if it was closed)."""
     encoding = "utf-8" if before is None else before.encoding
     line_buffering = before is not None and before.line_buffering
-    return io.TextIOWrapper(io.BufferedWriter(stream), encoding, errors, line_buffering=line_buffering)
+    return io.TextIOWrapper(stream, encoding, errors, line_buffering=line_buffering)
 
 
 @contextmanager

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
 import subprocess
 import sys
+import termios
+from array import array
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ops.log_reader import opened
+from tests.process.running_cluster import WITHIN_S, wait_for
 from tests.unit.ops.command import REPOSITORY
 from tests.unit.ops.test_log_commands import append
 
@@ -75,3 +81,63 @@ def test_what_a_verdict_comes_to_is_not_lost_with_the_lines_that_explain_it(hist
     append(history / "server-a", confirmed._replace(offset=0))
     broken, said = ended("audit check", redirected, history)
     assert (broken, said[-1].endswith("the logs break the rules")) == (INTEGRITY, True)
+
+
+INTERRUPTED_AS_IT_WAS_WRITTEN = """
+import os, signal, sys
+from ops import streams
+
+write = streams._Stream.write
+
+def interrupted(self, data):
+    taken = write(self, data)
+    os.kill(os.getpid(), signal.SIGINT)
+    return taken
+
+streams.ready_streams()
+streams._Stream.write = interrupted
+try:
+    print("once", flush=True)
+except KeyboardInterrupt:
+    streams._Stream.write = write
+    print("interrupted", flush=True)
+"""
+
+
+def test_what_is_interrupted_as_it_is_written_is_not_written_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED_AS_IT_WAS_WRITTEN], cwd=REPOSITORY, capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (0, "once\ninterrupted\n", "")
+
+
+MORE_THAN_A_PIPE_TAKES = """
+import os
+from ops import streams
+
+streams.ready_streams()
+try:
+    print("line" * 100_000)
+except KeyboardInterrupt:
+    os._exit(130)
+"""
+
+
+def test_who_waits_for_his_reader_can_be_interrupted() -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", MORE_THAN_A_PIPE_TAKES], cwd=REPOSITORY, stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            wait_for(partial(is_full, process.stdout.fileno()), "the pipe is full")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(WITHIN_S) == 130
+        finally:
+            process.kill()
+
+
+def is_full(pipe: int) -> bool:
+    held = array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, held)
+    return held[0] == fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
