@@ -1,7 +1,7 @@
 """Reading a node's log from outside, whether the node runs or not.
 
 LMDB maps its file, so a truncated one can kill its reader (SIGBUS). What reads a log therefore runs in
-a child of the command, and the child's death is reported as the damage it shows.
+a child of the command, and the child's death is reported as the damage it shows. The two end together.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import click
@@ -20,9 +21,16 @@ from es.codec import Batch
 from es.errors import LogDamaged, LogMissing
 from es.log.lmdb_log import DATA_FILE, LmdbLog
 from nodes.config.cluster import ClusterConfig
+from nodes.shell import die_with_parent
 from ops.cluster_dir import config_in_force, config_path
+from ops.exits import INTERRUPTED
 
 DEADLY_DAMAGE = (signal.SIGBUS, signal.SIGABRT, signal.SIGSEGV)
+TOLD_TO_END = (signal.SIGINT, signal.SIGTERM)
+HEARD = (*TOLD_TO_END, signal.SIGCHLD)
+"""What the command waits for while its child reads."""
+ENDS_WITHIN_S = 1.0
+"""How long a child that is told to end may take: its stdout may be full, and nobody reads."""
 
 
 class LogDirectory(click.Path):
@@ -92,23 +100,68 @@ def survive_damage(path: Path) -> None:
     """Go on in a child, which reads the log in a data directory, or those of the cluster in `path`; the parent waits
     and leaves with the child's exit code. Call it before anything of the command runs in a thread.
 
+    The two end together. SIGINT and SIGTERM, to either or to both, end the command with 130; however the parent ends,
+    the kernel ends the child.
+
     Returns in the child alone. In the parent raises click's Exit, or LogDamaged if a log killed the child.
     """
     sys.stdout.flush()
+    parent = os.getpid()
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # who is started with it ignored would hear of no child
+    # The parent never takes these again: it asks for them as it waits, and then has nothing to do but leave.
+    signal.pthread_sigmask(signal.SIG_BLOCK, HEARD)
     pid = os.fork()
     if pid == 0:
+        _begin_child(parent)
         return
-    code = os.waitstatus_to_exitcode(_wait(pid))
+    code = _wait(pid)
     if -code in DEADLY_DAMAGE:
         whose = f"the log in {path}" if (path / DATA_FILE).exists() else f"a log of the cluster in {path}"
         raise LogDamaged(f"{whose} is damaged: the process that read it died of {signal.Signals(-code).name}")
+    if -code in TOLD_TO_END:
+        code = INTERRUPTED
     raise click.exceptions.Exit(code if code >= 0 else 128 - code)
 
 
-def _wait(pid: int) -> int:
-    """The child's status. Ctrl-C reaches the child too, which then ends."""
-    while True:
-        try:
-            return os.waitpid(pid, 0)[1]
-        except KeyboardInterrupt:
-            continue
+def _begin_child(parent: int) -> None:
+    """SIGINT is Ctrl-C here, even where a shell had it ignored; SIGTERM, which the kernel sends when the parent is
+    gone, ends it wherever it is."""
+    signal.signal(signal.SIGINT, _interrupt_once)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    die_with_parent(parent)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
+
+
+def _interrupt_once(number: int, frame: FrameType | None) -> None:
+    """Ctrl-C in a terminal comes twice, from there and from the parent: the second one must not disturb the end."""
+    signal.signal(number, _pass_over)
+    raise KeyboardInterrupt
+
+
+def _pass_over(number: int, frame: FrameType | None) -> None:
+    """It ends already. Not SIG_IGN: Python complains of a signal whose handler was taken away as it came."""
+
+
+def _wait(child: int) -> int:
+    """The child's exit code, once it has ended by itself or because this process was told to end."""
+    while (code := _exit_code(child)) is None:
+        if signal.sigwait(HEARD) in TOLD_TO_END:
+            return _end(child)
+    return code
+
+
+def _end(child: int) -> int:
+    """Have the child end in order, at once if it cannot; give its exit code."""
+    os.kill(child, signal.SIGINT)
+    signal.sigtimedwait((signal.SIGCHLD,), ENDS_WITHIN_S)
+    if (code := _exit_code(child)) is not None:
+        return code
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return INTERRUPTED
+
+
+def _exit_code(child: int) -> int | None:
+    """None while it lives, minus the signal that killed it."""
+    pid, status = os.waitpid(child, os.WNOHANG)
+    return os.waitstatus_to_exitcode(status) if pid else None

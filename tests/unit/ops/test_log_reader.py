@@ -1,0 +1,141 @@
+"""What reads a log does so in a child of the command, and the two end together, however they are told to."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from nodes.shell import die_with_parent
+from ops import log_reader
+from tests.process.running_cluster import environ
+from tests.unit.ops.command import REPOSITORY
+
+WITHIN_S = 30.0
+TAIL = ("log", "tail", "-n", 1, "--follow", "-o", "json")
+TOLD_TO_END = 130
+ENDINGS = [
+    pytest.param(signal.SIGINT, TOLD_TO_END, id="SIGINT"),
+    pytest.param(signal.SIGTERM, TOLD_TO_END, id="SIGTERM"),
+    pytest.param(signal.SIGHUP, -signal.SIGHUP, id="SIGHUP"),
+    pytest.param(signal.SIGKILL, -signal.SIGKILL, id="SIGKILL"),
+]
+
+
+@contextmanager
+def started(*arguments: object) -> Iterator[subprocess.Popen[str]]:
+    """A command in a process group of its own, of which nothing is left in the end."""
+    with subprocess.Popen(
+        [sys.executable, *map(str, arguments)], cwd=REPOSITORY, env=environ(), text=True, process_group=0,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=partial(die_with_parent, os.getpid()),
+    ) as process:  # fmt: skip
+        try:
+            yield process
+        except BaseException:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            raise
+
+
+@contextmanager
+def following(directory: Path) -> Iterator[subprocess.Popen[str]]:
+    """`aulario log tail --follow`, once it has printed what is there and waits for more."""
+    with started("-m", "ops.cli", *TAIL, directory) as process:
+        assert process.stdout is not None and '"t1"' in process.stdout.readline()
+        yield process
+
+
+def readers_of(pid: int) -> list[int]:
+    """The ids of a living process's children."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str, str]:
+    """Exit status, stdout and stderr, once nobody holds these any more: neither the command nor its child."""
+    out, err = process.communicate(timeout=WITHIN_S)
+    return process.returncode, out, err.strip()
+
+
+@pytest.mark.parametrize(("number", "code"), ENDINGS)
+def test_who_reads_ends_with_the_command_that_is_told_to(history: Path, number: signal.Signals, code: int) -> None:
+    with following(history / "server-a") as process:
+        process.send_signal(number)
+        assert ended(process) == (code, "", "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_a_signal_that_reaches_both_ends_both(history: Path, number: signal.Signals) -> None:
+    with following(history / "server-a") as process:
+        os.killpg(process.pid, number)
+        assert ended(process) == (TOLD_TO_END, "", "")
+
+
+def test_ctrl_c_that_comes_from_both_sides_interrupts_once() -> None:
+    before = signal.signal(signal.SIGINT, log_reader._interrupt_once)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_who_reads_and_cannot_end_by_itself_is_ended(history: Path) -> None:
+    with following(history / "server-a") as process:
+        [reader] = readers_of(process.pid)
+        os.kill(reader, signal.SIGSTOP)
+        process.send_signal(signal.SIGTERM)
+        assert ended(process) == (TOLD_TO_END, "", "")
+
+
+def test_a_command_that_is_not_to_hear_ctrl_c_hears_who_asks_it_to_end(history: Path) -> None:
+    """A shell starts what runs in the background so."""
+    deaf = "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN); from ops.cli import main; main()"
+    with started("-c", deaf, *TAIL, history / "server-a") as process:
+        assert process.stdout is not None and '"t1"' in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert ended(process) == (TOLD_TO_END, "", "")
+
+
+FORKED = """
+import os
+from ops.cli import main
+
+fork = os.fork
+
+def forked():
+    pid = fork()
+    if {where}:
+        os.kill({whom}, {number})
+    return pid
+
+os.fork = forked
+main()
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [ENDINGS[1], ENDINGS[3]])
+@pytest.mark.parametrize(
+    ("where", "whom"), [("pid", "os.getpid()"), ("pid == 0", "os.getppid()")], ids=["before the child", "by the child"]
+)
+def test_a_signal_at_the_moment_of_the_fork_ends_both(
+    history: Path, number: signal.Signals, code: int, where: str, whom: str
+) -> None:
+    script = FORKED.format(where=where, whom=whom, number=int(number))
+    with started("-c", script, *TAIL, history / "server-a") as process:
+        ended_with, _, _ = ended(process)
+    assert ended_with == code
+
+
+def test_a_reader_that_is_killed_is_no_damage(history: Path) -> None:
+    with following(history / "server-a") as process:
+        [reader] = readers_of(process.pid)
+        os.kill(reader, signal.SIGKILL)
+        assert ended(process) == (128 + signal.SIGKILL, "", "")
