@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,11 @@ from es.codec import Batch
 from es.log.lmdb_log import LmdbLog
 from ops import event_lines
 from ops.exits import USAGE, Stopped
+from ops.log_following import FollowedLog
 from ops.log_reader import LOG_DIRECTORY, committed, opened, survive_damage
 from ops.log_verify_commands import checkpoint, verify
 from ops.output import CSV, JSON, TABLE, output_option, print_rows, print_table
+from ops.streams import rest
 from projections.rooms.export import Exporter
 
 COLUMNS = ("seq", "epoch", "ts", "actor", "type", "hash", "body")
@@ -47,6 +51,10 @@ def log() -> None:
 def tail(data_dir: Path, lines: int, follow: bool, output: str) -> None:
     """Print the last committed events.
 
+    With --follow a log that is replaced, as where its server was rebuilt, is followed on: what comes after the last
+    event that was printed is printed once the new log has come so far, and stderr says that it was replaced. Exit code
+    4 if the new one is another cluster's or server's, if its history is another one, or if for a minute there is none.
+
     \b
     Examples:
       aulario log tail cluster/server-a -n 20
@@ -54,19 +62,13 @@ def tail(data_dir: Path, lines: int, follow: bool, output: str) -> None:
     """
 
     survive_damage(data_dir)
-    exporter = Exporter()
-    next_seq = 1
-    events: deque[dict[str, Any]] = deque(maxlen=lines)
-    with opened(data_dir) as node_log:
-        for batch in committed(node_log):
-            events.extend(exporter.feed(batch))
-            next_seq = batch.last_seq + 1
-        _print(events, output)
-        while follow:
-            time.sleep(FOLLOW_POLL_S)
-            for batch in committed(node_log, next_seq):
-                _print(exporter.feed(batch), output)
-                next_seq = batch.last_seq + 1
+    with closing(FollowedLog(data_dir, partial(click.echo, err=True))) as followed:
+        portions = _followed(followed, lines) if follow else iter([_last(followed, Exporter(), lines)])
+        if output == TABLE:
+            for events in portions:
+                _print(events, output)
+        else:
+            _print(chain.from_iterable(portions), output)
 
 
 @log.command()
@@ -119,6 +121,20 @@ log.add_command(checkpoint)
 def _events(exporter: Exporter, batches: Iterable[Batch]) -> Iterator[dict[str, Any]]:
     for batch in batches:
         yield from exporter.feed(batch)
+
+
+def _last(log: FollowedLog, exporter: Exporter, lines: int) -> Iterable[dict[str, Any]]:
+    return deque(_events(exporter, log.news()), maxlen=lines)
+
+
+def _followed(log: FollowedLog, lines: int) -> Iterator[Iterable[dict[str, Any]]]:
+    """The last events, and then those of one batch after the other, as soon as it is committed."""
+    exporter = Exporter()
+    yield _last(log, exporter, lines)
+    while True:
+        rest(FOLLOW_POLL_S)
+        for batch in log.news():
+            yield exporter.feed(batch)
 
 
 def _between(node_log: LmdbLog, first_seq: int, last_seq: int) -> Iterator[dict[str, Any]]:

@@ -132,13 +132,13 @@ def _begin_child(parent: int) -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HEARD)
 
 
-def _interrupt_once(number: int, frame: FrameType | None) -> None:
+def _interrupt_once(number: int, _: FrameType | None) -> None:
     """Ctrl-C in a terminal comes twice, from there and from the parent: the second one must not disturb the end."""
     signal.signal(number, _pass_over)
     raise KeyboardInterrupt
 
 
-def _pass_over(number: int, frame: FrameType | None) -> None:
+def _pass_over(number: int, _: FrameType | None) -> None:
     """It ends already. Not SIG_IGN: Python complains of a signal whose handler was taken away as it came."""
 
 

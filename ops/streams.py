@@ -80,6 +80,15 @@ def _text(stream: io.BufferedWriter, before: Any, errors: str) -> io.TextIOWrapp
     return io.TextIOWrapper(stream, encoding, errors, line_buffering=line_buffering)
 
 
+def rest(seconds: float) -> None:
+    """Wait for more to print, once everything before is out. Raises OutputLost if the reader of stdout leaves."""
+    sys.stdout.flush()
+    stdout = select.poll()
+    stdout.register(1, 0)  # nothing but whether somebody is there
+    if stdout.poll(seconds * 1_000):
+        raise OutputLost("stdout: nobody reads it", reader_left=True)
+
+
 @contextmanager
 def telling(outcome: str, exit_code: int = OK) -> Iterator[None]:
     """What is printed in the block tells `outcome`. Where stdout does not take it, stderr gets that sentence, also if

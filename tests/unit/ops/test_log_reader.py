@@ -7,20 +7,23 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from es.log.base import Write
+from es.log.lmdb_log import LmdbLog
 from nodes.shell import die_with_parent
 from ops import log_reader
+from ops.log_reader import opened
 from tests.process.running_cluster import environ
-from tests.unit.ops.command import REPOSITORY
+from tests.unit.ops.command import REPOSITORY, aulario
 
 WITHIN_S = 30.0
 TAIL = ("log", "tail", "-n", 1, "--follow", "-o", "json")
-TOLD_TO_END = 130
+TOLD_TO_END, READER_LEFT = 130, 141
 ENDINGS = [
     pytest.param(signal.SIGINT, TOLD_TO_END, id="SIGINT"),
     pytest.param(signal.SIGTERM, TOLD_TO_END, id="SIGTERM"),
@@ -50,6 +53,31 @@ def following(directory: Path) -> Iterator[subprocess.Popen[str]]:
     with started("-m", "ops.cli", *TAIL, directory) as process:
         assert process.stdout is not None and '"t1"' in process.stdout.readline()
         yield process
+
+
+def test_a_log_that_is_replaced_is_followed_on(history: Path) -> None:
+    """As who has a server filled anew: its directory is moved away, `init` makes another one, its peer fills it."""
+    own = history / "server-a"
+    with started("-m", "ops.cli", "log", "tail", own, "-n", 1, "--follow", "-o", "csv") as process:
+        assert process.stdout is not None and process.stderr is not None
+        header, last = process.stdout.readline(), process.stdout.readline()
+        own.rename(history / "old-a")
+        assert aulario("init", "--dir", history).returncode == 0
+        with opened(history / "old-a") as old, closing(LmdbLog.open(own)) as new:
+            new.write(Write(list(old.batches()), commit_seq=old.head().seq))
+        following = process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        code, out, told = ended(process)
+    assert [line.split(",")[0] for line in (header, last, following)] == ["seq", "7", "8"]
+    assert (code, out) == (TOLD_TO_END, "")
+    assert told.splitlines()[-1].startswith(f"the log in {own} was replaced: going on in the new one after seq 7")
+
+
+def test_who_follows_ends_when_nobody_reads_any_more(history: Path) -> None:
+    with following(history / "server-a") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(WITHIN_S) == READER_LEFT
 
 
 def readers_of(pid: int) -> list[int]:

@@ -106,8 +106,8 @@ except KeyboardInterrupt:
 
 def test_what_is_interrupted_as_it_is_written_is_not_written_again() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", INTERRUPTED_AS_IT_WAS_WRITTEN], cwd=REPOSITORY, capture_output=True, text=True, timeout=60,
-        check=False,
+        [sys.executable, "-c", INTERRUPTED_AS_IT_WAS_WRITTEN], cwd=REPOSITORY, capture_output=True, text=True,
+        timeout=60, check=False,
     )  # fmt: skip
     assert (done.returncode, done.stdout, done.stderr) == (0, "once\ninterrupted\n", "")
 
