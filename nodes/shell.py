@@ -67,6 +67,8 @@ class Loop:
         self._poller = zmq.Poller()
         self._on_ready: dict[Socket | int, Callable[[Instant], None]] = {}
         self._stopping = False
+        self.ended_well = False
+        """Whether `run` has ended because it was to stop, and nothing went wrong on the way."""
         self._previous_handlers: dict[signal.Signals, Any] = {}
         self._wake_read, self._wake_write = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self.register(self._wake_read, self._drain_wakeups)
@@ -90,6 +92,7 @@ class Loop:
         try:
             while not self._stopping:
                 self.turn(participant)
+            self.ended_well = True
         except Exception as error:
             is_expected = isinstance(error, EsError) or (isinstance(error, OSError) and error.errno in DISK_REFUSES)
             if not is_expected:

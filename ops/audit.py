@@ -65,16 +65,19 @@ def check(
       aulario audit check --dir cluster --receipts results.jsonl
     """
     not_here: list[str] = []
+    are_all = False
     if data_dirs:
         _refuse_misuse(data_dirs)
     else:
         directory = (directory or Path("cluster")).absolute()
         which = f"of {config_file}" if config_file is not None else f"in {directory}"
         data_dirs, not_here = _logs_of(configuration(directory, config_file), which)
+        are_all = not not_here
 
     for data_dir in data_dirs:
         verify_in_child(data_dir)
-    findings = check_logs(data_dirs, read_results(receipts) if receipts is not None else None, not_here)
+    results = read_results(receipts) if receipts is not None else None
+    findings = check_logs(data_dirs, results, not_here, held_by_all(data_dirs) if are_all else 0)
     outcome, exit_code = ("no rule is broken", OK) if findings["ok"] else ("the logs break the rules", INTEGRITY)
     with telling(outcome, exit_code):
         if output == JSON:
@@ -119,18 +122,18 @@ def broken_rules(log: LmdbLog, observed: Iterable[Seen] = (), commit_seq: int | 
 
 
 def check_logs(
-    data_dirs: tuple[Path, ...], results: Results | None = None, not_here: Sequence[str] = ()
+    data_dirs: tuple[Path, ...], results: Results | None = None, not_here: Sequence[str] = (), held: int = 0
 ) -> dict[str, Any]:
     """What the checker finds: `logs` (committed events and violations of each), `logs_equal` up to the lowest commit
     point `compared_to_seq` (None where there is one log alone), `not_here` (servers whose logs are elsewhere),
     `receipts` if there are results to hold against them (its `violations` are of what clients were told, those of the
-    logs of the logs alone), and `ok`. A receipt beyond every log breaks a rule, unless a log is elsewhere.
+    logs of the logs alone), and `ok`. A receipt beyond every log breaks a rule, unless a log is elsewhere. Up to `held`
+    all servers hold the same (`held_by_all`): so far the logs are committed, whatever they say.
     Raises LogError."""
     logs: list[dict[str, Any]] = []
     against_clients: list[BrokenRule] = []
     outcomes = Outcomes()
     told = results or Results()
-    held = held_by_all(data_dirs) if len(data_dirs) > 1 and not not_here else 0
     for path in data_dirs:
         with opened(path) as log:
             commit_seq = max(log.commit_seq(), held)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -84,8 +85,8 @@ def committed(log: LmdbLog, from_seq: int = 1, commit_seq: int | None = None) ->
 
 
 def held_by_all(data_dirs: Sequence[Path]) -> int:
-    """The last event that stands alike in these logs, 0 if there is none. If they are those of all servers it is
-    committed (R1), though one that was killed had not said so in its log yet."""
+    """The last event that stands alike in these logs, 0 if there is none. If they are those of all servers of a cluster
+    it will stand, whoever leads next (R1, R5), though they were killed before their logs said so."""
     with ExitStack() as stack:
         logs = [stack.enter_context(opened(path)) for path in data_dirs]
         held = min(log.commit_seq() for log in logs)
@@ -153,12 +154,13 @@ def _wait(child: int) -> int:
 def _end(child: int) -> int:
     """Have the child end in order, at once if it cannot; give its exit code."""
     os.kill(child, signal.SIGINT)
-    signal.sigtimedwait((signal.SIGCHLD,), ENDS_WITHIN_S)
-    if (code := _exit_code(child)) is not None:
-        return code
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    return INTERRUPTED
+    deadline_s = time.monotonic() + ENDS_WITHIN_S
+    while (code := _exit_code(child)) is None:  # SIGCHLD may be an older one: of a child that was stopped, and goes on
+        if signal.sigtimedwait((signal.SIGCHLD,), max(0.0, deadline_s - time.monotonic())) is None:
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
+            return INTERRUPTED
+    return code
 
 
 def _exit_code(child: int) -> int | None:

@@ -38,15 +38,18 @@ class _Stream(io.FileIO):
 
 
 class _Stdout(_Stream):
-    """Who waits for its reader can be interrupted; what is then written at once can not."""
+    def _refuse(self, error: OSError) -> None:
+        raise OutputLost(f"stdout: {error.strerror}", reader_left=isinstance(error, BrokenPipeError)) from None
+
+
+class _Unbroken(_Stdout):
+    """Who waits for its reader can be interrupted; what is then written at once can not. Not for a terminal, which may
+    take one byte, and none after it."""
 
     def write(self, data: Any, /) -> int:
         with interruptible():
             select.select([], [self], [])
         return super().write(memoryview(data)[: select.PIPE_BUF])
-
-    def _refuse(self, error: OSError) -> None:
-        raise OutputLost(f"stdout: {error.strerror}", reader_left=isinstance(error, BrokenPipeError)) from None
 
 
 class _Buffer(io.BufferedWriter):
@@ -69,11 +72,12 @@ def ready_streams() -> None:
             os.fstat(descriptor)
         except OSError:
             os.set_inheritable(os.open(os.devnull, os.O_RDONLY), True)
-    sys.stdout = _text(_Buffer(_Stdout(1, "wb", closefd=False)), sys.stdout, "backslashreplace")
+    buffer = io.BufferedWriter(_Stdout(1, "wb", closefd=False)) if os.isatty(1) else _Buffer(_Unbroken(1, "wb", False))
+    sys.stdout = _text(buffer, sys.stdout, "backslashreplace")
     sys.stderr = _text(io.BufferedWriter(_Stream(2, "wb", closefd=False)), sys.stderr, "backslashreplace")
 
 
-def _text(stream: io.BufferedWriter, before: Any, errors: str) -> io.TextIOWrapper:
+def _text(stream: Any, before: Any, errors: str) -> io.TextIOWrapper:
     """A text stream like the one there was (None if it was closed)."""
     encoding = "utf-8" if before is None else before.encoding
     line_buffering = before is not None and before.line_buffering

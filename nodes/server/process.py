@@ -276,7 +276,7 @@ class ServerShell:
     def close(self) -> None:
         """Write down how far the log is committed if the end is an orderly one, sign the last event, end the workers,
         finish what is being written, give all sockets back."""
-        if self._loop.is_stopping:
+        if self._loop.ended_well:
             self._carry_out(self.replica.stop(read_clock()), read_clock())
         is_halted = self.replica.role is Role.HALTED  # then what it holds is not to be vouched for
         self._send(self._checkpoints.last(read_clock(), 0 if is_halted else self.replica.node.chain.durable.seq))

@@ -37,8 +37,9 @@ class GuardedDoor:
 
     def _on_asked(self, now: Instant) -> None:
         for received in self._door.messages():
-            self._door.send(received.session, b"", self._answers[min(self.asked, len(self._answers) - 1)])
-            self.asked += 1
+            answer = self._answers[min(self.asked, len(self._answers) - 1)]
+            self.asked += 1  # before somebody can have the answer
+            self._door.send(received.session, b"", answer)
 
     def deadline(self) -> int:
         return self._authenticator.deadline()

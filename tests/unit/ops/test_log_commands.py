@@ -246,6 +246,8 @@ def test_what_every_server_holds_is_committed_though_all_died_before_they_said_s
     assert findings["compared_to_seq"] >= accepted["recibo"]["seq"]
     assert "logs equal\n" in shown
 
+    by_hand = aulario("audit", "check", history / "server-a", history / "server-b", "-o", "json")
+    assert json.loads(by_hand.stdout)["compared_to_seq"] < accepted["recibo"]["seq"], "nobody says that these are all"
     listed = aulario("allocations", "--dir", history, "-o", "json").stdout
     assert [json.loads(line)["transaction_id"] for line in listed.splitlines()] == ["t1"]
 

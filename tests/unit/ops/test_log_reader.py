@@ -6,18 +6,22 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from es.codec import Batch
 from es.log.base import Write
+from es.log.chain import head_of
 from es.log.lmdb_log import LmdbLog
 from nodes.shell import die_with_parent
 from ops import log_reader
-from ops.log_reader import opened
+from ops.log_reader import held_by_all, opened
+from tests.contract.chains import IDENTITY, chain
 from tests.process.running_cluster import environ
 from tests.unit.ops.command import REPOSITORY, aulario
 
@@ -167,3 +171,17 @@ def test_a_reader_that_is_killed_is_no_damage(history: Path) -> None:
         [reader] = readers_of(process.pid)
         os.kill(reader, signal.SIGKILL)
         assert ended(process) == (128 + signal.SIGKILL, "", "")
+
+
+@pytest.mark.parametrize(("others", "held"), [
+    (chain(4), 12),
+    (chain(2), 6),
+    ([], 0),
+    ([*(first := chain(2)), *chain(3, head_of(first[-1]), epoch=2)], 6),
+], ids=["the same", "shorter", "empty", "another end"])  # fmt: skip
+def test_what_all_hold_ends_where_one_ends_or_differs(tmp_path: Path, others: Sequence[Batch], held: int) -> None:
+    for name, batches in (("a", chain(4)), ("b", others)):
+        with closing(LmdbLog.create(tmp_path / name, replace(IDENTITY, node=name))) as log:
+            log.write(Write(batches, commit_seq=min(3, 3 * len(batches))))
+    assert held_by_all([tmp_path / "a", tmp_path / "b"]) == held
+    assert held_by_all([tmp_path / "b", tmp_path / "a"]) == held

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -118,7 +119,7 @@ from ops import streams
 
 streams.ready_streams()
 try:
-    print("line" * 100_000)
+    print("line\\n" * 100_000)
 except KeyboardInterrupt:
     os._exit(130)
 """
@@ -135,6 +136,26 @@ def test_who_waits_for_his_reader_can_be_interrupted() -> None:
             assert process.wait(WITHIN_S) == 130
         finally:
             process.kill()
+
+
+def test_who_waits_for_a_terminal_that_nobody_reads_can_be_interrupted() -> None:
+    """It takes one byte more, and none after it."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen([sys.executable, "-c", MORE_THAN_A_PIPE_TAKES], cwd=REPOSITORY, stdout=theirs) as process:
+        try:
+            wait_for(partial(is_asleep_with_output, process.pid, ours), "the terminal is full")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(WITHIN_S) == 130
+        finally:
+            process.kill()
+            os.close(theirs)
+            os.close(ours)
+
+
+def is_asleep_with_output(pid: int, terminal: int) -> bool:
+    held = array("i", [0])
+    fcntl.ioctl(terminal, termios.FIONREAD, held)
+    return held[0] > 0 and Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
 def is_full(pipe: int) -> bool:
