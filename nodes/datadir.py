@@ -6,16 +6,17 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from es.errors import EsError, LogDamaged, LogMissing, WrongCluster
 from es.log.base import Identity
 from es.log.directory_lock import DirectoryLock
 from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
-from es.replication.data_node import REGISTER
+from es.replication.data_node import PROPOSED, REGISTER
 from es.replication.messages import Member, Register, unpack_register
 from es.replication.messages import members as in_sync
-from es.replication.witness import seeded
+from es.replication.witness import Known, may_have_changed, newest_known, seeded
 from nodes.config.cluster import ClusterConfig, ServerConfig
 from nodes.witness import register_file
 
@@ -81,15 +82,22 @@ def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:
     return None
 
 
-def rebuild_witness(config: ClusterConfig) -> bool:
-    """R10: make the register anew from what the servers know if it is missing, damaged or older than that; the one that
-    was there is set aside. False, and nothing is changed, if it is the newest.
+class Rebuilt(NamedTuple):
+    """Whether a register was made anew, and the servers whose directories are not here: what they know is not known."""
 
-    The servers that are in sync by the newest one must be stopped, and their directories be here as they were left.
+    is_anew: bool
+    absent: tuple[str, ...]
+
+
+def rebuild_witness(config: ClusterConfig) -> Rebuilt:
+    """R10: make the register anew from what the servers know if it is missing, damaged or older than that; the one that
+    was there is set aside. Nothing is changed if it is the newest that is known here.
+
+    Every server that may have changed the newest one must be stopped, and its directory be here as it was left.
     Raises LogInUse, LogMissing, LogDamaged, WrongCluster, RegisterMissing, RegistersDiffer.
     """
     here = dict(one for server in config.servers for one in _known_by(config, server))
-    known = [register for register in here.values() if register is not None]
+    absent = tuple(server.name for server in config.servers if server.name not in {member.node for member in here})
     config.witness.data.mkdir(mode=0o700, parents=True, exist_ok=True)
     lock = DirectoryLock(config.witness.data)
     try:
@@ -98,37 +106,39 @@ def rebuild_witness(config: ClusterConfig) -> bool:
             stored = _stored_register(config, path)
         except LogDamaged:
             stored = None
-        newest = max(known, key=lambda register: register.epoch, default=None)
+        newest = newest_known(here.values())
         if stored is not None and (newest is None or stored.epoch > newest.epoch or stored == newest):
-            return False
+            return Rebuilt(False, absent)
         if newest is None:
             raise RegisterMissing("no server that is here knows a register: nobody can say who may lead")
-        for member in {newest.primary, *newest.in_sync} - here.keys():
+        for member in may_have_changed(here.values()) - here.keys():
             raise RegisterMissing(
                 f"who led last can be known only by server {member.node} as it was in epoch {newest.epoch}: bring that "
                 f"data directory (incarnation {member.incarnation})"
             )
-        register = _seeded([*known, *([stored] if stored is not None else [])])
+        registers = (stored, *(known.register for known in here.values()))
+        register = _seeded([one for one in registers if one is not None])
         if path.exists():
             path.rename(path.with_name(f"{REGISTER_FILE}.aside-{secrets.token_hex(4)}"))
         register_file.create(path, register.pack())
-        return True
+        return Rebuilt(True, absent)
     finally:
         lock.release()
 
 
-def _known_by(config: ClusterConfig, server: ServerConfig) -> Iterator[tuple[Member, Register | None]]:
-    """The member whose directory is here, if there is one, and the register that it knows."""
+def _known_by(config: ClusterConfig, server: ServerConfig) -> Iterator[tuple[Member, Known]]:
+    """The member whose directory is here, if there is one, and what it knows."""
     try:
         log = LmdbLog.open(server.data)
     except LogMissing:
         return
     try:
-        identity, stored = log.identity, log.record(REGISTER)
+        identity, records = log.identity, (log.record(REGISTER), log.record(PROPOSED))
     finally:
         log.close()
     _check_owner(config, server, identity)
-    yield Member(identity.node, identity.incarnation), None if stored is None else unpack_register(stored)
+    known = Known(*(None if record is None else unpack_register(record) for record in records))
+    yield Member(identity.node, identity.incarnation), known
 
 
 def _stored_register(config: ClusterConfig, path: Path) -> Register | None:

@@ -127,9 +127,14 @@ class Loop:
         for number in (signal.SIGTERM, signal.SIGINT):
             self._previous_handlers[number] = signal.signal(number, self._on_signal)
 
+    @property
+    def stops_on_signals(self) -> bool:
+        """Whether `stop_on_signals` was called."""
+        return bool(self._previous_handlers)
+
     def close(self) -> None:
         """Give back what the loop itself holds; call it once, after `run`, where `stop_on_signals` was called."""
-        if self._previous_handlers:
+        if self.stops_on_signals:
             signal.set_wakeup_fd(-1)
         for number, handler in self._previous_handlers.items():
             signal.signal(number, handler)
@@ -176,6 +181,7 @@ def die_with_parent(parent_pid: int) -> None:
 def run_process(loop: Loop, participant: Participant, *closers: Callable[[], None]) -> None:
     """Run a whole process's loop, which stops on signals; give back what the process holds, in this order, however it
     ends."""
+    assert loop.stops_on_signals, "a process that can be seen can be told to end"
     settle_memory()
     sys.setswitchinterval(SWITCH_S)
     try:

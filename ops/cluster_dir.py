@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from es.durability import naming
-from es.log.directory_lock import is_taken
+from es.log.directory_lock import is_free, is_taken
 from nodes.config.cluster import (
     SERVERS_MIN,
     ClusterConfig,
@@ -67,9 +67,10 @@ def is_cluster(directory: Path) -> bool:
 
 
 def running_config(directory: Path) -> ClusterConfig | None:
-    """The configuration that `up` runs a cluster with in `directory`, None if it runs none. Raises ConfigError."""
+    """The configuration that `up` runs a cluster with in `directory`, None if it runs none: one that was killed leaves
+    its file behind. Raises ConfigError."""
     path = run_directory(directory) / "cluster.toml"
-    if not _is_there(path):
+    if not _is_there(path) or is_free(run_directory(directory)):
         return None
     return load(path, {}, {}, root=directory, names=faculty_names())  # the environment had its say when it was written
 

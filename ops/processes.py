@@ -70,9 +70,9 @@ def witness(rebuild: bool, **options: Any) -> None:
     from nodes.witness import process
 
     if rebuild:
-        is_anew = datadir.rebuild_witness(config)
-        done = "register made anew from what the servers know" if is_anew else "register is sound, nothing to rebuild"
-        logs.logger().warning(done)
+        is_anew, absent = datadir.rebuild_witness(config)
+        done = "made anew from what the servers know" if is_anew else "stays: no server that is here knows a newer one"
+        logs.logger().warning(f"register {done}", not_here=", ".join(absent) or "nobody")
 
     process.run(config)
 

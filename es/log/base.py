@@ -45,7 +45,7 @@ class Write:
                     The caller has exported what it removes.
     batches         append these; the first one continues the chain, each one the one before.
     commit_seq      highest sequence number known to be committed; never falls below what is stored.
-    records         small named values (`promised`, `register`), replaced whole.
+    records         small named values (`promised`, `proposed`, `register`), replaced whole.
     """
 
     batches: Sequence[Batch] = ()

@@ -21,9 +21,7 @@ class DirectoryLock:
     def __init__(self, path: Path) -> None:
         """Take the lock at once; LogInUse, naming the holder, if somebody else has it."""
         self._fd = os.open(path / LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not is_taken(self._fd, 0.0):
             holder = os.pread(self._fd, 32, 0).decode(errors="replace").strip() or "unknown"
             self.release()
             raise LogInUse(f"{path} is in use by process {holder}") from None
@@ -63,3 +61,15 @@ def holder_of(path: Path) -> int | None:
                 if os.path.samestat(descriptor.stat(), status):
                     return pid
     return None
+
+
+def is_free(path: Path) -> bool:
+    """Whether it is certain that nobody holds the lock on a directory: a process of another user cannot be asked."""
+    try:
+        pid = int((path / LOCK_FILE).read_bytes())
+        os.listdir(f"/proc/{pid}/fd")
+    except PermissionError:
+        return False
+    except (OSError, ValueError):
+        return True
+    return holder_of(path) is None

@@ -30,6 +30,7 @@ NODE_WHYS: tuple[NodeWhy, ...] = get_args(NodeWhy)
 
 REGISTER = "register"
 PROMISED = "promised"
+PROPOSED = "proposed"
 
 
 class DataNode:
@@ -112,6 +113,10 @@ class DataNode:
         while self._persisting and self._persisting[0][0] <= serial:
             self.chain.durable = self._persisting.popleft()[2]
 
+    def is_durable(self, serial: int) -> bool:
+        """Whether the write of that serial is."""
+        return not self._persisting or self._persisting[0][0] > serial
+
     def truncate_after(self, seq: int) -> None:
         """Cut the chain (R8). Writes still under way that went further now count up to the cut."""
         self.chain.truncate_after(seq)
@@ -153,7 +158,14 @@ class DataNode:
     @property
     def register_is_durable(self) -> bool:
         """Whether this node would still know its register after a crash."""
-        return not self._persisting or self._persisting[0][0] > self._register_serial
+        return self.is_durable(self._register_serial)
+
+    def propose(self, in_sync: tuple[Member, ...], now_us: int) -> int:
+        """R10: note whom the next register may count in, before the witness can be asked for it; the serial says when
+        that is durable."""
+        assert self.register is not None
+        proposed = self.register._replace(epoch=self.epoch + 1, primary=self.me, in_sync=in_sync, author=self.life)
+        return self.persist(now_us, records=((PROPOSED, proposed.pack()),))
 
     def _is_continued_by(self, register: Register) -> bool:
         """Whether the same life leads on, and nobody else did in between."""

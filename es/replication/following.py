@@ -52,7 +52,7 @@ class Following:
         if batch.first_seq > head.seq + 1:
             self._keep(batch, now_us)
         elif batch.first_seq == head.seq + 1 and batch.prev_hash == head.hash:
-            if len(node.chain.recent) >= FOLLOWED_BATCHES_MAX:
+            if not self._has_room:
                 node.ignore("tail full")
                 return
             _check_chain(head, [batch])
@@ -125,6 +125,11 @@ class Following:
         ack = BeaconAck(node.cluster_id, register.epoch, node.me, beacon.sent_us, seq, hash_, node.fold.seq)
         node.tell(register.primary.node, ack)
 
+    @property
+    def _has_room(self) -> bool:
+        """Whether more may be kept: a disk that hangs or is slow is not asked for ever more."""
+        return len(self.node.chain.recent) < FOLLOWED_BATCHES_MAX
+
     # -- acknowledgement and commitment
 
     def _acknowledgeable(self) -> tuple[int, bytes]:
@@ -187,7 +192,7 @@ class Following:
         self._commit(now_us)
         if self.matched is not None and self.matched.seq < answer.head_seq:
             self._gap_us = now_us
-            if fresh and len(node.chain.recent) < FOLLOWED_BATCHES_MAX:
+            if fresh and self._has_room:
                 self._fetch(node.chain.head, now_us)
 
     def _splice(self, fresh: list[Batch], now_us: int) -> None:
@@ -238,7 +243,11 @@ class Following:
         if self.primary is not None and node.promised == node.epoch:
             unanswered = self._fetch_us is not None and now_us - self._fetch_us > 4 * beacon_us
             gap = self._fetch_us is None and self._gap_us is not None and now_us - self._gap_us > beacon_us
-            if unanswered or gap or (self.matched is None and self._fetch_us is None):
+            if self.matched is None:  # without a comparison nothing commits, and so nothing would ever make room
+                is_due = unanswered or self._fetch_us is None
+            else:
+                is_due = (unanswered or gap) and self._has_room
+            if is_due:
                 self._fetch(node.chain.head, now_us)
         if node.lagging:
             self._commit(now_us)

@@ -101,6 +101,7 @@ class Leading:
         self._asked_before = 0
         self._waiting = 0
         self._joined_at_seq = 0
+        self._proposed_serial = 0
         self._judged_from_us = now.boot_us
         self._cas_us = -(1 << 62)
         self._next_beacon_us = now.boot_us
@@ -366,7 +367,8 @@ class Leading:
     # -- who is in sync
 
     def _consider_pending(self, member: Member, now_us: int) -> None:
-        """R4: a member that is heard and near the head becomes required, up to the head of that moment."""
+        """R4: a member that is heard and near the head becomes required, up to the head of that moment; R10: and this
+        disk knows of it before the witness does."""
         node = self.node
         assert node.register is not None
         if self.pending is not None or not self.opened or member in node.register.in_sync:
@@ -377,6 +379,7 @@ class Leading:
             return
         self.pending = member
         self._joined_at_seq = node.chain.head.seq
+        self._proposed_serial = node.propose(members(*self.required), now_us)
 
     def _change_in_sync(self, now_us: int) -> None:
         """R3 and R4. Who was replaced is not waited for. A request is repeated until a higher epoch is learnt; pending
@@ -388,7 +391,7 @@ class Leading:
         late = {one for one in self.required if one != node.me and (one in self._replaced or self._late(one, now_us))}
         if late:
             target = set(node.register.in_sync) - late
-        elif self.pending is not None and self._caught_up(self.pending):
+        elif self.pending is not None and self._caught_up(self.pending) and node.is_durable(self._proposed_serial):
             target = self.required
         else:
             return

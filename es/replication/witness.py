@@ -9,9 +9,9 @@ The shell's duty: a `Save` is durable before the effects after it are carried ou
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
-from typing import Literal, TypeAlias, get_args
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from es.replication.effects import Halt
 from es.replication.messages import (
@@ -157,11 +157,34 @@ def _rolled_back(register: Register, message: Heartbeat | Prevote | CompareAndSw
     )
 
 
+class Known(NamedTuple):
+    """What the disk of a data node knows: its register, and the one it may have asked for, to count somebody in."""
+
+    register: Register | None
+    proposed: Register | None
+
+
+def newest_known(known: Iterable[Known]) -> Register | None:
+    """The newest register that any of these has stored."""
+    registers = (one.register for one in known if one.register is not None)
+    return max(registers, key=lambda register: register.epoch, default=None)
+
+
+def may_have_changed(known: Collection[Known]) -> set[Member]:
+    """R10: who may have changed the newest register that these know: those who are in sync by it, and those whom one of
+    these may have had counted in since."""
+    newest = newest_known(known)
+    if newest is None:
+        return set()
+    proposed = (one.proposed for one in known if one.proposed is not None and one.proposed.epoch > newest.epoch)
+    return {member for register in (newest, *proposed) for member in register.in_sync}
+
+
 def seeded(known: Collection[Register]) -> Register:
     """R10: the first register of a witness that lost its own, from those that data nodes know, and its old one if there
-    is any. Every member in sync by the newest must be among them: only they could have changed it since, and what none
-    of them has stored nobody has acted on. It is a new epoch, so that nothing of the witness before is taken for this
-    one's. Raises ValueError if two of one epoch differ: then there were two histories."""
+    is any. Whoever may have changed the newest must be among those nodes: what none of them has stored nobody has acted
+    on. It is a new epoch, so that nothing of the witness before is taken for this one's. Raises ValueError if two of
+    one epoch differ: then there were two histories."""
     newest = max(known, key=lambda register: register.epoch)
     if any(register.epoch == newest.epoch and register != newest for register in known):
         raise ValueError(f"there are two registers of epoch {newest.epoch}")

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Protocol
 
 from es.log.base import EventLog
 from es.machine import Machine
-from es.replication.data_node import PROMISED, REGISTER
+from es.replication.data_node import PROMISED
 from es.replication.effects import (
     WITNESS,
     Answers,
@@ -41,6 +41,7 @@ from es.replication.witness import Save, Witness, WitnessEffect
 from es.testing.checker import Checker, Violation
 from es.testing.disk import SimulatedDisk, StoredLog
 from es.testing.faults import FaultProfile
+from es.testing.rebuilding import Rebuilding
 from es.testing.world import World, between
 
 CLUSTER_ID = "simulated"
@@ -125,6 +126,7 @@ class Cluster(World):
         self.machines = machines
         self.load = load
         self.checker = Checker(timing.stall_us)
+        self.rebuilding = Rebuilding()
         self.on_answers: Callable[[SimulatedNode, Answers], None] = self._send_answers
         self.on_committed: Callable[[SimulatedNode, Committed], None] = lambda _node, _committed: None
         self.nodes = {name: SimulatedNode(name) for name in ("a", "b")}
@@ -370,8 +372,8 @@ class Cluster(World):
         assert register is not None
         if effect.batch is None:
             self.checker.on_read(node.name, replica.node.commit_seq)
-        elif node.disk.log.record(REGISTER) != register.pack():
-            raise Violation("R10", f"{node.name} committed in epoch {register.epoch}, of which its disk does not know")
+        else:
+            self.rebuilding.on_commit([one.disk for one in self.nodes.values()], effect.batch)
         spoken_for = effect.batch or replica.node.chain.batch_at(replica.node.commit_seq)
         if spoken_for is not None:
             needed = len(register.in_sync) if effect.batch is not None else 1

@@ -366,5 +366,22 @@ DIRECTED: dict[str, str] = {
 > await b 1000
 > run 2000
 """,
+    "time of a deposed primary": """
+# The wall clock stands wrong while a backup takes over late: its log's time is behind what the primary before it counts
+# alone. When that one leads again, and the clock is right, it owes by its successor's time (R13).
+> run 1000
+> jump -3600000
+> cut a b
+> cut a w
+> pause b 5000
+> run 6500
+> credit x 1 at a
+> run 20
+> mend
+> run 1000
+> jump 3600000
+> crash b
+> await a 3000
+""",
 }
 """By the mutant that each one finds."""

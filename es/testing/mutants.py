@@ -339,6 +339,10 @@ MUTANTS: dict[str, Mutant] = {
         "R16", "the witness takes a swap of a node that may long be gone",
         ((Witness, "_compare_and_swap", _swap_whenever_it_comes),),
     ),
+    "counted in without a note": Mutant(
+        "R10", "a primary asks the witness to count a member in before its own disk knows that it may",
+        ((DataNode, "propose", lambda _node, _in_sync, _now_us: 0),),
+    ),
     "register not stored": Mutant(
         "R10", "what commits does not wait until the register that lets it is on the own disk",
         ((DataNode, "register_is_durable", True),),

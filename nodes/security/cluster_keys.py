@@ -23,6 +23,7 @@ from nodes.security.keys import (
     PublicKeys,
     allowed_files,
     file_name,
+    has_revoked,
     new_keys,
     remove_allowed,
     save_allowed,
@@ -68,8 +69,8 @@ def principals_of(config: ClusterConfig) -> tuple[Principal, ...]:
 def ensure_keys(config: ClusterConfig, extra: Iterable[Principal] = ()) -> None:
     """Make and let in the keys of every principal that has none, and of `extra`.
 
-    Whoever has a secret on this host keeps it, let in or not: revoked stays revoked. Whoever is let in without one
-    lives on another host. Raises KeysError, OSError.
+    Whoever has a secret on this host keeps it, let in or not, and who lives on another host and was revoked gets none:
+    revoked stays revoked. Whoever is let in without a secret lives on another host. Raises KeysError, OSError.
     """
     wanted = (*principals_of(config), *extra)
     if not _lacking(config.keys, wanted):
@@ -125,7 +126,8 @@ def revoke_keys(directory: Path, owner: Principal, fingerprint: str | None = Non
 def _lacking(directory: Path, owners: Iterable[Principal]) -> list[Principal]:
     known = {name for name, _ in allowed_files(directory)}
     once = dict.fromkeys(owners)
-    return [owner for owner in once if file_name(owner) not in known and not has_secret(directory, owner)]
+    without = [owner for owner in once if file_name(owner) not in known and not has_secret(directory, owner)]
+    return [owner for owner in without if not has_revoked(directory, owner)]
 
 
 def _let_in(directory: Path, owner: Principal) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from nodes.security.authenticator import Authenticator, Peer
 from nodes.security.crowd import Crowd
 from nodes.security.door_watch import DoorWatch
 from nodes.security.refusals import IDENTITY, OVERRUN, REVOKED
+from nodes.security.untaken import Untaken
 from nodes.shell import DRAIN_MESSAGES_MAX, Loop
 from nodes.sockets import MESSAGE_BYTES_MAX, Context, Socket
 from nodes.wire.payload import SMALL_BYTES, Payload
@@ -90,6 +91,7 @@ class Door:
         self._sessions: OrderedDict[bytes, Session] = OrderedDict()
         self._speaking: dict[int, bytes] = {}
         self._crowd = Crowd(authenticator.rooms[name])
+        self._untaken = Untaken(sealed=authenticator.is_asked)
         self._watch = DoorWatch(context, socket, self._crowd, self._refuse_peer, self._on_end)
         self._on_ready = on_ready or self._on_subscribed
         self._rests_until_us: int | None = None
@@ -175,6 +177,9 @@ class Door:
                 return PEER_GONE
             self.refuse(session, REVOKED, "an answer")
             return REVOKED
+        owner = _owner_of(session)
+        if not self._untaken.has_room(owner):
+            return PEER_FULL
         try:
             self.socket.send_multipart((session.route, *frames), zmq.NOBLOCK)
         except zmq.Again:
@@ -183,6 +188,7 @@ class Door:
             if error.errno != zmq.EHOSTUNREACH:
                 raise
             return PEER_GONE
+        self._untaken.sent(session.fd, owner, frames)
         return None
 
     def is_over(self, session: Session) -> bool:
@@ -250,7 +256,7 @@ class Door:
             return session
         self._sessions[route] = session
         self._speaking[fd] = route
-        self._watch.heard(fd, user_id or session.address)
+        self._watch.heard(fd, _owner_of(session))
         if len(self._sessions) > SESSIONS_MAX:
             forgotten, gone = self._sessions.popitem(last=False)
             if self._speaking.get(gone.fd) == forgotten:
@@ -274,6 +280,7 @@ class Door:
     def _on_end(self, fd: int) -> bool:
         """A connection is over. True if it has spoken."""
         has_spoken = fd in self._speaking
+        self._untaken.leave(fd)
         self._forget(fd)
         return has_spoken
 
@@ -288,6 +295,11 @@ class Door:
     def _refuse_peer(self, reason: str, address: str, key: str | None = None) -> None:
         known = key if self._authenticator.is_asked else None
         self._authenticator.refuse(self.name, reason, address=address, key=known)
+
+
+def _owner_of(session: Session) -> str:
+    """The key that speaks on it, or its host where nobody has one."""
+    return session.user_id or session.address
 
 
 def _is_drawn(route: bytes) -> bool:

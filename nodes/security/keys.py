@@ -3,6 +3,7 @@
     secret/NAME.toml                 0600 in 0700: both halves, where the principal runs (nodes.security.secret_keys)
     allowed/NAME.FINGERPRINT.toml    0644: the public half of a key that is let in (nodes.security.allow_list)
     public/NAME.FINGERPRINT.toml     0644: the public half of a key that was made here and is not let in here
+    revoked/NAME                     empty: its last key was revoked here, and no other one was let in since
 
 NAME is the principal's text with `-` for `:` and `/` and `all` for `*`: kinds have no `-`, and a number has one
 spelling, so that no two principals share a name. A CURVE key (Z85, ZeroMQ RFC 32) encrypts and authenticates
@@ -29,6 +30,8 @@ from nodes.security.key_file import (
     ED25519_BYTES,
     ed25519_key,
     flush_directory,
+    give_to_owner_of,
+    make_directory,
     malformed,
     read,
     store,
@@ -134,6 +137,11 @@ def allowed_directory(directory: Path) -> Path:
     return directory / ALLOWED
 
 
+def revoked_directory(directory: Path) -> Path:
+    """Where it is kept who was revoked: whose secret is on another host would be taken for new otherwise."""
+    return directory / "revoked"
+
+
 def public_directory(directory: Path) -> Path:
     """Public halves to be carried to other hosts, let in nowhere yet."""
     return directory / "public"
@@ -211,6 +219,7 @@ def save_allowed(directory: Path, public: PublicKeys) -> None:
         if len(names) >= ALLOWED_FILES_MAX and name not in names:
             raise KeysError(f"{allowed} holds {len(names)} files; {ALLOWED_FILES_MAX} are allowed: revoke some")
     _store_public(allowed / name, public)
+    (revoked_directory(directory) / file_name(public.principal)).unlink(missing_ok=True)
 
 
 def save_public(directory: Path, public: PublicKeys) -> None:
@@ -222,12 +231,28 @@ def remove_allowed(directory: Path, principal: Principal, fingerprint: str | Non
     """Let a principal's keys in no more, or the one with that fingerprint; give the fingerprints of those that were.
     It goes by the files' names, so that damaged ones are removed as well. Raises OSError."""
     allowed, name = allowed_directory(directory), file_name(principal)
-    ended = tuple(one for owner, one in allowed_files(directory) if owner == name and fingerprint in (None, one))
+    let_in = tuple(one for owner, one in allowed_files(directory) if owner == name)
+    ended = tuple(one for one in let_in if fingerprint in (None, one))
+    if ended and ended == let_in:
+        _note_revoked(directory, name)
     for one in ended:
         (allowed / f"{name}.{one}.toml").unlink(missing_ok=True)
     if ended:
         flush_directory(allowed)
     return ended
+
+
+def has_revoked(directory: Path, principal: Principal) -> bool:
+    """Whether its last key was revoked here, and no other one was let in since."""
+    return (revoked_directory(directory) / file_name(principal)).exists()
+
+
+def _note_revoked(directory: Path, name: str) -> None:
+    noted = revoked_directory(directory)
+    make_directory(noted, 0o755)
+    (noted / name).touch(mode=0o644)
+    give_to_owner_of(noted, noted / name)
+    flush_directory(noted)
 
 
 def allowed_files(directory: Path) -> tuple[tuple[str, str], ...]:

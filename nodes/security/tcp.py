@@ -9,6 +9,8 @@ from __future__ import annotations
 import os
 import socket as tcp
 import struct
+import termios
+from fcntl import ioctl
 from typing import Final
 
 from es.descriptors import with_reserve
@@ -16,10 +18,9 @@ from es.descriptors import with_reserve
 UNKNOWN_ADDRESS: Final = "?"
 """Of a peer that was gone before anybody could ask the kernel."""
 
-# struct tcp_info of linux/tcp.h: 8 bytes, 24 numbers of 4, 3 of 8, and then tcpi_bytes_received.
-_RECEIVED_AT: Final = 8 + 24 * 4 + 3 * 8
-_RECEIVED: Final = struct.Struct("=Q")
-_INFO_BYTES: Final = _RECEIVED_AT + _RECEIVED.size
+# struct tcp_info of linux/tcp.h: 8 bytes, 24 numbers of 4, 2 of 8, and then tcpi_bytes_acked, tcpi_bytes_received.
+_COUNTED: Final = struct.Struct("=8x96x16xQQ")
+_UNACKNOWLEDGED: Final = struct.Struct("=i")
 
 
 def address_of(fd: int) -> str:
@@ -52,17 +53,36 @@ def local_port(fd: int) -> int | None:
 
 def received_bytes(fd: int) -> int | None:
     """What a TCP connection has received since it began, read by anybody or not; None if that is none."""
+    counted = _counted(fd)
+    return None if counted is None else counted[1]
+
+
+def taken_bytes(fd: int) -> int | None:
+    """What the peer's kernel has acknowledged since a TCP connection began; None if that is none."""
+    counted = _counted(fd)
+    return None if counted is None else counted[0]
+
+
+def has_taken_all(fd: int) -> bool:
+    """Whether the peer's kernel has acknowledged all that ours was given."""
+    try:
+        return _UNACKNOWLEDGED.unpack(ioctl(fd, termios.TIOCOUTQ, bytes(_UNACKNOWLEDGED.size))) == (0,)
+    except OSError:
+        return False
+
+
+def _counted(fd: int) -> tuple[int, int] | None:
     try:
         peer = _borrow(fd)
     except OSError:
         return None
     try:
-        info = peer.getsockopt(tcp.IPPROTO_TCP, tcp.TCP_INFO, _INFO_BYTES)
+        info = peer.getsockopt(tcp.IPPROTO_TCP, tcp.TCP_INFO, _COUNTED.size)
     except OSError:
         return None
     finally:
         peer.detach()
-    return int(_RECEIVED.unpack_from(info, _RECEIVED_AT)[0]) if len(info) == _INFO_BYTES else None
+    return _COUNTED.unpack(info) if len(info) == _COUNTED.size else None
 
 
 def shut(fd: int, address: str) -> bool:

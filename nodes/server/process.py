@@ -276,10 +276,11 @@ class ServerShell:
     def close(self) -> None:
         """Write down how far the log is committed if the end is an orderly one, sign the last event, end the workers,
         finish what is being written, give all sockets back."""
+        now = read_clock()
         if self._loop.ended_well:
-            self._carry_out(self.replica.stop(read_clock()), read_clock())
+            self._carry_out(self.replica.stop(now), now)
         is_halted = self.replica.role is Role.HALTED  # then what it holds is not to be vouched for
-        self._send(self._checkpoints.last(read_clock(), 0 if is_halted else self.replica.node.chain.durable.seq))
+        self._send(self._checkpoints.last(now, 0 if is_halted else self.replica.node.chain.durable.seq))
         self._loop.unregister(self._writer.ready_fd)
         self._broker.close()
         self._checkpoints.close()

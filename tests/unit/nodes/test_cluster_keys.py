@@ -18,6 +18,7 @@ from nodes.security.cluster_keys import allow_key, ensure_keys, make_keys, princ
 from nodes.security.keys import (
     KeysError,
     allowed_directory,
+    has_revoked,
     new_keys,
     public_name,
     remove_allowed,
@@ -25,7 +26,7 @@ from nodes.security.keys import (
 )
 from nodes.security.keys_lock import changing
 from nodes.security.principals import WITNESS, Principal, faculty, program, server
-from nodes.security.secret_keys import load_secret, save_secret, secret_path
+from nodes.security.secret_keys import has_secret, load_secret, save_secret, secret_path
 from tests.unit.nodes.killed import killed_at_each_change
 
 LONG_AGO, FAR_AHEAD = "2001-01-01T00:00:00Z", "2999-12-31T23:59:58Z"
@@ -67,6 +68,32 @@ def test_whoever_was_revoked_is_not_let_in_again(config: ClusterConfig) -> None:
     remove_allowed(config.keys, server("b"))
     ensure_keys(config)
     assert AllowList(config.keys).newest(server("b")) is None
+
+
+def test_nor_is_he_where_his_secret_never_was_until_a_key_of_his_is_let_in(config: ClusterConfig) -> None:
+    """On every machine but his own there is nothing left of who was revoked: a new key made there is nobody's."""
+    ensure_keys(config)
+    secret_path(config.keys, server("b")).unlink()
+    assert revoke_keys(config.keys, server("b"))
+    ensure_keys(config)
+    assert (AllowList(config.keys).newest(server("b")), has_secret(config.keys, server("b"))) == (None, False)
+
+    theirs = new_keys(server("b"), LONG_AGO).public
+    allow_key(config.keys, theirs)
+    remove_allowed(config.keys, server("b"), "0" * 16)
+    (allowed_directory(config.keys) / public_name(theirs)).unlink()
+    ensure_keys(config)
+    assert is_let_in(config.keys, server("b")), "nobody revoked that one"
+
+
+def test_who_has_another_key_is_not_noted_as_revoked(config: ClusterConfig) -> None:
+    first, second = (new_keys(server("b"), LONG_AGO).public for _ in range(2))
+    for public in (first, second):
+        allow_key(config.keys, public)
+    revoke_keys(config.keys, server("b"), first.fingerprint)
+    assert not has_revoked(config.keys, server("b"))
+    revoke_keys(config.keys, server("b"), second.fingerprint)
+    assert has_revoked(config.keys, server("b"))
 
 
 @pytest.mark.parametrize("damage", ["", "no TOML", None])

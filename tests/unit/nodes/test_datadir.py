@@ -11,7 +11,7 @@ from es.errors import LogInUse, WrongCluster
 from es.log.base import Write
 from es.log.directory_lock import DirectoryLock
 from es.log.lmdb_log import LmdbLog
-from es.replication.data_node import REGISTER
+from es.replication.data_node import PROPOSED, REGISTER
 from es.replication.messages import Member, Register, unpack_register
 from nodes.config.cluster import ClusterConfig, one_host
 from nodes.datadir import RegisterMissing, RegistersDiffer, initialise, rebuild_witness, register_path
@@ -41,8 +41,14 @@ class Stopped:
         return register_path(self.config.witness.data)
 
     def learn(self, server: str, register: Register) -> None:
+        self._record(server, REGISTER, register)
+
+    def propose(self, server: str, register: Register) -> None:
+        self._record(server, PROPOSED, register)
+
+    def _record(self, server: str, name: str, register: Register) -> None:
         log = LmdbLog.open(self.config.server(server).data)
-        log.write(Write(records=((REGISTER, register.pack()),)))
+        log.write(Write(records=((name, register.pack()),)))
         log.close()
 
     def lose(self, server: str) -> Path:
@@ -72,10 +78,10 @@ def member_of(config: ClusterConfig, server: str) -> Member:
 
 
 def test_the_newest_register_stays(stopped: Stopped) -> None:
-    assert not rebuild_witness(stopped.config)
+    assert rebuild_witness(stopped.config) == (False, ())
     newer = stopped.shrunk._replace(epoch=9)
     register_file.save(stopped.path, newer.pack())
-    assert not rebuild_witness(stopped.config)
+    assert rebuild_witness(stopped.config) == (False, ())
     assert stopped.stored() == newer, "its last change may not have reached anybody"
 
 
@@ -91,10 +97,10 @@ def test_another_one_is_made_anew_and_what_was_there_is_kept(stopped: Stopped, l
         if left == "no directory":
             path.parent.rmdir()
     was = [path.read_bytes()] if path.exists() else []
-    assert rebuild_witness(stopped.config)
+    assert rebuild_witness(stopped.config) == (True, ())
     assert stopped.stored() == Register("c", 8, stopped.a, (stopped.a,), 2, "")
     assert [one.read_bytes() for one in path.parent.glob("register.aside-*")] == was
-    assert not rebuild_witness(stopped.config), "once"
+    assert not rebuild_witness(stopped.config).is_anew, "once"
 
 
 @pytest.mark.parametrize("running", ["server-a", "server-b", "witness"])
@@ -111,8 +117,30 @@ def test_who_is_not_in_sync_need_not_be_there(stopped: Stopped) -> None:
     """It could not have changed the register since."""
     stopped.path.unlink()
     stopped.lose("b")
-    assert rebuild_witness(stopped.config)
+    assert rebuild_witness(stopped.config) == (True, ("b",))
     assert stopped.stored() == Register("c", 8, stopped.a, (stopped.a,), 2, "")
+    assert rebuild_witness(stopped.config) == (False, ("b",)), "and what b knows nobody can say"
+
+
+def test_who_may_have_been_counted_in_since_must_be_there(stopped: Stopped) -> None:
+    """The witness may have done what it was asked, and that one may have taken over and served alone, before the one
+    who asked heard of it: R10's own argument needs both."""
+    stopped.path.unlink()
+    stopped.propose("a", stopped.shrunk._replace(epoch=8, in_sync=(stopped.a, stopped.b)))
+    there, away = stopped.config.server("b").data, stopped.lose("b")
+    with pytest.raises(RegisterMissing, match=rf"only by server b .* epoch 7.*incarnation {stopped.b.incarnation}"):
+        rebuild_witness(stopped.config)
+    away.rename(there)
+    stopped.learn("b", Register("c", 9, stopped.b, (stopped.b,), 1, "b-life"))
+    assert rebuild_witness(stopped.config) == (True, ())
+    assert stopped.stored() == Register("c", 10, stopped.b, (stopped.b,), 2, "")
+
+
+def test_who_was_asked_for_before_the_register_that_stands_need_not_be_there(stopped: Stopped) -> None:
+    stopped.path.unlink()
+    stopped.propose("a", stopped.grown)
+    stopped.lose("b")
+    assert rebuild_witness(stopped.config) == (True, ("b",))
 
 
 def test_who_never_heard_of_a_register_has_not_changed_it(tmp_path: Path) -> None:
@@ -121,7 +149,7 @@ def test_who_never_heard_of_a_register_has_not_changed_it(tmp_path: Path) -> Non
     found = Stopped(config, *(member_of(config, name) for name in "ab"))
     found.learn("a", found.grown)
     found.path.unlink()
-    assert rebuild_witness(config)
+    assert rebuild_witness(config) == (True, ())
     assert found.stored() == Register("c", 7, found.a, (found.a, found.b), 2, "")
 
 

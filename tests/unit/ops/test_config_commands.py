@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from es.log.directory_lock import DirectoryLock
 from es.log.lmdb_log import LmdbLog
 from es.replication.messages import Member, unpack_register
 from nodes.config.cluster import ConfigError
@@ -173,6 +174,9 @@ def test_what_is_judged_and_shown_is_what_the_next_start_reads(tmp_path: Path) -
     assert (nothing.returncode, nothing.stdout) == (1, "")
     run_directory(tmp_path).mkdir()
     write_whole(run_directory(tmp_path) / "cluster.toml", render(prepare(tmp_path, overrides={}), tmp_path))
+    left_behind = aulario("config", "show", *cluster, "--running")
+    assert (left_behind.returncode, left_behind.stdout) == (1, ""), "by an `up` that was killed"
+    up = DirectoryLock(run_directory(tmp_path))
     assert aulario("config", "validate", *cluster).stderr == ""
 
     other = {"AULARIO_TERM": "2031-1"}
@@ -190,6 +194,7 @@ def test_what_is_judged_and_shown_is_what_the_next_start_reads(tmp_path: Path) -
         refused = aulario("config", verb, *cluster)
         assert refused.returncode == 2
         assert refused.stderr.startswith(f"Error: {tmp_path}/aulario.toml:1: workers")
+    up.release()
 
 
 def test_data_without_their_configuration_become_no_other_cluster(tmp_path: Path) -> None:

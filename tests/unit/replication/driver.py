@@ -175,6 +175,7 @@ class Driver:
     def join(self) -> None:
         """`b` is heard, becomes pending, is counted in; the next epoch opens with both."""
         self.ack_beacon()
+        self.fsync()
         self.tick(1)
         self.grant_swap()
         self.fsync()

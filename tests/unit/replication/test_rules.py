@@ -7,9 +7,10 @@ import pytest
 from es.codec import Batch, BatchBuilder, encode_batch
 from es.log.base import Identity
 from es.log.memory import MemoryLog
-from es.replication.data_node import REGISTER
+from es.replication.data_node import PROPOSED, REGISTER
 from es.replication.effects import WITNESS, Halt
 from es.replication.events import EpochStarted, OutageExtended, read, record
+from es.replication.following import FOLLOWED_BATCHES_MAX
 from es.replication.messages import (
     Ack,
     Batches,
@@ -277,6 +278,7 @@ def test_r4_a_member_below_the_commit_point_is_not_counted_in(alone: Driver) -> 
     alone.ask("w", Credit("x", 5))
     alone.fsync()
     alone.ack_beacon(seq=behind)
+    alone.fsync()
     alone.tick(1)
     assert alone.asked_witness() is None
     alone.clear()
@@ -284,6 +286,7 @@ def test_r4_a_member_below_the_commit_point_is_not_counted_in(alone: Driver) -> 
     alone.fsync()
     assert credited(alone) == {"not kept waiting": Credited("y", 6)}
     alone.ack_beacon()
+    alone.fsync()
     alone.tick(1)
     assert alone.asked_witness() is not None
 
@@ -291,6 +294,7 @@ def test_r4_a_member_below_the_commit_point_is_not_counted_in(alone: Driver) -> 
 def test_r4_a_member_that_is_not_heard_is_not_counted_in(alone: Driver) -> None:
     alone.tick(SHRINK_MS + 1)
     alone.ack()
+    alone.fsync()
     alone.tick(1)
     assert alone.asked_witness() is None
 
@@ -298,6 +302,7 @@ def test_r4_a_member_that_is_not_heard_is_not_counted_in(alone: Driver) -> None:
 def test_r4_what_has_not_folded_is_not_counted_in(alone: Driver) -> None:
     chain = alone.replica.node.chain
     alone.give(BeaconAck(CLUSTER, 2, B, alone.now_us, chain.head.seq, chain.head.hash, applied_seq=0))
+    alone.fsync()
     alone.tick(1)
     assert alone.asked_witness() is None
 
@@ -437,6 +442,22 @@ def test_r10_nothing_commits_by_a_register_that_the_own_disk_does_not_have(pair:
     assert stored is not None and unpack_register(stored) == pair.replica.node.register
 
 
+def test_r10_nobody_is_counted_in_before_the_own_disk_knows_of_it(alone: Driver) -> None:
+    """If this node died before it heard that it was done, and the witness were lost, nothing else would tell that the
+    backup may have taken over since."""
+    alone.ack_beacon()
+    alone.tick(1)
+    assert alone.replica.leading is not None and alone.replica.leading.pending == B
+    assert alone.asked_witness() is None
+    alone.fsync()
+    alone.tick(1)
+    swap = alone.asked_witness()
+    assert swap is not None and swap.in_sync == (A, B)
+    stored = alone.log.record(PROPOSED)
+    assert stored is not None
+    assert unpack_register(stored) == register(swap.epoch + 1, A, A, B, author=swap.author)
+
+
 # -- R6
 
 
@@ -558,6 +579,30 @@ def test_r8_a_divergent_suffix_is_cut_and_replaced_in_one_write(backup: Driver) 
     backup.fsync()
     assert [batch.hash for batch in backup.log.batches()] == [common.hash, theirs.hash]
     assert [(ack.durable_seq, ack.hash) for ack in backup.told(Ack)] == [(2, theirs.hash)]
+
+
+def test_r8_who_has_no_room_asks_for_no_more_until_his_disk_has_caught_up(backup: Driver) -> None:
+    for _ in range(FOLLOWED_BATCHES_MAX):
+        backup.give(frame(batch_after(backup, 1)))
+    ahead = batch_after(backup, 1)
+    backup.clear()
+    backup.give(beacon(backup, head=ahead, commit_seq=FOLLOWED_BATCHES_MAX))
+    for _ in range(20):
+        backup.tick(BEACON_MS)
+    assert backup.told(Fetch) == []
+    backup.fsync()
+    backup.tick(BEACON_MS)
+    assert [fetch.after_seq for fetch in backup.told(Fetch)] == [FOLLOWED_BATCHES_MAX]
+
+
+def test_r8_who_has_no_room_compares_all_the_same(backup: Driver) -> None:
+    """In a new epoch nothing commits before chains are compared, and nothing makes room before it commits."""
+    for _ in range(FOLLOWED_BATCHES_MAX):
+        backup.give(frame(batch_after(backup, 1)))
+    backup.fsync()
+    backup.follow(5)
+    backup.live(6 * BEACON_MS)
+    assert {fetch.after_seq for fetch in backup.told(Fetch)} == {FOLLOWED_BATCHES_MAX}
 
 
 def test_r8_an_answer_to_an_earlier_question_is_ignored(backup: Driver) -> None:
