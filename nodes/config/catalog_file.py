@@ -17,7 +17,7 @@ def load_catalog(path: Path | None) -> Catalog:
     if path is None:
         return default_catalog()
     try:
-        with path.open(encoding="utf-8", newline="") as file:
+        with path.open(encoding="utf-8-sig", newline="") as file:
             return parse_rooms(csv.DictReader(file))
     except (OSError, UnicodeDecodeError, csv.Error, CatalogInvalid) as error:
         raise ConfigError("catalog", f"{path}: {error}") from error

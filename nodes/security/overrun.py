@@ -1,4 +1,4 @@
-"""Ends connections on which more comes in than any honest peer can have under way.
+"""Ends connections on which more comes in than any honest peer can have under way, on one or on all of its own.
 
 libzmq bounds the parts of a message one by one and counts whole messages: a message of endless parts it gathers for
 ever, and a publisher keeps every subscription. But the kernel counts what a connection has received. An honest peer is
@@ -29,6 +29,12 @@ LOOK_S: Final = 0.25
 
 SUBSCRIBER_BYTES_MAX: Final = 8 << 10
 """A handshake takes less than 1 KiB, a subscription less than 100 bytes."""
+
+OWNER_BYTES_MAX: Final = 256 << 20
+"""What may have come on all connections of one owner (nodes.security.crowd) since something was last read on each."""
+
+COUNTED_BYTES: Final = 16 << 10
+"""Connections on which less has come count for nothing: there is no room for so many that it would matter."""
 
 ENDED_MAX: Final = 10_000
 """Ends that are remembered until they are told."""
@@ -117,8 +123,9 @@ class OverrunWatch:
         for door, _ in doors.values():
             was_heard, door.heard = door.heard, set()
             heard |= was_heard
-        least = min((bound for _, bound in doors.values()), default=0)
+        least = min((COUNTED_BYTES, *(bound for _, bound in doors.values())))
         bases: dict[int, int] = {}
+        unread: dict[tuple[str, str | None], list[tuple[int, int, Watched]]] = {}
         for fd in _descriptors():
             received = tcp.received_bytes(fd)
             if received is None:
@@ -127,9 +134,21 @@ class OverrunWatch:
             if received - base <= least:
                 continue
             found = doors.get(tcp.local_port(fd) or 0)
-            if found is not None and received - (base if found[0].is_read else 0) > found[1]:
-                self._shut(fd, found[0])
+            if found is None:
+                continue
+            door, bound = found
+            if received - base > bound:
+                self._shut(fd, door)
+            elif door.is_read:
+                unread.setdefault((door.name, door.owner_of(fd)), []).append((received - base, fd, door))
         self._bases = bases
+        for of_one in unread.values():
+            total = sum(size for size, _, _ in of_one)
+            for size, fd, door in sorted(of_one, key=lambda one: one[0], reverse=True):
+                if total <= OWNER_BYTES_MAX:
+                    break
+                self._shut(fd, door)
+                total -= size
 
     def _shut(self, fd: int, door: Watched) -> None:
         address, owner = tcp.address_of(fd), door.owner_of(fd)

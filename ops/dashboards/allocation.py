@@ -176,17 +176,22 @@ _ROOMS: Final = Row(
                     "{{term}}",
                 ),
             ),
-            (Limit(None, GOOD), Limit(1, FAIR)), width=8,
+            (Limit(None, GOOD), Limit(1, FAIR)), width=6,
         ),
         Panel(
             "Holds that expired", "Proposals that no faculty answered in time, within five minutes.", COUNT,
             (Query(f"cluster:aulario_holds_expired:increase5m{{{CLUSTER}}}", "{{cluster}}"),),
-            (Limit(None, GOOD), Limit(20, BAD)), width=8,
+            (Limit(None, GOOD), Limit(20, BAD)), width=6,
         ),
         Panel(
             "Alerts of the allocation", "Events in the log, in the time between two points.", COUNT,
             (Query(f"max by (cluster, code) (increase(aulario_alerts_total{{{CLUSTER}}}{WINDOW}))", "{{code}}"),),
-            (Limit(None, GOOD), Limit(1, FAIR)), Kind.STACK, 8,
+            (Limit(None, GOOD), Limit(1, FAIR)), Kind.STACK, 6,
+        ),
+        Panel(
+            "Bounds used", "The fullest of what servers and faculties remember; what is full is refused.", SHARE,
+            (Query(f"max by (cluster, bound) (aulario_bound_used_ratio{{{CLUSTER}}})", "{{bound}}"),),
+            (Limit(None, GOOD), Limit(0.8, FAIR), Limit(1, BAD)), width=6,
         ),
     ),
 )  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket as tcp
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 import zmq
 
 from nodes import sockets
-from nodes.security import refusals, roles
+from nodes.security import overrun, refusals, roles
 from nodes.security.crowd import Room
 from nodes.security.curve import OPEN, Curve
 from nodes.security.door import PARTS_SKIPPED_MAX, Door
@@ -160,6 +161,34 @@ def test_a_peer_that_is_held_back_is_not_taken_for_a_hostile_one(make: Make) -> 
     watch.close()
     assert not watch.ended
     assert not house.refused()
+
+
+def test_many_connections_of_one_owner_hold_no_more_than_a_few(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them stays within its own bound."""
+    monkeypatch.setattr(overrun, "OWNER_BYTES_MAX", 4 << 20)
+    house = make(security=False)
+    watch = OverrunWatch()
+    watch.add(house.door)
+    peers = [connect(house.endpoint) for _ in range(3)]
+    for count, peer in enumerate(peers, 1):
+        peer.sendall(frame(b"", MORE) + frame(b"hello"))
+        house.turn_until(partial(lambda least: len(house.received) >= least, count))
+    watch.look()
+    for peer, messages in zip(peers, (1, 2, 3), strict=True):
+        peer.sendall(messages * (frame(b"", MORE) + frame(bytes(1 << 20))))
+
+    def is_over() -> bool:
+        watch.look()
+        return bool(watch.ended)
+
+    while not is_over():
+        time.sleep(0.001)
+    watch.close()
+    assert is_ended(peers[2]), "it holds the most"
+    assert [one.owner for one in watch.ended] == ["127.0.0.1"]
+    house.turn_until(lambda: len(house.received) >= 3 + 1 + 2)
+    for peer in peers:
+        peer.close()
 
 
 def test_a_message_of_too_many_parts_is_read_over_and_ends_its_connection(make: Make) -> None:

@@ -131,7 +131,12 @@ def test_the_kernel_is_asked_once_for_as_many_refusals_as_there_are_connections(
         line.fill()
         untaken.sent(line.fd, "greedy", [bytes(16 * BYTES_MAX)])
     asked: list[int] = []
-    monkeypatch.setattr(tcp, "taken_bytes", lambda fd: asked.append(fd) or 0)
+
+    def answer(fd: int) -> int:
+        asked.append(fd)
+        return 0
+
+    monkeypatch.setattr(tcp, "taken_bytes", answer)
     assert not any(untaken.has_room("greedy") for _ in range(100))
     assert len(asked) == 100
 
