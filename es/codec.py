@@ -63,6 +63,18 @@ class Batch(NamedTuple):
     last_seq: int
 
 
+class Stamp(NamedTuple):
+    """What a receipt needs to know of a batch."""
+
+    epoch: int
+    first_seq: int
+    last_seq: int
+    hash: bytes
+
+
+HEADER_BYTES_MAX = 96
+"""Of a batch, what comes before its entries and how many they are: at most 80 bytes."""
+
 _pack = msgpack.Packer(use_bin_type=True, strict_types=False).pack
 
 
@@ -148,6 +160,19 @@ def decode_batch(data: bytes) -> Batch:
         if entry.offset != offset or type(entry.type) is not str or type(entry.application) is not str:
             raise RemoteProtocolError(f"entry {offset} of the batch is malformed")
     return _batch(epoch, first_seq, prev_hash, ts_us, entries, data)
+
+
+def stamp_of(data: bytes) -> Stamp:
+    """The stamp of a batch of one's own, of which only the header is decoded. Raises RemoteProtocolError."""
+    unpacker = msgpack.Unpacker(use_list=False, max_buffer_size=HEADER_BYTES_MAX)
+    unpacker.feed(data[:HEADER_BYTES_MAX])
+    try:
+        unpacker.read_array_header()
+        _, epoch, first_seq, _, _ = (unpacker.unpack() for _ in range(5))
+        last_seq = first_seq + unpacker.read_array_header() - 1
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise RemoteProtocolError(f"not a batch: {error}") from None
+    return Stamp(epoch, first_seq, last_seq, sha256(data).digest())
 
 
 def is_canonical(batch: Batch) -> bool:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from es.codec import GENESIS_HASH, Batch
+from es.codec import GENESIS_HASH, Batch, Stamp
 
 
 class Head(NamedTuple):
@@ -86,6 +86,11 @@ class EventLog(ABC):
     def batch_at(self, seq: int) -> Batch | None:
         """The batch that holds `seq`, or None past the head or below 1. Raises LogDamaged if its
         bytes cannot be decoded."""
+
+    def stamp_at(self, seq: int) -> Stamp | None:
+        """The stamp of that batch; it may be had without decoding it."""
+        batch = self.batch_at(seq)
+        return None if batch is None else Stamp(batch.epoch, batch.first_seq, batch.last_seq, batch.hash)
 
     @abstractmethod
     def batches(self, from_seq: int = 1) -> Iterator[Batch]:

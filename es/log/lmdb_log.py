@@ -23,17 +23,18 @@ import os
 import shutil
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from errno import EACCES
 from hashlib import sha256
 from pathlib import Path
+from typing import TypeVar
 
 import lmdb
 import lmdb.verify
 import msgpack
 
-from es.codec import HASH_BYTES, Batch, decode_batch
+from es.codec import HASH_BYTES, Batch, Stamp, decode_batch, stamp_of
 from es.descriptors import open_file
 from es.durability import DISK_REFUSES, flush_directory, preallocate
 from es.errors import LogDamaged, LogError, LogMissing, LogWriteFailed, RemoteProtocolError
@@ -61,6 +62,7 @@ CHUNK_BYTES_MAX = 1 << 20
 _RECORD = b"record/"
 _WRITES = b"writes"
 _key = struct.Struct(">Q")
+_Read = TypeVar("_Read", Batch, Stamp)
 
 
 class LmdbLog(EventLog):
@@ -173,14 +175,24 @@ class LmdbLog(EventLog):
                 return durable.head
 
     def batch_at(self, seq: int) -> Batch | None:
-        if seq < 1:
-            return None
-        with self._reading() as txn, txn.cursor(self._batches) as cursor:
-            item = cursor.item() if _seek(cursor, seq) else None
+        item = self._item_at(seq)
         if item is None:
             return None
         batch = self._decode(*item)
         return batch if seq <= batch.last_seq else None
+
+    def stamp_at(self, seq: int) -> Stamp | None:
+        item = self._item_at(seq)
+        if item is None:
+            return None
+        stamp = self._checked(stamp_of, *item)
+        return stamp if seq <= stamp.last_seq else None
+
+    def _item_at(self, seq: int) -> tuple[bytes, bytes] | None:
+        if seq < 1:
+            return None
+        with self._reading() as txn, txn.cursor(self._batches) as cursor:
+            return cursor.item() if _seek(cursor, seq) else None
 
     def batches(self, from_seq: int = 1) -> Iterator[Batch]:
         batch: Batch | None = None
@@ -341,15 +353,19 @@ class LmdbLog(EventLog):
         return False
 
     def _decode(self, key: bytes, value: bytes) -> Batch:
+        return self._checked(decode_batch, key, value)
+
+    def _checked(self, read: Callable[[bytes], _Read], key: bytes, value: bytes) -> _Read:
+        """What `read` makes of a batch as it is stored. Raises LogDamaged."""
         try:
-            batch = decode_batch(value[HASH_BYTES:])
+            found = read(value[HASH_BYTES:])
         except RemoteProtocolError as error:
             raise self._damage(f"at seq {_first_seq(key)}: {error}") from error
-        if batch.hash != value[:HASH_BYTES]:
+        if found.hash != value[:HASH_BYTES]:
             raise self._damage(f"the batch at seq {_first_seq(key)} contradicts its hash")
-        if batch.first_seq != _first_seq(key):
-            raise self._damage(f"the batch of seq {batch.first_seq} is stored at seq {_first_seq(key)}")
-        return batch
+        if found.first_seq != _first_seq(key):
+            raise self._damage(f"the batch of seq {found.first_seq} is stored at seq {_first_seq(key)}")
+        return found
 
     def _meta_value(self, txn: lmdb.Transaction[bytes], name: bytes) -> bytes:
         sealed = txn.get(name, db=self._meta)

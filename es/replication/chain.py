@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
-from es.codec import GENESIS_HASH, Batch
+from es.codec import GENESIS_HASH, Batch, Stamp
 from es.limits import FETCH_BATCHES_MAX, FETCH_BYTES_MAX
 from es.log.base import EMPTY, EventLog, Head
 from es.log.chain import broken_link, head_of
@@ -73,6 +73,13 @@ class Chain:
         if self._in_memory(seq):
             return next((batch for batch in reversed(self.recent) if batch.first_seq <= seq <= batch.last_seq), None)
         return self.log.batch_at(seq)
+
+    def stamp_at(self, seq: int) -> Stamp | None:
+        """What a receipt says of the batch that holds `seq`, which has committed."""
+        if self._in_memory(seq):
+            batch = self.batch_at(seq)
+            return None if batch is None else Stamp(batch.epoch, batch.first_seq, batch.last_seq, batch.hash)
+        return self.log.stamp_at(seq)
 
     def after(self, seq: int) -> Iterator[Batch]:
         """Batches after `seq` in order; the log's part is read in steps of its own."""

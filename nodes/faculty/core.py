@@ -31,6 +31,7 @@ from nodes.faculty.past import Past, PastTransactions
 from nodes.faculty.program_registry import PROGRAMS_MAX, ProgramRegistry
 from nodes.faculty.transaction import Transaction, is_anothers, may_be_pushed
 from nodes.wire.beats import Beat
+from nodes.wire.encoding import TEXT_CHARS_MAX
 from nodes.wire.schema import (
     FORBIDDEN,
     NOT_ACTIVE,
@@ -190,7 +191,7 @@ class FacultyCore:
         transaction_id = self._draw_id() if request.transaction_id is None else request.transaction_id
         program_id = self._programs.id_of(request.program)
         if speaks_for is not None and program_id != speaks_for:
-            why = f"the key of program {speaks_for} does not speak for {request.program!r}"
+            why = f"the key of program {speaks_for} does not speak for {request.program!r}"[:TEXT_CHARS_MAX]
             return [Forbidden(route, why), *self._refuse(route, Res(transaction_id, INVALID, FORBIDDEN, why))]
         reserve = None if program_id is None else self._reserve(transaction_id, program_id, request)
         joined = self._in_flight.get(transaction_id)

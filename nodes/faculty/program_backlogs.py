@@ -16,7 +16,7 @@ from nodes.faculty.core import IN_FLIGHT_MAX, FacultyCore
 from nodes.faculty.effects import Effect
 from nodes.server.admission import Admission, Bulk, Portion
 from nodes.wire.encoding import Encoding
-from nodes.wire.payload import Payload
+from nodes.wire.payload import SMALL_BYTES, Payload
 from nodes.wire.schema import Dropped
 
 BACKLOG_FULL: Final = "backlog_full"
@@ -124,7 +124,7 @@ class ProgramBacklogs(Generic[S]):
 
     def _take(self, asked: _Asked[S], requests_max: int, now: Instant) -> Portion:
         self._ask(asked, now, is_within=True)
-        return Portion(1, 1, is_over=True)
+        return Portion(1, 1 + len(asked.payload) // SMALL_BYTES, is_over=True)
 
     def _turns_away(self, asked: _Asked[S], now: Instant) -> bool:
         """Whoever was revoked, without a word, and whoever has waited too long; without a word, too, if he floods."""

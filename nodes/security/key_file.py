@@ -122,17 +122,37 @@ def store(path: Path, fields: Mapping[str, str], *, directory_mode: int, mode: i
 
 
 def make_directory(path: Path, mode: int) -> None:
-    """A directory of keys, with that mode whatever the umask and whatever it had. Raises OSError."""
+    """A directory of keys, with that mode whatever the umask and whatever it had. A link to one is none: root may be
+    about to give it away. Raises OSError."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = False
     with suppress(FileExistsError):
         path.mkdir(mode=mode)
-        give_to_owner_of(path.parent, path)
+        is_new = True
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        if is_new:
+            give_to_owner_of(path.parent, descriptor)
+        os.fchmod(descriptor, mode)
+    finally:
+        os.close(descriptor)
+    if is_new:
         flush_directory(path.parent)
-    path.chmod(mode)
 
 
-def give_to_owner_of(directory: Path, made: Path | int) -> None:
-    """What root makes is for whoever owns the directory. Raises OSError."""
+def make_mark(path: Path) -> None:
+    """An empty file whose being there is all that it says. Raises OSError."""
+    make_directory(path.parent, 0o755)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        give_to_owner_of(path.parent, descriptor)
+    finally:
+        os.close(descriptor)
+    flush_directory(path.parent)
+
+
+def give_to_owner_of(directory: Path, made: int) -> None:
+    """What root makes, by its descriptor, is for whoever owns the directory. Raises OSError."""
     if os.geteuid() == 0:
         owner = directory.stat()
         os.chown(made, owner.st_uid, owner.st_gid)

@@ -30,8 +30,7 @@ from nodes.security.key_file import (
     ED25519_BYTES,
     ed25519_key,
     flush_directory,
-    give_to_owner_of,
-    make_directory,
+    make_mark,
     malformed,
     read,
     store,
@@ -234,7 +233,7 @@ def remove_allowed(directory: Path, principal: Principal, fingerprint: str | Non
     let_in = tuple(one for owner, one in allowed_files(directory) if owner == name)
     ended = tuple(one for one in let_in if fingerprint in (None, one))
     if ended and ended == let_in:
-        _note_revoked(directory, name)
+        make_mark(revoked_directory(directory) / name)
     for one in ended:
         (allowed / f"{name}.{one}.toml").unlink(missing_ok=True)
     if ended:
@@ -245,14 +244,6 @@ def remove_allowed(directory: Path, principal: Principal, fingerprint: str | Non
 def has_revoked(directory: Path, principal: Principal) -> bool:
     """Whether its last key was revoked here, and no other one was let in since."""
     return (revoked_directory(directory) / file_name(principal)).exists()
-
-
-def _note_revoked(directory: Path, name: str) -> None:
-    noted = revoked_directory(directory)
-    make_directory(noted, 0o755)
-    (noted / name).touch(mode=0o644)
-    give_to_owner_of(noted, noted / name)
-    flush_directory(noted)
 
 
 def allowed_files(directory: Path) -> tuple[tuple[str, str], ...]:

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import islice
 from typing import Any, Final, Generic, NamedTuple, Protocol, TypeAlias
 
-from es.codec import Batch
+from es.codec import Batch, Stamp
 from es.replication.effects import Answers, Refusal
 from es.replication.instant import Instant
 from es.replication.replica import Replica
@@ -327,7 +327,7 @@ class FrontendCore(Generic[S]):
 
     def on_answers(self, effect: Answers, now: Instant) -> None:
         """What the kernel releases: committed, or read from committed state."""
-        batch = effect.batch
+        holder: Batch | Stamp | None = effect.batch
         measured: list[Measured] = []
         for waiter, answer, seq in effect.answers:
             if waiter is None:
@@ -340,9 +340,11 @@ class FrontendCore(Generic[S]):
                 self._expect_expiry(exchange, faculty_id, answer)
                 self._answer(exchange, answer)
                 continue
-            holder = batch if batch is not None and seq is not None else self._batch_of(seq)
             receipt = None
-            if holder is not None and seq is not None:
+            if seq is not None:
+                if holder is None or not holder.first_seq <= seq <= holder.last_seq:
+                    holder = self._replica.node.chain.stamp_at(seq)
+                    assert holder is not None, "what has committed is in the log"
                 receipt = Receipt(holder.epoch, seq, holder.hash.hex(), effect.copies)
             else:
                 assert isinstance(answer, Result | TermResult)
@@ -361,7 +363,7 @@ class FrontendCore(Generic[S]):
         if measured:
             self._metrics.on_measured(measured)
             self._keep_timings(measured)
-        if batch is None:
+        if effect.batch is None:
             self._metrics.duplicates += sum(answer.seq is not None for answer in effect.answers)
 
     def _measure_apart(self, timing: Measured, result: Result, is_kept: bool) -> None:
@@ -372,9 +374,6 @@ class FrontendCore(Generic[S]):
             self._metrics.on_measured([timing])
         if is_kept:
             self._keep_timings([timing])
-
-    def _batch_of(self, seq: int | None) -> Batch | None:
-        return None if seq is None else self._replica.node.chain.batch_at(seq)
 
     def _expect_expiry(self, exchange: Exchange[S], faculty_id: int, proposal: Proposal) -> None:
         """A DEALER peer is told when its hold expires; a REQ peer learns it with its late answer."""

@@ -3,22 +3,17 @@ and back."""
 
 from __future__ import annotations
 
-from typing import Final
-
 from nodes import wire
 from nodes.security.principals import Principal
 from nodes.wire.schema import Closed, CloseRequest, Receipt, ReleaseRequest, Res
 from projections.rooms.commands import CloseTerm, Release, Result, TermResult
-from projections.rooms.events import faculty_actor
-
-ANYBODY: Final = "operator"
-"""Actor of a closing where security is off and nobody is asked who he is."""
+from projections.rooms.events import OPERATOR_ACTOR, faculty_actor
 
 
 def command_of(message: ReleaseRequest | CloseRequest, peer: Principal | None) -> Release | CloseTerm:
     """What is asked for outside a transaction, in the name of whose key it was asked with."""
     if isinstance(message, CloseRequest):
-        return CloseTerm(message.term, ANYBODY if peer is None else str(peer))
+        return CloseTerm(message.term, OPERATOR_ACTOR if peer is None else str(peer))
     actor = faculty_actor(message.faculty_id) if peer is None else str(peer)
     return Release(message.transaction_id, message.faculty_id, actor, message.reason)
 

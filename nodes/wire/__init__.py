@@ -12,12 +12,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from nodes.wire.encoding import (
     ANSWERS_NODES_MAX,
     ARRAY_NODES_MAX,
+    SINGLE_BYTES_MAX,
     UNREADABLE_WHYS,
     Encoding,
     Unreadable,
+    check_size,
     encode_map,
     encoding_of,
     parse,
+    salvaged_transaction_id,
 )
 from nodes.wire.schema import (
     DROPPED_WHYS,
@@ -81,7 +84,12 @@ def decode_closing(payload: bytes) -> Decoded[Closed | Res]:
 
 
 def decode_program_request(payload: bytes) -> tuple[ProgramRequest | Malformed, Encoding]:
-    """What a program sends its faculty: one map. Never raises."""
+    """What a program sends its faculty: one map, which is never as long as an array may be. Never raises."""
+    try:
+        check_size(payload, SINGLE_BYTES_MAX)
+    except Unreadable as error:
+        error.transaction_id = salvaged_transaction_id(payload)
+        return _malformed(error), encoding_of(payload)
     decoded = _decode(payload, program_request)
     if decoded.is_array:
         return _no_lone_map(decoded.messages), decoded.encoding

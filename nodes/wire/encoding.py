@@ -97,13 +97,13 @@ def parse(payload: bytes, array_nodes_max: int = ARRAY_NODES_MAX) -> Parsed:
     first = payload[:1]
     try:
         if first == b"{":
-            _check_size(payload, SINGLE_BYTES_MAX)
+            check_size(payload, SINGLE_BYTES_MAX)
             return Parsed([_parse_json(payload, SINGLE_NODES_MAX)], Encoding.JSON, is_array=False)
         if first == b"[":
             return Parsed(_parse_json_array(payload, array_nodes_max), Encoding.JSON, is_array=True)
         if _is_msgpack_array(first):
             return Parsed(_parse_msgpack_array(payload, array_nodes_max), Encoding.MSGPACK, is_array=True)
-        _check_size(payload, SINGLE_BYTES_MAX)
+        check_size(payload, SINGLE_BYTES_MAX)
         check_whole(payload)
         return Parsed([_parse_msgpack(payload)], Encoding.MSGPACK, is_array=False)
     except Unreadable as error:
@@ -113,7 +113,8 @@ def parse(payload: bytes, array_nodes_max: int = ARRAY_NODES_MAX) -> Parsed:
         raise Unreadable("not_encoded", f"not an encoded message: {error}", salvaged_transaction_id(payload)) from None
 
 
-def _check_size(payload: bytes, bytes_max: int) -> None:
+def check_size(payload: bytes, bytes_max: int) -> None:
+    """Raises Unreadable if it is longer."""
     if len(payload) > bytes_max:
         raise Unreadable("too_long", f"{len(payload)} bytes exceed the bound of {bytes_max}")
 
@@ -168,7 +169,7 @@ def _parse_msgpack(data: bytes) -> Any:
 
 def _parse_msgpack_array(payload: bytes, nodes_max: int) -> list[Any]:
     """Cut the array into its messages without decoding them, then decode each on its own."""
-    _check_size(payload, ARRAY_BYTES_MAX)
+    check_size(payload, ARRAY_BYTES_MAX)
     unpacker = msgpack.Unpacker(max_buffer_size=len(payload))
     unpacker.feed(payload)
     messages = unpacker.read_array_header()
@@ -195,7 +196,7 @@ def _check_messages(messages: int) -> None:
 
 
 def _parse_json_array(payload: bytes, nodes_max: int) -> list[Any]:
-    _check_size(payload, ARRAY_BYTES_MAX)
+    check_size(payload, ARRAY_BYTES_MAX)
     items: list[Any] = _parse_json(payload, nodes_max)
     _check_messages(len(items))
     return items

@@ -18,6 +18,7 @@ from projections.rooms.machine import NAME
 OPEN_TERMS = 2
 CLIENTS = 10
 FACULTIES = 4
+REGISTRAR = "operator:registrar"
 RETRY_US = (150_000, 500_000)
 THINK_US = (0, 40_000)
 TERM_US = (600_000, 1_500_000)
@@ -139,7 +140,7 @@ class RoomsLoad:
             case Reserve(), Proposal():
                 return Answer(command.transaction_id, client.faculty_id, client.plan == "accept")
             case ((Reserve() | Answer()), Result(status=commands.ACCEPTED)) if draw < 0.5:
-                actor = f"faculty:{client.faculty_id}" if draw < 0.4 else "registrar"
+                actor = f"faculty:{client.faculty_id}" if draw < 0.4 else REGISTRAR
                 return Release(command.transaction_id, client.faculty_id, actor, "the roof leaks")
             case ((Reserve() | Answer() | Release()), Result()) if draw < 0.7:
                 return self._repetition(command.transaction_id, client.faculty_id)
@@ -166,4 +167,4 @@ class RoomsLoad:
             if len(self.terms) < OPEN_TERMS:
                 self.terms.append(f"term-{self.terms_ever}")
                 self.terms_ever += 1
-            self._ask(self.registrar, CloseTerm(term, "registrar"))
+            self._ask(self.registrar, CloseTerm(term, REGISTRAR))

@@ -23,6 +23,9 @@ class Lack(NamedTuple):
 
 
 _HOLDS: Final = Lack(BUSY, "too many proposals wait for their answer; ask again when some have ended")
+NOT_EXPIRED_YET: Final = Lack(
+    BUSY, "rooms that would do are still held by proposals whose time is over; ask again when they have ended"
+)
 _IN_TERM: Final = Lack(
     LIMIT_REACHED,
     "no further transaction of this program or faculty fits the term (semester): a registrar can close it, "

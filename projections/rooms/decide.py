@@ -11,7 +11,7 @@ from typing import Final, TypeAlias
 
 from es.machine import Accepted, Answered, Decision, Event, Refused
 from projections.rooms import commands, events, outcome
-from projections.rooms.capacity import lack_for
+from projections.rooms.capacity import NOT_EXPIRED_YET, lack_for
 from projections.rooms.catalog import Catalog
 from projections.rooms.commands import Answer, Proposal, Reserve, Result
 from projections.rooms.events import event_of, faculty_actor
@@ -226,7 +226,9 @@ def _end_hold(state: Inventory, hold: Hold, transaction_id: str, accept: bool, n
 
 def _propose(
     state: Inventory, settings: Settings, command: Reserve, request_id: str | bytes, now_us: int
-) -> Accepted:
+) -> Accepted | Refused:
+    """New rooms for it, or none for good. What falls short while holds whose time is over still stand (R13: they end in
+    portions) is not decided yet: their rooms are free by A9."""
     actor = faculty_actor(command.faculty_id)
     caused = _registrations(state, command, actor, request_id)
     term = state.terms.get(command.term)
@@ -237,6 +239,8 @@ def _propose(
     policy = settings.policy
     _, faculty_id, _, program_id, _, _, classrooms, labs, partial = command
     chosen = policy.choose(catalog, term.free, classrooms, labs, partial)
+    if _shortages(command, chosen) and state.holds.are_overdue(now_us):
+        return Refused(Result(command.transaction_id, commands.UNAVAILABLE, *NOT_EXPIRED_YET))
     asked = faculty_id, program_id, term.number, classrooms, labs, partial, policy.number
     reply: Proposal | Result
     if chosen is None:

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 from es.machine import Event
 
 SYSTEM_ACTOR: Final = "es"
+OPERATOR_ACTOR: Final = "operator"
+"""What every operator's name begins with (`operator:ana`), and the whole of it where nobody is asked who he is."""
 """Actor of what no client asked for: expiries and alerts."""
 
 
@@ -138,3 +140,8 @@ def event_of(record: Record, actor: str, request_id: str | bytes) -> Event:
 def faculty_actor(faculty_id: int) -> str:
     """The actor of what a faculty causes."""
     return f"faculty:{faculty_id}"
+
+
+def is_operator(actor: str) -> bool:
+    """Whether that is an operator's name."""
+    return actor.partition(":")[0] == OPERATOR_ACTOR

@@ -109,6 +109,11 @@ class Holds:
             self._ended -= 1
         return heap[0][0] + self._extended_us if heap else None
 
+    def are_overdue(self, now_us: int) -> bool:
+        """Whether the deadline of any is reached."""
+        deadline_us = self.next_deadline_us()
+        return deadline_us is not None and deadline_us <= now_us
+
     def due(self, now_us: int, holds_max: int) -> list[Hold]:
         """At most `holds_max` holds whose deadline is reached, earliest first. They stay live."""
         taken: list[tuple[int, int, Hold]] = []

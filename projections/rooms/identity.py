@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 _STRING_KEY = 1 << 32
+_DIGEST_KEY = 2 << 32
+_TEXT_BYTES_MAX = 40
+_DIGEST_BYTES = 20
+"""Nobody finds two ids that have the same one (2⁸⁰ tries), and they would be one faculty's."""
 
 
 def request_id_of(transaction_id: str) -> str | bytes:
@@ -29,8 +35,12 @@ def transaction_id_of(request_id: str | bytes) -> str:
 
 
 def session_key(faculty_id: int, request_id: str | bytes) -> bytes:
-    """One key per (faculty, transaction id), different for different pairs; 21 bytes for a uuid.
-    `faculty_id` is at most `limits.ID_MAX`."""
+    """One key per (faculty, transaction id), different for different pairs; 21 bytes for a uuid, at most 45 for what is
+    none: for a longer id, of which a faculty may have two million of 800 bytes each, a digest stands. `faculty_id` is
+    at most `limits.ID_MAX`."""
     if isinstance(request_id, bytes):
         return faculty_id.to_bytes(5, "big") + request_id
-    return (_STRING_KEY | faculty_id).to_bytes(5, "big") + request_id.encode()
+    text = request_id.encode()
+    if len(text) <= _TEXT_BYTES_MAX:
+        return (_STRING_KEY | faculty_id).to_bytes(5, "big") + text
+    return (_DIGEST_KEY | faculty_id).to_bytes(5, "big") + blake2b(text, digest_size=_DIGEST_BYTES).digest()

@@ -47,7 +47,7 @@ def play(bounds: Bounds, floods: list[tuple[int, int, str, str]], programs_max: 
             if ending in ("accept", "reject"):
                 driver.do(Answer(asked.transaction_id, HOSTILE, ending == "accept"))
             elif ending == "close":
-                driver.do(CloseTerm(name, "registrar"))
+                driver.do(CloseTerm(name, "operator:registrar"))
             elif ending == "expired":
                 driver.now_us += 1_000
     return driver

@@ -101,13 +101,13 @@ def history() -> Driver:
         if number % 5:
             driver.do(Answer(f"t{number}", faculty, number % 4 != 1))
         if number % 7 == 0:
-            driver.do(Release(f"t{number - 3}", (number - 3) % 3 + 1, "registrar", "roof"))
+            driver.do(Release(f"t{number - 3}", (number - 3) % 3 + 1, "operator:ana", "roof"))
         driver.now_us += HOLD_MS * 100_000
     driver.do(RaiseAlert("OVERLOAD", None))
     driver.extend(1_000)
     driver.now_us += PATIENT_HOLD_MS * 1_000
     driver.expire()
-    driver.do(CloseTerm("2026-1", "registrar"))
+    driver.do(CloseTerm("2026-1", "operator:ana"))
     driver.do(Reserve("held", 1, "F1", 1, "P1", "2025-2", 1, 1, False))
     for event in OTHER_KERNEL_EVENTS:
         driver.commit(kernel.APPLICATION, kernel.record(event))

@@ -28,8 +28,8 @@ for n in range(40):
     steps.append(Reserve(f"t{n}", n % 3, f"F{n % 3}", n % 5, f"P{n % 5}", term, n % 4, 1, n % 2 == 0))
     steps.append(Answer(f"t{n}", n % 3, n % 4 != 0) if n % 5 else ("advance", 2_000))
     if n % 7 == 0:
-        steps.append(Release(f"t{n - 3}", (n - 3) % 3, "registrar", "roof"))
-steps.append(CloseTerm("2026-1", "registrar"))
+        steps.append(Release(f"t{n - 3}", (n - 3) % 3, "operator:registrar", "roof"))
+steps.append(CloseTerm("2026-1", "operator:registrar"))
 driver = play(steps)
 print(driver.batches[-1].hash.hex(), sha256(msgpack.packb(driver.machine.to_plain())).hexdigest())
 """

@@ -481,6 +481,14 @@ def test_a_program_sends_no_arrays(write: Any) -> None:
         assert wire.decode_program_request(write(several))[0] == Dropped("not_a_map")
 
 
+@both
+def test_what_is_longer_than_a_programs_request_may_be_is_not_even_read(write: Any, monkeypatch: Any) -> None:
+    long = write([{"programa": "x" * 100}] * 1_000)
+    monkeypatch.setattr(wire, "parse", None)
+    refused, _ = wire.decode_program_request(long)
+    assert refused == Dropped("too_long")
+
+
 MANY_KEYS = {f"k{i}": i for i in range(200)}
 
 

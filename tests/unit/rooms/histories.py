@@ -29,10 +29,11 @@ COMMANDS: st.SearchStrategy[Any] = st.one_of(
     ),
     st.builds(Answer, IDS, FACULTIES | st.none(), st.booleans()),
     st.builds(Answer, IDS, FACULTIES, st.just(True)),
-    st.builds(Release, IDS, FACULTIES, st.sampled_from(["faculty:1", "registrar"]), st.just("roof")),
+    st.builds(Release, IDS, st.just(1), st.sampled_from(["faculty:1", "operator:ana"]), st.just("roof")),
+    st.builds(Release, IDS, st.just(2), st.sampled_from(["faculty:2", "operator:ana"]), st.just("roof")),
     st.builds(RaiseAlert, st.just("OVERLOAD"), TERMS | st.none()),
 )  # fmt: skip
-CLOSINGS = st.builds(CloseTerm, TERMS, st.just("registrar"))
+CLOSINGS = st.builds(CloseTerm, TERMS, st.just("operator:ana"))
 
 STEPS = st.lists(
     st.one_of(

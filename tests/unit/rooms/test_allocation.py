@@ -193,6 +193,22 @@ def test_a09_an_outage_moves_every_deadline(driver: Driver) -> None:
     assert check_rooms(driver.batches) == []
 
 
+@pytest.mark.parametrize(("classrooms", "labs", "partial"), [(5, 0, False), (5, 0, True), (1, 1, False)])
+def test_a9_nothing_is_denied_for_rooms_whose_time_is_over(classrooms: int, labs: int, partial: bool) -> None:
+    """Holds end in portions; until they have, what they had is nobody's and not free yet."""
+    driver = small(7, 1)
+    for number in range(3):
+        driver.reserve(f"t{number}", 2, number // 2)
+    driver.now_us += 60_000_000
+    asked = request("late", classrooms, labs)._replace(partial=partial)
+    busy = driver.decide(asked, expire_first=False)
+    assert isinstance(busy, Refused)
+    assert (busy.answer.status, busy.answer.code) == ("UNAVAILABLE", "BUSY")
+    assert isinstance(driver.decide(request("fits", 1, 0), expire_first=False), Accepted)
+    proposal = driver.do(asked)
+    assert (len(proposal.classrooms), len(proposal.labs), proposal.mobile) == (classrooms, labs, ())
+
+
 def test_a10_a_repeated_request_gets_its_proposal_then_its_result(driver: Driver) -> None:
     proposal = driver.reserve("t1", 7, 2)
     again = driver.decide(request("t1", 7, 2))
@@ -288,8 +304,8 @@ def test_a10_a_closed_term_forgets_its_transactions_and_takes_no_more(driver: Dr
     driver.allocate("t1", 7, 2)
     driver.reserve("t2", 7, 2)
     driver.reserve("other", 7, 2, term="2026-1")
-    assert driver.do(CloseTerm("2025-2", "registrar")).status == "ACCEPTED"
-    assert driver.do(CloseTerm("2025-2", "registrar")).status == "ACCEPTED"
+    assert driver.do(CloseTerm("2025-2", "operator:registrar")).status == "ACCEPTED"
+    assert driver.do(CloseTerm("2025-2", "operator:registrar")).status == "ACCEPTED"
     assert len(driver.events("TermClosed")) == 1
     assert driver.accept("t1").code == "UNKNOWN_TRANSACTION"
     assert driver.accept("t2").code == "UNKNOWN_TRANSACTION"
@@ -314,7 +330,7 @@ def test_a10_closing_a_term_says_what_ended_with_it_and_says_it_again(driver: Dr
 
 
 def test_a10_a_term_that_never_was_cannot_be_closed(driver: Driver) -> None:
-    assert driver.do(CloseTerm("2025-2", "registrar")).code == "UNKNOWN_TERM"
+    assert driver.do(CloseTerm("2025-2", "operator:registrar")).code == "UNKNOWN_TERM"
 
 
 @pytest.mark.parametrize(
@@ -395,12 +411,12 @@ def test_a12_a_confirmed_allocation_can_be_released(driver: Driver) -> None:
 def test_a12_the_registrar_must_give_a_reason(driver: Driver) -> None:
     driver.allocate("t1", 7, 2)
     for reason in ("", " ", " padded", "two\nlines", "\x1b[31mred", "\u202eturned round", "x" * 201):
-        refused = driver.do(Release("t1", 1, "registrar", reason))
+        refused = driver.do(Release("t1", 1, "operator:registrar", reason))
         assert refused.code == "BAD_FIELD" and "reason" in refused.reason
-    assert driver.do(Release("t1", 1, "registrar", "water damage")).code == "RELEASED"
+    assert driver.do(Release("t1", 1, "operator:registrar", "water damage")).code == "RELEASED"
     [released] = driver.events("Released")
-    assert (released.actor, released.body) == ("registrar", (1, "water damage"))
-    assert driver.do(Release("t1", 1, "registrar", " ")).code == "RELEASED", "whatever its reason, it is done"
+    assert (released.actor, released.body) == ("operator:registrar", (1, "water damage"))
+    assert driver.do(Release("t1", 1, "operator:registrar", " ")).code == "RELEASED", "whatever its reason, it is done"
 
 
 def test_a12_only_a_confirmed_allocation_of_that_faculty_can_be_released(driver: Driver) -> None:

@@ -26,7 +26,7 @@ def driver() -> Driver:
     driver.now_us += 60_000_000
     driver.expire()
     driver.allocate("t4", 1, 0)
-    driver.do(Release("t4", 1, "registrar", "roof"))
+    driver.do(Release("t4", 1, "operator:registrar", "roof"))
     return driver
 
 
@@ -102,6 +102,8 @@ MUTANTS: dict[str, tuple[str, Edit]] = {
     "confirmation not logged": ("one-outcome", lambda e: without(e, "Confirmed", 1)),
     "another's name": ("actor", lambda e: change(e, "Confirmed", 0, actor="faculty:2")),
     "an expiry by a faculty": ("actor", lambda e: change(e, "Expired", 0, actor="faculty:1")),
+    "released by another faculty": ("actor", lambda e: change(e, "Released", 0, actor="faculty:2")),
+    "registered by another faculty": ("actor", lambda e: change(e, "ProgramRegistered", 0, actor="faculty:2")),
     "no such room": ("reference", grant((440,) * 7, (1, 2))),
     "a negative room": ("reference", grant((-1,) * 7, (1, 2))),
     "no such term": ("reference", lambda e: without(e, "TermOpened")),

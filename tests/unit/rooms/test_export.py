@@ -28,8 +28,8 @@ def lines() -> list[dict[str, object]]:
     driver.reserve("expired", 1, 61, faculty_id=3)
     driver.now_us += 60_000_000
     driver.expire()
-    driver.do(Release(TRANSACTION, 3, "registrar", "roof"))
-    driver.do(CloseTerm("2025-2", "registrar"))
+    driver.do(Release(TRANSACTION, 3, "operator:registrar", "roof"))
+    driver.do(CloseTerm("2025-2", "operator:registrar"))
     exporter = Exporter()
     return [json.loads(json.dumps(line)) for batch in driver.batches for line in exporter.feed(batch)]
 

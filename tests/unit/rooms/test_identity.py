@@ -36,8 +36,8 @@ def test_other_spellings_stay_strings(spelling: str) -> None:
 
 
 @given(
-    st.tuples(st.integers(0, (1 << 31) - 1), st.binary(min_size=16, max_size=16) | st.text(max_size=20)),
-    st.tuples(st.integers(0, (1 << 31) - 1), st.binary(min_size=16, max_size=16) | st.text(max_size=20)),
+    st.tuples(st.integers(0, (1 << 31) - 1), st.binary(min_size=16, max_size=16) | st.text(max_size=60)),
+    st.tuples(st.integers(0, (1 << 31) - 1), st.binary(min_size=16, max_size=16) | st.text(max_size=60)),
 )
 def test_keys_are_equal_only_for_equal_transactions(one: tuple[int, str | bytes], two: tuple[int, str | bytes]) -> None:
     assert (session_key(*one) == session_key(*two)) == (one == two)
@@ -46,3 +46,10 @@ def test_keys_are_equal_only_for_equal_transactions(one: tuple[int, str | bytes]
 def test_a_string_of_a_uuids_length_is_no_uuid() -> None:
     raw = b"sixteen bytes ok"
     assert session_key(1, raw) != session_key(1, raw.decode())
+
+
+def test_however_long_an_id_is_what_is_remembered_of_it_is_short() -> None:
+    longest = ["\U0001f3eb" * 199 + last for last in "ab"]
+    keys = {session_key(1, one) for one in longest}
+    assert len(keys) == 2
+    assert max(map(len, keys)) <= 45

@@ -87,7 +87,7 @@ def test_a_closed_term_is_given_back_with_its_transactions() -> None:
     driver = bounded(open_terms_max=9, transactions_max=30)
     opened = until_refused(driver, lambda n: {"term": f"junk {n}"})
     driver.reserve("held to the end", 1, 0, term="junk 0")
-    assert driver.do(CloseTerm("junk 0", "registrar")).status == "ACCEPTED"
+    assert driver.do(CloseTerm("junk 0", "operator:registrar")).status == "ACCEPTED"
     faculty, program = driver.machine.inventory.shares.used_by(1, 1)
     assert (faculty.open_terms, faculty.transactions, faculty.held) == (opened - 1, opened - 1, 0)
     assert (program.open_terms, program.terms_ever) == (opened - 1, opened)
@@ -108,7 +108,7 @@ def test_shares_follow_from_the_log_alone() -> None:
         driver.reserve(f"t{number}", 100, 0, faculty_id=number % 3, term=f"term {number % 2}", program_id=number % 2)
         if number % 4 == 0:
             driver.reject(f"t{number}", number % 3)
-    driver.do(CloseTerm("term 1", "registrar"))
+    driver.do(CloseTerm("term 1", "operator:registrar"))
     *_, replayed = replays(driver.machine, driver.batches)
     assert replayed.inventory.shares.to_plain() == driver.machine.inventory.shares.to_plain()
 
