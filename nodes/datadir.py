@@ -61,6 +61,12 @@ def initialise(config: ClusterConfig) -> None:
     register_file.create(path, _first_register(config, [member for member in members if member]).pack())
 
 
+def initialise_server(config: ClusterConfig, server: ServerConfig) -> None:
+    """Make a server's missing log and nothing else: what is missing besides may be on other machines.
+    Raises WrongCluster, or what the log and the file system raise."""
+    _empty_log_of(config, server)
+
+
 def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:
     """Set a server's damaged log aside and make an empty one, which its peer will fill; give the place of
     the old one. None, and nothing is changed, if the log is sound.

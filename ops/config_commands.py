@@ -20,18 +20,31 @@ from ops.output import JSON, count, output_option, print_json
 @click.option("--base-port", type=int, help="Use the ports from here to 199 above instead of the usual ones.")
 @click.option("--faculties", type=click.IntRange(0), help="How many faculties (default: 10).")
 @click.option("--pattern", type=click.Choice(PATTERNS), help="For every faculty (default: odd ids async, even lbb).")
+@click.option("--only", metavar="SERVER", help="Of a cluster that is there: only this server's missing data directory.")
 @click.option("--data-only", is_flag=True, hidden=True, help="Only data directories and keys of the cluster in force.")
-def init(directory: Path, base_port: int | None, faculties: int | None, pattern: str | None, data_only: bool) -> None:
+def init(
+    directory: Path,
+    base_port: int | None,
+    faculties: int | None,
+    pattern: str | None,
+    only: str | None,
+    data_only: bool,
+) -> None:
     """Write aulario.toml into a directory, if it is missing, and make the data directories and the keys.
 
-    An aulario.toml that is there is not changed: options that it contradicts are refused.
+    An aulario.toml that is there is not changed: options that it contradicts are refused. On one of several machines
+    `--only` keeps it from making what belongs on the others.
 
     \b
     Examples:
       aulario init --dir cluster
       aulario init --dir lab --base-port 20000 --faculties 2
+      aulario init --dir cluster --only b
     """
     directory = directory.absolute()
+    if only is not None:
+        _init_server(directory, only)
+        return
     if data_only:
         config = config_in_force(directory)
     else:
@@ -52,6 +65,19 @@ def init(directory: Path, base_port: int | None, faculties: int | None, pattern:
     if not data_only:
         click.echo(f"{config_path(directory)}: cluster {config.cluster_id}, {len(config.servers)} servers, "
                    f"{count(len(config.faculties), 'faculty', 'faculties')}")  # fmt: skip
+
+
+def _init_server(directory: Path, name: str) -> None:
+    from nodes.datadir import initialise_server
+    from ops.log_reader import survive_damage
+
+    config = next_config(directory)
+    server = config.server(name)
+    if server.data.exists():
+        survive_damage(server.data)
+    with alone_in(directory):
+        initialise_server(config, server)
+    click.echo(f"{server.data}: server {name} of cluster {config.cluster_id}")
 
 
 @click.group()

@@ -68,7 +68,7 @@ class Replica:
         self.role = Role.FOLLOWING
         self.leading: Leading | None = None
         self.following: Following | None = Following(self.node, now.boot_us)
-        self.started_us = now.boot_us
+        self.started_us, self.started_wall_us = now
         self._next_heartbeat_us = now.boot_us
         self._unanswered = 0
         self._hinted = False

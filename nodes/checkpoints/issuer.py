@@ -134,7 +134,7 @@ class Checkpoints:
         return (
             f"the log in {self._data} is not what this server had: {what} (a checkpoint {where}); nothing was changed: "
             f"to have it filled from its peer, move the directory away and run "
-            f"`aulario init --dir {self._data.parent}` before the server"
+            f"`aulario init --only {self._own} --dir {self._data.parent}` before the server"
         )
 
     def _is_plausible(self, checkpoint: Checkpoint) -> bool:

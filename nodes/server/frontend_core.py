@@ -384,10 +384,10 @@ class FrontendCore(Generic[S]):
 
     def on_committed(self, batches: Iterable[Batch]) -> list[Alert]:
         """Push the expiries among what has committed to those who wait on a lasting connection; give the alerts.
-        What had committed before this process began is history, and no news."""
+        What had committed before this process began is history, and no news, also if it comes only now."""
         alerts = []
         for batch in batches:
-            if batch.last_seq <= self._history_seq:
+            if batch.last_seq <= self._history_seq or self._is_old(batch):
                 continue
             for entry in batch.entries:
                 if entry.application != machine.NAME:
@@ -400,6 +400,10 @@ class FrontendCore(Generic[S]):
                     self._metrics.alerts[code] += 1
                     alerts.append(Alert(code, term, batch.first_seq + entry.offset))
         return alerts
+
+    def _is_old(self, batch: Batch) -> bool:
+        """Whether a backup fetches it that was away, or is filled anew."""
+        return self._replica.leading is None and batch.ts_us < self._replica.started_wall_us
 
     def _push_expiry(self, batch: Batch, seq: int, request_id: str | bytes, faculty_id: int) -> None:
         transaction_id = transaction_id_of(request_id)

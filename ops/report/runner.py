@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -95,10 +96,10 @@ def _course(stage: Stage, plan: Plan, directory: Path, say: Callable[[str], None
 
 
 def _cp7(stage: Stage, rounds: list[Round]) -> Case:
-    """Table 3 is filled: every load has the times of all its requests."""
-    told = {one.term for one in stage.told}
-    requests = sum(one.term in {each.term for each in rounds} for one in stage.told)
-    filled = len({one.load for one in rounds if one.term in told})
+    """Table 3 is filled: every load has the times of all its requests, for each had its result."""
+    answered = Counter(one.term for one in stage.told if one.status in DEFINITE)
+    requests = sum(answered[one.term] for one in rounds)
+    filled = len({one.load for one in rounds if answered[one.term]})
     loads = len({one.load for one in rounds})
     wanted = len(rounds) * performance.FACULTIES * performance.FACULTIES
     return Case("CP7", filled == loads and requests == wanted, "observed_CP7",

@@ -9,6 +9,7 @@ from typing import TypeVar
 import pytest
 
 from es.replication.instant import Instant
+from nodes import wire
 from nodes.faculty import past
 from nodes.faculty.core import BACKOFF_MAX, WAITERS_MAX, FacultyCore, FacultySettings, accept_whole
 from nodes.faculty.effects import (
@@ -23,6 +24,7 @@ from nodes.faculty.effects import (
 )
 from nodes.faculty.program_registry import PROGRAMS_MAX, ProgramRegistry
 from nodes.wire.beats import Beat
+from nodes.wire.encoding import Encoding
 from nodes.wire.schema import Dropped, Invalid, ProgramRequest, Receipt, Res
 from projections.rooms.commands import Answer, Proposal, Reserve
 
@@ -625,3 +627,14 @@ def test_the_deadline_is_the_earliest_of_retry_silence_and_answer(faculty: Facul
     assert faculty.core.deadline() == RETRY_MS * MS
     faculty.pass_ms(9_000, beats_of=None)
     assert faculty.core.deadline() == ANSWER_MS * MS
+
+
+@pytest.mark.parametrize("name", ["Biología", "\n" * 200])
+def test_who_speaks_for_another_is_told_so_in_words_that_he_can_read(name: str) -> None:
+    """What is written of a long name is longer than the name."""
+    faculty = Faculty()
+    effects = faculty.core.on_request("r1", REQUEST._replace(program=name), faculty.now, speaks_for=17)
+    [res] = [effect.res for effect in effects if isinstance(effect, AnswerProgram)]
+    assert res.code == "FORBIDDEN"
+    [decoded] = wire.decode_answers(wire.encode(res, Encoding.JSON)).messages
+    assert decoded == res

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
+from es.codec import Stamp
 from nodes import wire
 from nodes.server.admission import nobody
 from nodes.server.frontend_core import FrontendCore
@@ -186,6 +187,40 @@ def test_what_committed_before_this_process_began_is_not_counted_again(door: Doo
     )
     assert again.on_committed(history) == []
     assert door.metrics.alerts["LABS_EXHAUSTED"] == 0
+
+
+def test_what_a_backup_was_not_there_for_is_no_news_to_it(door: Door) -> None:
+    """It is filled anew, or was away: what happened meanwhile raises no alert once more."""
+    door.say(msgpack(SOL))
+    door.servers.cluster.run_for(2 * HOLD_MS * 1_000)
+    batches = [batch for one in door.servers.committed for batch in one.batches]
+    backup = Door("b")
+    backup.core._history_seq = 0
+    backup.core._replica.started_wall_us = batches[-1].ts_us + 1
+    backup.core.on_committed(batches)
+    assert backup.metrics.holds_expired == 0
+
+
+def test_the_receipt_of_a_repetition_is_had_without_decoding_what_is_around_it(
+    door: Door, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch may have a thousand events, and a peer may repeat itself as often as it likes."""
+    door.say(msgpack(SOL))
+    door.say(msgpack(ACK))
+    [_, (_, [first])] = door.hear()
+    assert isinstance(first, Res) and first.receipt is not None
+    log = door.servers.replica("a").node.chain.log
+    asked: list[int] = []
+    stamp_at = log.stamp_at
+    def look(seq: int) -> Stamp | None:
+        asked.append(seq)
+        return stamp_at(seq)
+
+    monkeypatch.setattr(log, "stamp_at", look)
+    door.say(msgpack(*[ACK] * 50))
+    [(_, again)] = door.hear()
+    assert [one.receipt for one in again if isinstance(one, Res)] == [first.receipt] * 50
+    assert len(asked) == 1, "one look for all that stand in one batch"
 
 
 def test_an_expiry_is_pushed_to_a_lasting_connection_only(door: Door) -> None:

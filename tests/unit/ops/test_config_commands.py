@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -23,12 +24,13 @@ from tests.unit.ops.command import REPOSITORY, aulario
 
 
 def identities(directory: Path) -> list[Member]:
-    found = []
-    for name in "ab":
-        log = LmdbLog.open(directory / f"server-{name}", readonly=True)
-        found.append(Member(log.identity.node, log.identity.incarnation))
-        log.close()
-    return found
+    return [log_identity(directory / f"server-{name}") for name in "ab"]
+
+
+def log_identity(data: Path) -> Member:
+    log = LmdbLog.open(data, readonly=True)
+    log.close()
+    return Member(log.identity.node, log.identity.incarnation)
 
 
 def test_init_makes_logs_and_the_first_register_and_a_second_time_changes_nothing(tmp_path: Path) -> None:
@@ -165,6 +167,24 @@ def test_a_directory_without_a_cluster_is_a_usage_error(tmp_path: Path) -> None:
         refused = aulario(*verb, "--dir", tmp_path)
         assert refused.returncode == 2
         assert refused.stderr == f"Error: there is no cluster in {tmp_path}: aulario.toml is missing\n"
+
+
+def test_on_one_of_several_machines_nothing_is_made_that_belongs_on_another(tmp_path: Path) -> None:
+    cluster = ("--dir", tmp_path)
+    aulario("init", *cluster, "--faculties", 1)
+    gone = [tmp_path / name for name in ("server-a", "server-b", "witness", "keys/secret")]
+    for directory in gone:
+        shutil.rmtree(directory)
+    made = aulario("init", *cluster, "--only", "b")
+    assert (made.returncode, made.stderr) == (0, "")
+    assert [one for one in gone if one.exists()] == [tmp_path / "server-b"]
+    member = log_identity(tmp_path / "server-b")
+    assert aulario("init", *cluster, "--only", "b").returncode == 0
+    assert log_identity(tmp_path / "server-b") == member, "what is there stays"
+    refused = aulario("init", *cluster, "--only", "c")
+    assert (refused.returncode, "no server 'c'" in refused.stderr) == (2, True)
+    nowhere = aulario("init", "--dir", tmp_path / "none", "--only", "a")
+    assert (nowhere.returncode, (tmp_path / "none").exists()) == (2, False)
 
 
 def test_what_is_judged_and_shown_is_what_the_next_start_reads(tmp_path: Path) -> None:
