@@ -102,6 +102,15 @@ class Replica:
         following = self.following
         return 0 if following is None or self.lag_events == 0 else max(0, now.boot_us - following.level_us)
 
+    def uncommitted_us(self, now: Instant) -> int:
+        """For how long the oldest batch of a primary has waited for its commit; 0 if none does, or on a backup. From
+        any thread."""
+        leading = self.leading
+        try:
+            return 0 if leading is None else max(0, now.boot_us - leading.flights[0].sealed_us)
+        except IndexError:
+            return 0
+
     def waits_for(self, now: Instant) -> str | None:
         """Why this node neither leads nor follows anybody alive, in one sentence; None if it does."""
         node, following = self.node, self.following

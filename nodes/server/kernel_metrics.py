@@ -126,6 +126,10 @@ class KernelMetrics(Collector):
         yield self._gauge("rsm_replication_lag_events", "Events behind the primary.", self._replica.lag_events)
         lag_us = self._replica.lag_us(read_clock())
         yield self._gauge("rsm_replication_lag_seconds", "For how long behind the primary.", lag_us / 1e6)
+        waiting_us = self._replica.uncommitted_us(read_clock())
+        yield self._gauge(
+            "rsm_commit_waiting_seconds", "For how long the oldest batch has waited for its commit.", waiting_us / 1e6
+        )
         yield self._gauge("rsm_log_bytes", "Bytes of batches stored.", self._log_bytes())
         disk = os.statvfs(self._directory)
         yield self._gauge("rsm_disk_bytes", "Size of the disk that the log is on.", disk.f_blocks * disk.f_frsize)

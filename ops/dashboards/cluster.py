@@ -157,6 +157,11 @@ _REPLICATION: Final = Row(
             "Events in a batch", "What one flush carries: grows with the load.", COUNT,
             quantiles("rsm_batch_events", CLUSTER, "cluster", ""), (Limit(None, NEUTRAL),),
         ),
+        Panel(
+            "Waiting for a commit", "How old the oldest batch is that has not committed; it grows while nothing does.",
+            SECONDS, (Query(f"cluster:rsm_commit_waiting_seconds:newest{{{CLUSTER}}}", "{{cluster}}"),),
+            (Limit(None, GOOD), Limit(2, BAD)),
+        ),
     ),
 )  # fmt: skip
 

@@ -43,9 +43,15 @@ ALERTS: Final = (
     ),
     Alert(
         "BackupMissing", CRITICAL,
-        'cluster:rsm_in_sync:primary < count by (cluster) (up{job="aulario-server"})', "1m",
+        'cluster:rsm_in_sync:primary < count by (cluster) (up{job="aulario-server"})'
+        ' or count by (cluster) (up{job="aulario-server"} == 1) < count by (cluster) (up{job="aulario-server"})', "1m",
         "Copies left in cluster {{ $labels.cluster }}: {{ $value }}",
         "A server is not in sync: what is confirmed now lacks its copy, and one more failure stops the service.",
+    ),
+    Alert(
+        "NothingCommits", CRITICAL, "cluster:rsm_commit_waiting_seconds:newest > 2", "10s",
+        "Cluster {{ $labels.cluster }} has confirmed nothing for {{ $value | humanizeDuration }}",
+        "Its primary waits for a copy that does not come, and cannot go on alone before the witness says so.",
     ),
     Alert(
         "LagHigh", WARNING, "max by (cluster, instance) (rsm_replication_lag_seconds) > 2", "30s",
@@ -55,7 +61,7 @@ ALERTS: Final = (
     Alert(
         "WitnessMissing", WARNING, 'up{job="aulario-witness"} == 0', "30s",
         "The witness of cluster {{ $labels.cluster }} does not answer",
-        "Service goes on, but no role can change: if the primary dies now, nobody takes over.",
+        "While every server in sync lives, service goes on; but no role can change: if one of them dies now, it stops.",
     ),
     Alert(
         "FailoverSlow", WARNING,

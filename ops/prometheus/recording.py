@@ -38,6 +38,12 @@ RECORDINGS: Final = (
         "Servers whose copy a commit needs, as the primary knows it.",
     ),
     Recording(
+        "cluster:rsm_commit_waiting_seconds:newest",
+        "max by (cluster) (rsm_commit_waiting_seconds"
+        " and on (cluster, instance) (rsm_epoch == on (cluster) group_left () max by (cluster) (rsm_epoch)))",
+        "For how long the oldest batch has waited for its commit, at who has come to the newest epoch.",
+    ),
+    Recording(
         "cluster_instance:rsm_fsync_seconds:p99_5m",
         "histogram_quantile(0.99, sum by (cluster, instance, le) (rate(rsm_fsync_seconds_bucket[5m])))",
         "99th percentile of one durable write of the log.",

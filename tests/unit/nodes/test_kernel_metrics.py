@@ -10,6 +10,7 @@ from prometheus_client import CollectorRegistry
 from es.replication.data_node import NODE_WHYS
 from es.replication.effects import RoleChanged
 from es.replication.instant import Instant
+from es.replication.leading import Flight
 from es.replication.transitions import Role
 from nodes.histogram import BATCH_BOUNDS, Histogram
 from nodes.server.kernel_metrics import KernelMetrics
@@ -64,6 +65,16 @@ def test_both_roles_are_told(servers: SimulatedServers, tmp_path: Path) -> None:
     assert primary["rsm_role_changed_timestamp_seconds"] == 7
     assert primary["rsm_log_bytes"] == 4_096
     assert 0 < (primary["rsm_disk_free_bytes"] or 0) <= (primary["rsm_disk_bytes"] or 0)
+
+
+def test_how_long_the_oldest_batch_has_waited_is_told_of_a_primary(servers: SimulatedServers) -> None:
+    replica = servers.replica("a")
+    assert replica.leading is not None
+    assert (replica.uncommitted_us(servers.now), servers.replica("b").uncommitted_us(servers.now)) == (0, 0)
+    batch = replica.node.chain.batch_at(1)
+    assert batch is not None
+    replica.leading.flights.append(Flight(batch, 1_000, []))
+    assert replica.uncommitted_us(Instant(3_001_000, 0)) == 3_000_000
 
 
 def test_a_backup_lags_from_when_it_last_had_everything(servers: SimulatedServers, tmp_path: Path) -> None:
