@@ -33,6 +33,22 @@ class Injection(NamedTuple):
         return f"{self.call} {self.when}: {self.fault}"
 
 
+def has_struck(said: str, file: str) -> bool:
+    """Whether, as strace says it (`-f -y`), a call on a file of that name failed because it was made to. What another
+    thread's call comes between stands in two lines."""
+    begun: dict[str, str] = {}
+    for line in said.splitlines():
+        thread, _, call = line.partition(" ")
+        if call.endswith("<unfinished ...>"):
+            begun[thread] = call
+            continue
+        if "resumed>" in call:
+            call = begun.pop(thread, "") + call
+        if "(INJECTED)" in call and f"/{file}>" in call:
+            return True
+    return False
+
+
 def check_permitted() -> None:
     """NotPermitted if calls cannot be injected into on this host."""
     if shutil.which("strace") is None:

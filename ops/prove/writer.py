@@ -14,6 +14,7 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from es.errors import LogError
 from es.log.lmdb_log import DATA_FILE, LmdbLog
@@ -21,6 +22,9 @@ from ops.prove.history import IDENTITY, History, writes_in
 
 WEAKNESSES = {"no-metasync": {"metasync": False}, "no-sync": {"sync": False, "metasync": False}}
 """What LMDB is told instead of what the log tells it."""
+
+DEAF = "deaf"
+"""A log that goes on as if nothing had happened when LMDB refuses a write."""
 
 
 def weaken(weakness: str) -> None:
@@ -30,10 +34,25 @@ def weaken(weakness: str) -> None:
     engine.open = lambda path, **told: whole(path, **{**told, **WEAKNESSES[weakness]})  # type: ignore[attr-defined]
 
 
+def deafen() -> None:
+    """Let no log of this process hear of what fails."""
+    commit, engine = LmdbLog._commit, sys.modules["lmdb"]
+
+    def deaf(self: LmdbLog, *arguments: Any) -> None:
+        try:
+            commit(self, *arguments)
+        except engine.MapFullError:
+            raise  # the log makes room and writes again
+        except engine.Error:
+            return
+
+    LmdbLog._commit = deaf  # type: ignore[method-assign, assignment]
+
+
 def main() -> None:
     path, seed, writes, acknowledgements = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
     for weakness in sys.argv[5:]:
-        weaken(weakness)
+        deafen() if weakness == DEAF else weaken(weakness)
     fd = os.open(acknowledgements, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     say = partial(os.write, fd)
     try:

@@ -49,6 +49,7 @@ def test_whoever_tampers_with_a_log_is_found_out(proven: Proven) -> None:
 def test_a_failing_call_stops_the_writer_and_loses_nothing(proven: Proven) -> None:
     outcome = proven(failing_calls, 10)
     assert any("LOG_WRITE_FAILED" in ending for ending in outcome.details)
+    assert outcome.details["control: deaf"].startswith("convicted: ")
 
 
 def test_a_full_or_read_only_disk_stops_the_writer_and_loses_nothing(proven: Proven) -> None:

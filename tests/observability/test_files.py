@@ -21,8 +21,8 @@ TOOL_LIMIT_S = 30
 SECTIONS = ("What it means", "What users feel", "What to look at", "What to do", "When it is over")
 ALERT_NAMES = (
     "NoPrimary", "TwoPrimaries", "DigestMismatch", "BackupMissing", "NothingCommits", "LagHigh", "WitnessMissing",
-    "FailoverSlow", "FailoverFlapping", "FsyncSlow", "LatencySLO", "Overloaded", "LimitReached", "LabsExhausted", "ExpirySpike",
-    "AuthRefusals", "StaleEpochWrites", "DiskFilling",
+    "FailoverSlow", "FailoverFlapping", "FsyncSlow", "LatencySLO", "Overloaded", "LimitReached", "LabsExhausted",
+    "ExpirySpike", "AuthRefusals", "StaleEpochWrites", "DiskFilling",
 )  # fmt: skip
 
 
