@@ -86,6 +86,21 @@ def test_nor_is_he_where_his_secret_never_was_until_a_key_of_his_is_let_in(confi
     assert is_let_in(config.keys, server("b")), "nobody revoked that one"
 
 
+@pytest.mark.parametrize("link", ["revoked", "revoked/server-b"])
+def test_what_a_link_leads_to_is_no_part_of_the_keys(config: ClusterConfig, tmp_path: Path, link: str) -> None:
+    """Root may revoke, in a directory that is somebody else's: he would give away what that one has linked to."""
+    ensure_keys(config)
+    other = tmp_path / "other"
+    other.mkdir(mode=0o700) if link == "revoked" else other.touch(0o600)
+    before = other.stat()
+    (config.keys / link).parent.mkdir(exist_ok=True)
+    (config.keys / link).symlink_to(other)
+    with pytest.raises(OSError, match=r"Not a directory|symbolic links"):
+        revoke_keys(config.keys, server("b"))
+    after = other.stat()
+    assert (before.st_mode, before.st_uid) == (after.st_mode, after.st_uid)
+
+
 def test_who_has_another_key_is_not_noted_as_revoked(config: ClusterConfig) -> None:
     first, second = (new_keys(server("b"), LONG_AGO).public for _ in range(2))
     for public in (first, second):
