@@ -25,12 +25,12 @@ _lending = Lock()
 
 
 def keep_reserve() -> int:
-    """Raise the soft limit as far as the host lets us, less the reserve; how many descriptors that are."""
+    """Raise the soft limit as far as the host lets us, less the reserve; how many descriptors that leaves, which is
+    below 1 where the host lets us have no more than the reserve."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = DESCRIPTORS_MAX if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS_MAX)
-    soft = max(most - RESERVED, 1)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    return soft
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(most - RESERVED, 1), hard))
+    return most - RESERVED
 
 
 def with_reserve(act: Callable[[], T]) -> T:

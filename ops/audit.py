@@ -10,6 +10,7 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
+from es.errors import LogDamaged
 from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
 from es.testing.history import BrokenRule, check_history
@@ -74,8 +75,7 @@ def check(
         data_dirs, not_here = _logs_of(configuration(directory, config_file), which)
         are_all = not not_here
 
-    for data_dir in data_dirs:
-        verify_in_child(data_dir)
+    _verify(data_dirs)
     results = read_results(receipts) if receipts is not None else None
     findings = check_logs(data_dirs, results, not_here, held_by_all(data_dirs) if are_all else 0)
     outcome, exit_code = ("no rule is broken", OK) if findings["ok"] else ("the logs break the rules", INTEGRITY)
@@ -86,6 +86,20 @@ def check(
             _print_findings(findings)
     if exit_code != OK:
         raise Stopped(outcome, exit_code)
+
+
+def _verify(data_dirs: Sequence[Path]) -> None:
+    """Raises LogDamaged, which names also the logs that are sound: from one of those another can be filled anew."""
+    damaged: list[LogDamaged] = []
+    sound: list[str] = []
+    for data_dir in data_dirs:
+        try:
+            verify_in_child(data_dir)
+            sound.append(str(data_dir))
+        except LogDamaged as error:
+            damaged.append(error)
+    if damaged:
+        raise LogDamaged("; ".join([*map(str, damaged), *([f"sound: {', '.join(sound)}"] if sound else [])]))
 
 
 def _refuse_misuse(data_dirs: Sequence[Path]) -> None:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 from es.errors import LogInUse
 from es.log.directory_lock import DirectoryLock
-from nodes.config.cluster import ClusterConfig
+from nodes.clients.interrupts import SIGNALS
+from nodes.config.cluster import CURVE, ClusterConfig
 from nodes.config.file import render
 from ops.cluster_dir import log_directory, run_directory, write_processes, write_whole
 from ops.exits import REFUSED, Stopped
@@ -55,6 +56,7 @@ def running_cluster(
     try:
         write_whole(in_force, render(config, directory))
         _initialise(directory)
+        _refuse_revoked(config, directory)
         commands = {name: _command(name, directory, surroundings(name)) for name in process_names(config)}
         ready = _start(supervisor, config, commands)
         yield RunningCluster(config, supervisor, ready)
@@ -67,15 +69,16 @@ def running_cluster(
 
 def interrupt_on_signals() -> None:
     """SIGTERM and SIGINT end the present command through KeyboardInterrupt, also where a shell started it in the
-    background and therefore had SIGINT ignored."""
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    background and therefore had SIGINT ignored; so does SIGHUP, its terminal's end, unless it is to outlive that."""
+    for number in SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
 
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
     """No second Ctrl-C during the block, which clears away what would be left behind and has an end of its own."""
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in SIGNALS}
     try:
         yield
     finally:
@@ -105,6 +108,19 @@ def _start(supervisor: Supervisor, config: ClusterConfig, commands: dict[str, li
 
     supervisor.await_ready(why_not_ready, READY_WITHIN_S)
     return ready
+
+
+def _refuse_revoked(config: ClusterConfig, directory: Path) -> None:
+    """A cluster is ready once all of it is."""
+    from nodes.security.cluster_keys import shut_out
+
+    out = shut_out(config) if config.security == CURVE else ()
+    if out:
+        raise Stopped(
+            f"no key of {', '.join(map(str, out))} is let in: `aulario keys rotate {out[0]} --dir {directory}` gives "
+            "it a new one; or take it out of aulario.toml",
+            REFUSED,
+        )
 
 
 def _command(name: str, directory: Path, surroundings: Surroundings) -> list[str]:

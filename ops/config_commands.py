@@ -73,11 +73,13 @@ def _init_server(directory: Path, name: str) -> None:
 
     config = next_config(directory)
     server = config.server(name)
-    if server.data.exists():
+    is_there = server.data.exists()
+    if is_there:
         survive_damage(server.data)
     with alone_in(directory):
         initialise_server(config, server)
-    click.echo(f"{server.data}: server {name} of cluster {config.cluster_id}")
+    done = "there already" if is_there else "made"
+    click.echo(f"{server.data}: {done}, server {name} of cluster {config.cluster_id}")
 
 
 @click.group()

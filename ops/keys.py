@@ -26,6 +26,7 @@ from nodes.security.secret_keys import stored_secrets
 from ops.exits import REFUSED, Stopped
 from ops.options import FILE_THERE, config_option, configuration, directory_option, where_of
 from ops.output import CSV, JSON, TABLE, in_order, output_option, print_rows
+from ops.streams import telling
 
 LISTENING = ("server", "witness", "faculty")
 """Kinds of principals that others connect to."""
@@ -83,7 +84,8 @@ def new(principal: Principal, allow: bool, directory: Path, config_file: Path | 
     if not _is_configured(principal, config):
         click.echo(f"note: {principal} is nobody in this configuration", err=True)
     public = make_keys(config.keys, principal, let_in=allow)
-    _say_made(config.keys, public, allowed=allow)
+    with telling(f"{principal} has the key {public.fingerprint}{'' if allow else ', which is not allowed here'}"):
+        _say_made(config.keys, public, allowed=allow)
 
 
 @keys.command("list")
@@ -119,8 +121,10 @@ def allow(file: Path, directory: Path, config_file: Path | None) -> None:
     """
     public = load_public(file)
     others = allow_key(configuration(directory, config_file).keys, public)
-    click.echo(f"allowed: {public.principal} {public.fingerprint}")
-    _say_still_let_in(public.principal, others, where_of(directory, config_file))
+    allowed = f"allowed: {public.principal} {public.fingerprint}"
+    with telling(allowed):
+        click.echo(allowed)
+        _say_still_let_in(public.principal, others, where_of(directory, config_file))
 
 
 @keys.command()
@@ -147,10 +151,11 @@ def revoke(principal: Principal, fingerprint: str | None, directory: Path, confi
     if not ended:
         which = f"no key of {principal}" if fingerprint is None else f"{principal} has no key {fingerprint} that"
         raise Stopped(f"{which} is allowed in {allowed_directory(place)}", REFUSED)
-    for one in ended:
-        click.echo(f"revoked: {principal} {one}")
-    click.echo("next, on every other host of this cluster:")
-    _say_revoke(principal, ended, where_of(directory, config_file))
+    with telling(f"revoked: {principal} {', '.join(ended)}"):
+        for one in ended:
+            click.echo(f"revoked: {principal} {one}")
+        click.echo("next, on every other host of this cluster:")
+        _say_revoke(principal, ended, where_of(directory, config_file))
 
 
 @keys.command()
@@ -171,13 +176,14 @@ def rotate(principal: Principal, keep_old: bool, directory: Path, config_file: P
     """
     place, where = configuration(directory, config_file).keys, where_of(directory, config_file)
     rotated = rotate_keys(place, principal, keep_old=keep_old)
-    file = _say_made(place, rotated.public, allowed=True)
-    for one in rotated.ended:
-        click.echo(f"revoked: {principal} {one}")
-    click.echo("next, on every other host of this cluster, once the public file is there:")
-    click.echo(f"  aulario keys allow {file.name} {where}")
-    _say_revoke(principal, rotated.ended, where)
-    _say_still_let_in(principal, rotated.others, where)
+    with telling(f"{principal} has the key {rotated.public.fingerprint} now, to be carried to the other hosts"):
+        file = _say_made(place, rotated.public, allowed=True)
+        for one in rotated.ended:
+            click.echo(f"revoked: {principal} {one}")
+        click.echo("next, on every other host of this cluster, once the public file is there:")
+        click.echo(f"  aulario keys allow {file.name} {where}")
+        _say_revoke(principal, rotated.ended, where)
+        _say_still_let_in(principal, rotated.others, where)
 
 
 def _is_configured(owner: Principal, config: ClusterConfig) -> bool:

@@ -12,14 +12,16 @@ import click
 
 from nodes.clients.interrupts import only_while_waiting
 from nodes.clients.program import NOT_LET_IN, NoAnswer, TimeLimit, ask, draw_request
+from nodes.config.cluster import CURVE
 from nodes.security import principals
+from nodes.security.allow_list import AllowList
 from nodes.security.curve import security_of
 from nodes.sockets import Security, context
 from nodes.wire.encoding import Encoding
 from nodes.wire.schema import UNKNOWN, ProgramRequest, Res
 from nodes.wire.to_maps import fields_of
 from ops.cluster import interrupt_on_signals
-from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE
+from ops.exits import INTERRUPTED, OK, REFUSED, UNREACHABLE, Stopped
 from ops.options import (
     NAME,
     config_option,
@@ -93,6 +95,9 @@ def request(
     endpoint = config.faculty(faculty_id).endpoint
     security = security_of(config, principals.program(faculty_id))
     where = where_of(directory, config_file)
+    if config.security == CURVE and AllowList(config.keys).newest(principals.faculty(faculty_id)) is None:
+        whose = f"no key of faculty:{faculty_id} is let in in {config.keys}"
+        raise Stopped(f"{whose}: it cannot be reached, and nothing was asked (aulario keys list {where})", UNREACHABLE)
     again = _again(asked, config.term, faculty_id, where)
     interrupt_on_signals()
     began_s = time.monotonic()

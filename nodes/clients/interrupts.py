@@ -1,4 +1,4 @@
-"""Who asks is interrupted (Ctrl-C, SIGTERM) while he waits, and nowhere else.
+"""Who asks is interrupted (Ctrl-C, SIGTERM, the end of his terminal) while he waits, and nowhere else.
 
 An exception in the middle of making or ending a socket leaves one behind that nobody knows, and a context with that one
 never ends.
@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Final
 
-SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""What ends a command."""
 
 
 def only_while_waiting() -> AbstractContextManager[None]:

@@ -81,6 +81,13 @@ def ensure_keys(config: ClusterConfig, extra: Iterable[Principal] = ()) -> None:
             _make(config.keys, owner, allowed)
 
 
+def shut_out(config: ClusterConfig) -> tuple[Principal, ...]:
+    """The processes of a cluster of which no key is let in here: nobody talks to them, and who needs them waits."""
+    allowed = AllowList(config.keys)
+    processes = (*(server(one.name) for one in config.servers), WITNESS, *(faculty(one.id) for one in config.faculties))
+    return tuple(owner for owner in processes if allowed.newest(owner) is None)
+
+
 def make_keys(directory: Path, owner: Principal, *, let_in: bool) -> PublicKeys:
     """New keys for a principal that has no secret on this host; without `let_in` the public half is only stored to be
     carried elsewhere. Raises KeysError, OSError."""

@@ -5,20 +5,23 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shlex
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import click
 import pytest
 from click.testing import CliRunner, Result
 
-from nodes.security.keys import new_keys, save_allowed
+from nodes.security.keys import new_keys, public_directory, public_name, save_allowed, save_public
 from nodes.security.principals import faculty, principal, server
 from nodes.security.secret_keys import load_secret
 from ops.cli import cli
 from ops.exits import leave_with
-from tests.unit.ops.command import json_lines
+from tests.unit.ops.command import REPOSITORY, json_lines
 
 
 def aulario(*arguments: str | Path) -> Result:
@@ -283,3 +286,39 @@ def test_a_key_of_nobody_in_the_configuration_is_made_and_that_is_said(
     made = aulario("keys", "new", principal, "--dir", cluster)
     assert made.exit_code == 0
     assert made.stderr == (f"note: {principal} is nobody in this configuration\n" if is_nobody else "")
+
+
+def test_no_cluster_comes_up_without_a_component_that_was_revoked(cluster: Path) -> None:
+    """It would never be ready. What mends that is said at once."""
+    keys(cluster, "revoke", "faculty:1")
+    said = aulario("up", "--dir", cluster)
+    assert (said.exit_code, said.stdout) == (1, "")
+    assert "no key of faculty:1 is let in" in said.stderr
+    command = said.stderr.partition("`aulario ")[2].partition("`")[0]
+    assert aulario(*shlex.split(command)).exit_code == 0
+    assert aulario("keys", "list", "--dir", cluster).stdout.count("faculty:1 ") == 1
+
+
+def test_who_cannot_be_reached_is_not_asked(cluster: Path) -> None:
+    keys(cluster, "revoke", "faculty:1")
+    said = aulario("request", "--dir", cluster, "--faculty", "1", "Sistemas", "1", "0")
+    assert (said.exit_code, said.stdout) == (3, "")
+    assert "nothing was asked" in said.stderr
+
+
+@pytest.mark.parametrize("verb", ["new", "allow", "revoke", "rotate"])
+def test_what_was_done_to_keys_is_said_where_stdout_takes_nothing(cluster: Path, tmp_path: Path, verb: str) -> None:
+    public = new_keys(faculty(2), "2001-01-01T00:00:00Z").public
+    save_public(tmp_path, public)
+    what = {
+        "new": "operator:ana", "allow": str(public_directory(tmp_path) / public_name(public)),
+        "revoke": "faculty:1", "rotate": "server:a",
+    }[verb]  # fmt: skip
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "ops.cli", "keys", verb, what, "--dir", str(cluster)],
+            cwd=REPOSITORY, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 3
+    whose = "faculty:2" if verb == "allow" else what
+    assert re.search(rf"lost: .*{whose}.* [0-9a-f]{{16}}", done.stderr), done.stderr

@@ -331,6 +331,14 @@ def test_a_file_that_is_not_there_is_wrong_usage(history: Path, command: tuple[s
     assert f"Invalid value for '{option}': File '{history}/nothing' does not exist." in missing.stderr
 
 
+def test_an_audit_that_finds_a_damaged_log_names_those_that_are_sound(history: Path) -> None:
+    """From one of those the other can be filled anew."""
+    damage(history / "server-a")
+    told = aulario("audit", "check", "--dir", history)
+    assert (told.returncode, told.stdout) == (4, "")
+    assert f"sound: {history / 'server-b'}" in told.stderr
+
+
 def test_rebuild_sets_a_damaged_log_aside_and_begins_an_empty_one(history: Path) -> None:
     config = config_in_force(history)
     assert rebuild(config, config.server("a")) is None

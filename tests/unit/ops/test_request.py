@@ -131,7 +131,7 @@ def test_nobody_is_interrupted_but_while_he_waits(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(request, "ask", ask)
     request._ask(ProgramRequest("Física", 7, 2), 1, "tcp://127.0.0.1:9", 1_000, OPEN)
-    assert held >= {signal.SIGINT, signal.SIGTERM}
+    assert held >= {signal.SIGINT, signal.SIGTERM, signal.SIGHUP}
 
 
 class Asked:
@@ -165,7 +165,7 @@ class Asked:
         self._command.communicate()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=["Ctrl-C", "SIGTERM", "SIGHUP"])
 def test_who_is_interrupted_is_told_the_id_and_how_to_ask_again(cluster: Path, number: int) -> None:
     with Asked(cluster, "--term", "2025 2") as asked:
         code, out, _ = asked.interrupt(number)
