@@ -137,7 +137,7 @@ class OverrunWatch:
             if found is None:
                 continue
             door, bound = found
-            if received - base > bound:
+            if received - (base if door.is_read else 0) > bound:
                 self._shut(fd, door)
             elif door.is_read:
                 unread.setdefault((door.name, door.owner_of(fd)), []).append((received - base, fd, door))
