@@ -38,6 +38,7 @@ OPTIONS = ("--faculties", 2, "--profile", "slow", "--observe")
 """Faculty 1 speaks async, faculty 2 lbb; no pause of a busy machine is taken for a death."""
 
 TOOL_LIMIT_S = 30
+PHASES = ("detect", "promote", "first_reply")
 
 
 class Observed(NamedTuple):
@@ -59,7 +60,9 @@ def observed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Observed]:
         survivor = running.active()
         given += load(running.config, 2)
         await_results(url, given)
-        wait_for(lambda: numbers(url, 'ALERTS{alertname="BackupMissing"}'), "rules that have seen it")
+        wait_for(lambda: numbers(url, 'ALERTS{alertname="BackupMissing"}'), "alerts that have seen it")
+        timed = "cluster_phase:rsm_failover_seconds:mean10m > 0"
+        wait_for(lambda: len(numbers(url, timed)) == len(PHASES), "rules that have seen every phase of it")
         prometheus = read_processes(running.directory)["prometheus"]
         yield Observed(running, url, survivor)
     assert not Path(f"/proc/{prometheus}").exists(), "it ends with the cluster"
@@ -127,11 +130,10 @@ def endpoints(observed: Observed) -> list[str]:
 
 def test_servers_faculties_log_and_prometheus_agree_on_how_long_the_failover_took(observed: Observed) -> None:
     server = metrics(observed.survivor["http"])
-    phases = ("detect", "promote", "first_reply")
-    assert [server[f'rsm_failover_seconds_count{{phase="{phase}"}}'] for phase in phases] == [1, 1, 1]
-    took_s = {phase: server[f'rsm_failover_seconds_sum{{phase="{phase}"}}'] for phase in phases}
+    assert [server[f'rsm_failover_seconds_count{{phase="{phase}"}}'] for phase in PHASES] == [1, 1, 1]
+    took_s = {phase: server[f'rsm_failover_seconds_sum{{phase="{phase}"}}'] for phase in PHASES}
 
-    for phase in phases:  # Prometheus: what was scraped, and what is recorded of it
+    for phase in PHASES:  # Prometheus: what was scraped, and what is recorded of it
         scraped = f'rsm_failover_seconds_sum{{phase="{phase}"}} and on (instance) rsm_role{{role="primary"}} == 1'
         assert the_value(observed.url, scraped) == took_s[phase]
         recorded = the_value(observed.url, f'cluster_phase:rsm_failover_seconds:mean10m{{phase="{phase}"}}')
