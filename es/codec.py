@@ -49,6 +49,15 @@ class Entry(NamedTuple):
     body: Any
 
 
+class Stamp(NamedTuple):
+    """What a receipt needs to know of a batch."""
+
+    epoch: int
+    first_seq: int
+    last_seq: int
+    hash: bytes
+
+
 class Batch(NamedTuple):
     """A commit batch with its bytes, their hash and the sequence number of its last event. Immutable; `entries` is
     never empty."""
@@ -62,14 +71,10 @@ class Batch(NamedTuple):
     hash: bytes
     last_seq: int
 
-
-class Stamp(NamedTuple):
-    """What a receipt needs to know of a batch."""
-
-    epoch: int
-    first_seq: int
-    last_seq: int
-    hash: bytes
+    @property
+    def stamp(self) -> Stamp:
+        """What a receipt needs to know of it."""
+        return Stamp(self.epoch, self.first_seq, self.last_seq, self.hash)
 
 
 HEADER_BYTES_MAX = 96

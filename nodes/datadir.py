@@ -13,10 +13,10 @@ from es.log.base import Identity
 from es.log.directory_lock import DirectoryLock
 from es.log.lmdb_log import LmdbLog
 from es.log.verify import verify_in_child
-from es.replication.data_node import PROPOSED, REGISTER
+from es.replication.data_node import REGISTER
 from es.replication.messages import Member, Register, unpack_register
 from es.replication.messages import members as in_sync
-from es.replication.witness import Known, may_have_changed, newest_known, seeded
+from es.replication.witness import Known, known_by, may_have_changed, newest_known, seeded
 from nodes.config.cluster import ClusterConfig, ServerConfig
 from nodes.witness import register_file
 
@@ -139,12 +139,11 @@ def _known_by(config: ClusterConfig, server: ServerConfig) -> Iterator[tuple[Mem
     except LogMissing:
         return
     try:
-        identity, records = log.identity, (log.record(REGISTER), log.record(PROPOSED))
+        identity, known = log.identity, known_by(log)
     finally:
         log.close()
     _check_owner(config, server, identity)
-    known = Known(*(None if record is None else unpack_register(record) for record in records))
-    yield Member(identity.node, identity.incarnation), known
+    yield known
 
 
 def _stored_register(config: ClusterConfig, path: Path) -> Register | None:

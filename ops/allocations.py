@@ -11,9 +11,8 @@ from typing import Any
 import click
 
 from es.errors import LogError
-from es.log.lmdb_log import DATA_FILE
-from ops.exits import UNREACHABLE, USAGE, Stopped
-from ops.log_reader import LOG_DIRECTORY, committed, held_by_all, opened, survive_damage
+from ops.exits import USAGE, Stopped
+from ops.log_reader import LOG_DIRECTORY, committed, furthest, held_by_all, logs_here, opened, survive_damage
 from ops.options import NAME, config_option, configuration, directory_option
 from ops.output import CSV, JSON, TABLE, output_option, print_rows, print_table
 from projections.rooms.allocations import CONFIRMED, RELEASED, Allocation, Allocations, TermState
@@ -113,24 +112,17 @@ def _read(data_dir: Path | None, directory: Path, config_file: Path | None) -> A
         survive_damage(data_dir)
         return _folded(data_dir, "a server's log on another machine may go further")
     config = configuration(directory, config_file)
-    here = [server.data for server in config.servers if (server.data / DATA_FILE).exists()]
+    here = logs_here(config)
     away = ", ".join(server.name for server in config.servers if server.data not in here)
-    if not here:
-        raise Stopped("no log of this cluster is on this machine: run this where a server is", UNREACHABLE)
     try:
         survive_damage(here[0] if len(here) == 1 else here[0].parent)
-        furthest = max(here, key=_commit_seq)
+        longest = furthest(here)
         if away:
-            return _folded(furthest, f"the log of server {away}, which is not here, may go further")
-        return _folded(furthest, held=held_by_all(here))
+            return _folded(longest, f"the log of server {away}, which is not here, may go further")
+        return _folded(longest, held=held_by_all(here))
     except LogError as error:
         others = f": to read another server's log, name its directory ({', '.join(map(str, here))})" if here[1:] else ""
         raise type(error)(f"{error}{others}") from None
-
-
-def _commit_seq(data_dir: Path) -> int:
-    with opened(data_dir) as log:
-        return log.commit_seq()
 
 
 def _folded(data_dir: Path, note: str = "", held: int = 0) -> Allocations:

@@ -24,7 +24,7 @@ from es.log.lmdb_log import DATA_FILE, LmdbLog
 from nodes.config.cluster import ClusterConfig
 from nodes.shell import die_with_parent
 from ops.cluster_dir import config_in_force, config_path
-from ops.exits import INTERRUPTED
+from ops.exits import INTERRUPTED, UNREACHABLE, Stopped
 
 DEADLY_DAMAGE = (signal.SIGBUS, signal.SIGABRT, signal.SIGSEGV)
 TOLD_TO_END = (signal.SIGINT, signal.SIGTERM)
@@ -82,6 +82,24 @@ def committed(log: LmdbLog, from_seq: int = 1, commit_seq: int | None = None) ->
         if batch.last_seq > commit_seq:
             return
         yield batch
+
+
+def logs_here(config: ClusterConfig) -> list[Path]:
+    """The data directories of the servers whose logs are on this machine. Raises Stopped if none is."""
+    here = [server.data for server in config.servers if (server.data / DATA_FILE).exists()]
+    if not here:
+        raise Stopped("no log of this cluster is on this machine: run this where a server is", UNREACHABLE)
+    return here
+
+
+def furthest(data_dirs: Sequence[Path]) -> Path:
+    """Where most is known to be committed. Raises LogError."""
+    return max(data_dirs, key=_commit_seq)
+
+
+def _commit_seq(data_dir: Path) -> int:
+    with opened(data_dir) as log:
+        return log.commit_seq()
 
 
 def held_by_all(data_dirs: Sequence[Path]) -> int:

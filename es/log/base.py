@@ -90,7 +90,7 @@ class EventLog(ABC):
     def stamp_at(self, seq: int) -> Stamp | None:
         """The stamp of that batch; it may be had without decoding it."""
         batch = self.batch_at(seq)
-        return None if batch is None else Stamp(batch.epoch, batch.first_seq, batch.last_seq, batch.hash)
+        return None if batch is None else batch.stamp
 
     @abstractmethod
     def batches(self, from_seq: int = 1) -> Iterator[Batch]:

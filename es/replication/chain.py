@@ -78,7 +78,7 @@ class Chain:
         """What a receipt says of the batch that holds `seq`, which has committed."""
         if self._in_memory(seq):
             batch = self.batch_at(seq)
-            return None if batch is None else Stamp(batch.epoch, batch.first_seq, batch.last_seq, batch.hash)
+            return None if batch is None else batch.stamp
         return self.log.stamp_at(seq)
 
     def after(self, seq: int) -> Iterator[Batch]:

@@ -13,6 +13,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from es.log.base import EventLog
+from es.replication.data_node import PROPOSED, REGISTER
 from es.replication.effects import Halt
 from es.replication.messages import (
     CompareAndSwap,
@@ -23,6 +25,7 @@ from es.replication.messages import (
     Prevote,
     Register,
     Registered,
+    unpack_register,
 )
 from es.replication.timing import Timing
 
@@ -162,6 +165,13 @@ class Known(NamedTuple):
 
     register: Register | None
     proposed: Register | None
+
+
+def known_by(log: EventLog) -> tuple[Member, Known]:
+    """The data node whose log it is, and what it knows."""
+    records = (log.record(name) for name in (REGISTER, PROPOSED))
+    known = Known(*(None if record is None else unpack_register(record) for record in records))
+    return Member(log.identity.node, log.identity.incarnation), known
 
 
 def newest_known(known: Iterable[Known]) -> Register | None:

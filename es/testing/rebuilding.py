@@ -7,8 +7,8 @@ from itertools import combinations
 
 from es.codec import Batch
 from es.replication.data_node import PROPOSED, REGISTER
-from es.replication.messages import Member, Register, unpack_register
-from es.replication.witness import Known, may_have_changed, newest_known
+from es.replication.messages import Member, Register
+from es.replication.witness import Known, known_by, may_have_changed, newest_known
 from es.testing.checker import Violation
 from es.testing.disk import SimulatedDisk, StoredLog
 
@@ -25,7 +25,7 @@ class Rebuilding:
         sound = {_owner(disk.log): disk.log for disk in disks if not disk.forgot}
         stored = [(log.identity.incarnation, log.record(REGISTER), log.record(PROPOSED)) for log in sound.values()]
         if stored != self._stored:
-            self._stored, self._led = stored, _led_by({member: _known(log) for member, log in sound.items()})
+            self._stored, self._led = stored, _led_by(dict(map(known_by, sound.values())))
         for member, register in self._led:
             if not sound[member].holds(batch):
                 after = f"a register made from that of epoch {register.epoch}"
@@ -46,8 +46,3 @@ def _led_by(known: dict[Member, Known]) -> list[tuple[Member, Register]]:
 
 def _owner(log: StoredLog) -> Member:
     return Member(log.identity.node, log.identity.incarnation)
-
-
-def _known(log: StoredLog) -> Known:
-    return Known(*(None if (record := log.record(name)) is None else unpack_register(record)
-                   for name in (REGISTER, PROPOSED)))  # fmt: skip

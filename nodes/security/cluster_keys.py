@@ -58,12 +58,15 @@ class Rotated(NamedTuple):
 def principals_of(config: ClusterConfig) -> tuple[Principal, ...]:
     """Everybody who takes part in a cluster: its processes, each faculty's programs, and who runs commands."""
     return (
-        *(server(one.name) for one in config.servers),
-        WITNESS,
-        *(faculty(one.id) for one in config.faculties),
+        *processes_of(config),
         *(program(one.id) for one in config.faculties),
         *LOCAL,
     )
+
+
+def processes_of(config: ClusterConfig) -> tuple[Principal, ...]:
+    """The processes of a cluster."""
+    return (*(server(one.name) for one in config.servers), WITNESS, *(faculty(one.id) for one in config.faculties))
 
 
 def ensure_keys(config: ClusterConfig, extra: Iterable[Principal] = ()) -> None:
@@ -84,8 +87,7 @@ def ensure_keys(config: ClusterConfig, extra: Iterable[Principal] = ()) -> None:
 def shut_out(config: ClusterConfig) -> tuple[Principal, ...]:
     """The processes of a cluster of which no key is let in here: nobody talks to them, and who needs them waits."""
     allowed = AllowList(config.keys)
-    processes = (*(server(one.name) for one in config.servers), WITNESS, *(faculty(one.id) for one in config.faculties))
-    return tuple(owner for owner in processes if allowed.newest(owner) is None)
+    return tuple(owner for owner in processes_of(config) if allowed.newest(owner) is None)
 
 
 def make_keys(directory: Path, owner: Principal, *, let_in: bool) -> PublicKeys:

@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from es.log.lmdb_log import DATA_FILE, LmdbLog
+from es.log.lmdb_log import LmdbLog
 from nodes.config.cluster import ClusterConfig
 from nodes.timing_file import read_timings
 from ops.cluster_dir import write_whole
-from ops.exits import UNREACHABLE, Stopped
-from ops.log_reader import committed, opened
+from ops.log_reader import committed, furthest, logs_here, opened
 from projections.timings import FACULTY, SERVER, RequestTimings, Source, Told
 
 TIMINGS_FILE: Final = "timings.json"
@@ -40,15 +39,7 @@ def read_requests(config: ClusterConfig, keep_in: Path, told: Sequence[Told]) ->
 def longest_log(config: ClusterConfig) -> Path:
     """The data directory of the server that knows most of what is committed, of those that are on this machine. Raises
     LogError, Stopped if none is."""
-    here = [server.data for server in config.servers if (server.data / DATA_FILE).exists()]
-    if not here:
-        raise Stopped("no log of this cluster is on this machine: run this where a server is", UNREACHABLE)
-    return max(here, key=_commit_seq)
-
-
-def _commit_seq(data: Path) -> int:
-    with opened(data) as log:
-        return log.commit_seq()
+    return furthest(logs_here(config))
 
 
 def _kept(path: Path, log: LmdbLog) -> RequestTimings:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from es.codec import Stamp
+from es.codec import Batch, Stamp
 from nodes import wire
 from nodes.server.admission import nobody
 from nodes.server.frontend_core import FrontendCore
@@ -189,13 +189,18 @@ def test_what_committed_before_this_process_began_is_not_counted_again(door: Doo
     assert door.metrics.alerts["LABS_EXHAUSTED"] == 0
 
 
-def test_what_a_backup_was_not_there_for_is_no_news_to_it(door: Door) -> None:
-    """It is filled anew, or was away: what happened meanwhile raises no alert once more."""
+def told_of_an_expiry(door: Door) -> tuple[Door, list[Batch]]:
+    """A backup with nothing behind it, and what its primary has committed, the end of a hold included."""
     door.say(msgpack(SOL))
     door.servers.cluster.run_for(2 * HOLD_MS * 1_000)
-    batches = [batch for one in door.servers.committed for batch in one.batches]
     backup = Door("b")
     backup.core._history_seq = 0
+    return backup, [batch for one in door.servers.committed for batch in one.batches]
+
+
+def test_what_a_backup_was_not_there_for_is_no_news_to_it(door: Door) -> None:
+    """It is filled anew, or was away: what happened meanwhile raises no alert once more."""
+    backup, batches = told_of_an_expiry(door)
     backup.core._replica.started_wall_us = batches[-1].ts_us + 1
     backup.core.on_committed(batches)
     assert backup.metrics.holds_expired == 0
@@ -255,11 +260,7 @@ def test_the_result_of_an_expiry_is_counted_once_whoever_hears_of_it(pattern: st
 
 
 def test_a_server_that_follows_counts_no_results(door: Door) -> None:
-    door.say(msgpack(SOL))
-    door.servers.cluster.run_for(2 * HOLD_MS * 1_000)
-    batches = [batch for one in door.servers.committed for batch in one.batches]
-    backup = Door("b")
-    backup.core._history_seq = 0
+    backup, batches = told_of_an_expiry(door)
     backup.core.on_committed(batches)
     assert backup.metrics.holds_expired == 1
     assert sum(backup.metrics._results.values()) == 0
