@@ -125,7 +125,7 @@ class Cluster(World):
         self.timing = timing
         self.machines = machines
         self.load = load
-        self.checker = Checker(timing.stall_us)
+        self.checker = Checker()
         self.rebuilding = Rebuilding()
         self.on_answers: Callable[[SimulatedNode, Answers], None] = self._send_answers
         self.on_committed: Callable[[SimulatedNode, Committed], None] = lambda _node, _committed: None
@@ -330,7 +330,7 @@ class Cluster(World):
         assert node.replica is not None
         frame = publish.frame
         batch = next(one for one in reversed(node.replica.node.chain.recent) if one.data is frame.batch)
-        self.checker.on_batch(batch, self.now_us)
+        self.checker.on_batch(batch, self.read_us(node.name))
         self.send(node.name, PEER[node.name], self._deliver, frame, node.name)
 
     def _emit(self, node: SimulatedNode, emit: Emit) -> None:

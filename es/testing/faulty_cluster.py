@@ -67,9 +67,10 @@ class Look:
 
 
 class FrozenTurn(NamedTuple):
-    """A turn of a process's loop that began with this reading of its clocks and goes on from `thaws_us`: `ready` are
-    the sources that it drains, in this order; the others wait for the next turn."""
+    """A turn of a process's loop that began at `read_us` with this reading of its clocks and goes on from `thaws_us`:
+    `ready` are the sources that it drains, in this order; the others wait for the next turn."""
 
+    read_us: int
     reading: Instant
     thaws_us: int
     ready: Sequence[str]
@@ -89,7 +90,7 @@ class FaultyCluster(Cluster):
         self, seed: int, machines: Callable[[], Sequence[Machine]], load: Load, timing: Timing, faults: FaultProfile
     ) -> None:
         self._turns: dict[str, FrozenTurn] = {}
-        self._old_readings: dict[str, Instant] = {}
+        self._rests: dict[str, FrozenTurn] = {}
         self._dies_saving_us: int | None = None
         self._witness_thaws_us = 0
         self._retired: set[str] = set()
@@ -179,14 +180,17 @@ class FaultyCluster(Cluster):
         """SIGSTOP within a turn, after the clock was read and before these SOURCES were drained; SIGCONT later.
         At least one was ready, or the loop would still wait."""
         assert ready
-        self._turns[name] = FrozenTurn(self.clock(name), self.now_us + duration_us, ready)
+        self._turns[name] = FrozenTurn(self.now_us, self.clock(name), self.now_us + duration_us, ready)
         self.pause(name, duration_us)
         self.note(f"{name} has yet to drain {', '.join(ready)}")
 
     def clock(self, process: str) -> Instant:
-        if process in self._old_readings:
-            return self._old_readings[process]
-        return super().clock(process)
+        rest = self._rests.get(process)
+        return super().clock(process) if rest is None else rest.reading
+
+    def read_us(self, process: str) -> int:
+        rest = self._rests.get(process)
+        return super().read_us(process) if rest is None else rest.read_us
 
     def run_at(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
         if self.now_us < self._read_only_until_us.get(name, 0) and arguments[:1] != (READER,):
@@ -204,11 +208,26 @@ class FaultyCluster(Cluster):
         """`call` with the reading that its source has: an old one, if this is the rest of a frozen turn."""
         turn = self._turns.get(name)
         if turn is not None and self._is_rest(name, turn) and turn.is_old_for(source, self.now_us):
-            self._old_readings[name] = turn.reading
+            self._rests[name] = turn
             call(*arguments)
-            del self._old_readings[name]
+            del self._rests[name]
         else:
+            self._read_anew(name)
             call(*arguments)
+
+    def _flush(self, node: SimulatedNode, life: int) -> None:
+        self._read_anew(node.name)
+        super()._flush(node, life)
+
+    def _wake(self, node: SimulatedNode, life: int) -> None:
+        self._read_anew(node.name)
+        super()._wake(node, life)
+
+    def _read_anew(self, name: str) -> None:
+        """Once a process has read its clocks again, nothing is drained with a reading from before its freeze."""
+        turn = self._turns.get(name)
+        if turn is not None and turn.thaws_us <= self.now_us:
+            del self._turns[name]
 
     def _is_rest(self, name: str, turn: FrozenTurn) -> bool:
         """Whether a process is in the rest of a turn in which it was frozen. A turn that is over is forgotten."""

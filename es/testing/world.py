@@ -63,6 +63,10 @@ class World:
         clock = self._clocks.get(process) or self._clock_of(process)
         return clock.read(self.now_us)
 
+    def read_us(self, process: str) -> int:
+        """Real time at which a process read what `clock` gives it."""
+        return self.now_us
+
     def _clock_of(self, process: str) -> SimulatedClock:
         clock = self._clocks.get(process)
         if clock is None:

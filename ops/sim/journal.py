@@ -138,12 +138,13 @@ class Journal:
             raise Violation("I5", f"clients were told of events that are not in the log: {told}")
 
     def _check_holds(self, log: EventLog) -> None:
-        """A9 by a clock of its own: a hold that expired had lasted `hold_ms` in real time. It began after the
-        batch before its own was sealed, and had expired when the batch that says so was."""
+        """A9 by a clock of its own: a hold that expired had lasted `hold_ms` in real time. It began no earlier than
+        the clock was read that the batch before its own was sealed by, and was over at the reading that sealed the
+        batch that says so."""
         held: dict[tuple[int, str | bytes], tuple[int, int]] = {}
         before_us = 0
         for batch in log.batches():
-            sealed_us = self.checker.born_us[batch.hash]
+            read_us = self.checker.born_us[batch.hash]
             for entry in batch.entries:
                 if entry.application != NAME or not entry.request_id:
                     continue
@@ -152,9 +153,9 @@ class Journal:
                     held[key] = (before_us, events.Reserved._make(entry.body).hold_ms)
                 elif entry.type == "Expired":
                     began_us, hold_ms = held.pop(key)
-                    if sealed_us - began_us < hold_ms * 1_000:
-                        raise Violation("A9", f"{key} expired {(sealed_us - began_us) // 1_000} ms after it began")
-            before_us = sealed_us
+                    if read_us - began_us < hold_ms * 1_000:
+                        raise Violation("A9", f"{key} expired {(read_us - began_us) // 1_000} ms after it began")
+            before_us = read_us
 
 
 def _transaction(command: Reserve | Answer | Release) -> Transaction:

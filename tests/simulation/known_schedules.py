@@ -133,6 +133,7 @@ REGRESSIONS: tuple[Regression, ...] = (
         Schedule(ROOMS, 6748), None,
         "a batch bore the time of a clock that was read before a freeze, which was no stall yet",
     ),
+    Regression(Schedule(ROOMS, 23952), None, "of two batches after such a freeze the second held rooms for less"),
     Regression(Schedule(LEDGER, 3296), None, "the disk of an heir lied that was about to lead"),
     Regression(
         Schedule(LEDGER, 4358), None,
