@@ -16,7 +16,7 @@ from nodes.checkpoints.files import (
     history_path,
     read,
 )
-from nodes.config.cluster import ClusterConfig
+from nodes.config.cluster import CURVE, ClusterConfig
 from nodes.security.allow_list import AllowList
 from nodes.security.keys import PublicKeys
 from ops.checkpoint_text import Saved, read_saved
@@ -29,11 +29,13 @@ NODES_MAX = 64
 @dataclass(slots=True)
 class Evidence:
     """`held` says of each checkpoint where it lies; `history` is what the log's own file of them holds, None if it is
-    not there. `damaged` are sentences about files that hold something else than checkpoints or cannot be read, `notes`
-    about what is not here; `keys` raw Ed25519 public keys by server; `against` is what a person saved, by file."""
+    not there, or if `is_history_read` is not so. `damaged` are sentences about files that hold something else than
+    checkpoints or cannot be read, `notes` about what is not here; `keys` raw Ed25519 public keys by server; `against`
+    is what a person saved, by file."""
 
     held: dict[SignedCheckpoint, list[str]] = field(default_factory=dict)
     history: Records | None = None
+    is_history_read: bool = True
     damaged: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     keys: dict[str, list[bytes]] = field(default_factory=dict)
@@ -52,6 +54,11 @@ class Evidence:
         """What counts, and where it lies, in the order of sequence numbers."""
         in_order = sorted(self.held.items(), key=lambda item: item[0].checkpoint.seq)
         return {signed: where for signed, where in in_order if self.is_genuine(signed)}
+
+    def doubtful(self) -> Sequence[SignedCheckpoint]:
+        """What was found on this host and is signed with no key that is known."""
+        saved = {one.signed for all_saved in self.against.values() for one in all_saved}
+        return [one for one in self.held if one not in saved and not self.is_genuine(one)]
 
     def add(self, signed: Iterable[SignedCheckpoint], where: str) -> None:
         """These lie there."""
@@ -91,7 +98,12 @@ def _is_same(one: Path, other: Path) -> bool:
 
 
 def _take_keys(found: Evidence, config: ClusterConfig | None, keys: Sequence[PublicKeys]) -> None:
-    allowed = () if config is None else AllowList(config.keys).all()
+    """Why a key of the allow-list is not known is told, except where a cluster has none."""
+    allowed: tuple[PublicKeys, ...] = ()
+    if config is not None:
+        allow_list = AllowList(config.keys)
+        allowed = allow_list.all()
+        found.notes.extend(allow_list.problems if config.security == CURVE else ())
     for public in (*keys, *allowed):
         if public.signing is not None:
             found.keys.setdefault(public.principal.name, []).append(public.signing)
@@ -100,7 +112,12 @@ def _take_keys(found: Evidence, config: ClusterConfig | None, keys: Sequence[Pub
 def _take_history(found: Evidence, data: Path) -> None:
     """What follows its last sound record may be one that a power cut tore, or that is being written."""
     path = history_path(data)
-    records = found.history = _read(found, path, HISTORY_BYTES_MAX)
+    try:
+        records = found.history = read(path, HISTORY_BYTES_MAX)
+    except OSError as error:
+        found.is_history_read = False
+        found.damaged.append(_unreadable(path, error))
+        return
     if records is None:
         return
     found.add(records.signed, BESIDE)
@@ -119,10 +136,14 @@ def _take_heads(found: Evidence, directory: Path, where: str) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        found.damaged.append(f"{directory / HEADS_DIRECTORY} cannot be read: {error.strerror}")
+        found.damaged.append(_unreadable(directory / HEADS_DIRECTORY, error))
         return
     for path in paths[:NODES_MAX]:
-        records = _read(found, path, HEADS_BYTES_MAX)
+        try:
+            records = read(path, HEADS_BYTES_MAX)
+        except OSError as error:
+            found.damaged.append(_unreadable(path, error))
+            continue
         if records is None:
             continue
         found.add(records.signed, where)
@@ -134,9 +155,5 @@ def _no_checkpoints(path: Path, torn: int | None) -> str:
     return f"{path} is empty" if torn is None else f"{path} holds no checkpoints from byte {torn} on"
 
 
-def _read(found: Evidence, path: Path, bytes_max: int) -> Records | None:
-    try:
-        return read(path, bytes_max)
-    except OSError as error:
-        found.damaged.append(f"{path} cannot be read: {error.strerror}")
-        return None
+def _unreadable(path: Path, error: OSError) -> str:
+    return f"{path} cannot be read: {error.strerror}"

@@ -36,16 +36,17 @@ ENDS_WITHIN_S = 1.0
 
 class LogDirectory(click.Path):
     """An argument that names a data directory with a log in it; anything else is wrong usage, except that a server's
-    own directory, by the configuration beside it, has lost its log: that is LogMissing."""
+    own directory, by the configuration beside it, is gone or has lost its log: that is LogMissing."""
 
     def __init__(self) -> None:
         super().__init__(exists=True, file_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        path = Path(os.fsdecode(value))
         if not (path / DATA_FILE).exists():
             if (config := config_beside(path)) and any(_is_same(server.data, path) for server in config.servers):
                 raise LogMissing(f"there is no log in {path}, the data directory of a server")
+            super().convert(value, param, ctx)
             self.fail(f"there is no log in {path}", param, ctx)
         return path
 

@@ -10,11 +10,15 @@ from pathlib import Path
 from es.log.base import EventLog, Identity
 from es.log.checkpoint import Checkpoint, SignedCheckpoint, contradiction
 from es.log.verify import Report, verify_in_child
-from nodes.config.cluster import ClusterConfig
+from nodes.config.cluster import CURVE, ClusterConfig
 from ops.checkpoint_evidence import Evidence
 from ops.checkpoint_text import is_forged
 from ops.log_reader import opened
+from ops.output import count
 
+_ONLY_CHAINED = (
+    "no signed checkpoint speaks of this log: only its chain of hashes was checked, which anybody can compute"
+)
 Held = Mapping[SignedCheckpoint, Sequence[str]]
 
 
@@ -23,7 +27,8 @@ class Verification:
     """`report` is of a log whose chain is whole. `findings` are sentences that say what contradicts what was signed,
     and where; `damaged` which file of evidence holds none: a power cut leaves that as a hand does, and it accuses
     nobody; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved file
-    (or the configuration) proves nothing, and why. `signed_seq` is the newest event that a signature covers, 0 if none;
+    (or the configuration) proves nothing, and why, and that nothing speaks of the log, or nothing of its end that may
+    be asked. `signed_seq` is the newest event that a signature covers, 0 if none;
     `held` the number of checkpoints that counted, `by` who signed them, `places` where they lie."""
 
     report: Report
@@ -49,14 +54,16 @@ def verified(data: Path, config: ClusterConfig | None, found: Evidence) -> Verif
         agreed = tuple(_agreeing(log, genuine))
         findings = [*_owner(log.identity, data, config), *missing, *_contradictions(log, genuine, agreed)]
         forged = tuple(_forged(found))
-        unproven = (*_elsewhere(log.identity, config), *_unproven(log, found, genuine))
+        unproven = [*_elsewhere(log.identity, config), *_unproven(log, found, genuine)]
+        if not findings:
+            unproven += _unspoken(found, agreed, report, config)
     return Verification(
         report,
         tuple(findings),
         (*found.damaged, *emptied),
-        tuple(_notes(found, genuine, report)),
+        tuple(_notes(found, report, agreed, config)),
         forged,
-        unproven,
+        tuple(unproven),
         max(agreed, default=0),
         len(genuine),
         tuple(sorted({one.checkpoint.node for one in genuine})),
@@ -119,7 +126,7 @@ def _history(log: EventLog, found: Evidence, genuine: Held) -> tuple[list[str], 
     sentences of a finding (its file is made once and for good) and of damage (what is in it was not flushed)."""
     own = (log.identity.node, log.identity.incarnation)
     kept = [one for one in genuine if (one.checkpoint.node, one.checkpoint.incarnation) == own]
-    if not kept or (found.history is not None and found.history.signed):
+    if not kept or not found.is_history_read or (found.history is not None and found.history.signed):
         return [], []
     signed = f"though it had signed up to seq {kept[-1].checkpoint.seq} ({_places(genuine, kept[-1])})"
     if found.history is None:
@@ -180,18 +187,34 @@ def _agreeing(log: EventLog, genuine: Held) -> Iterator[int]:
             yield one.checkpoint.seq
 
 
-def _notes(found: Evidence, genuine: Held, report: Report) -> Iterator[str]:
-    yield from found.notes
-    forged = {one.signed for saved in found.against.values() for one in filter(is_forged, saved)}
-    doubtful = [one for one in found.held if one not in genuine and one not in forged]
+def _unspoken(
+    found: Evidence, agreed: Sequence[int], report: Report, config: ClusterConfig | None
+) -> Iterator[str]:
+    """A log of which no signature speaks is not shown to be what it was, nor is one beyond what a known key signed
+    while a later checkpoint is there whose key is gone: who alters a log can take a file of keys away, too."""
+    doubtful = [one for one in found.doubtful() if one.checkpoint.seq > max(agreed, default=0)]
     if doubtful:
         newest = max(doubtful, key=lambda one: one.checkpoint.seq)
         yield (
-            f"{len(doubtful)} checkpoints are signed with no key that is known and prove nothing, the newest at seq "
-            f"{newest.checkpoint.seq} ({', '.join(found.held[newest])})"
+            f"{count(len(doubtful), 'checkpoint')} signed with no key that is known, the newest at seq "
+            f"{newest.checkpoint.seq} ({', '.join(found.held[newest])}): the public file of its server may be missing "
+            "from the allow-list, or be named with --key"
         )
-    if not genuine and report.events:
-        yield "no signed checkpoint speaks of this log: only its chain of hashes was checked, which anybody can compute"
+    elif report.events and not agreed and not _signs_nothing(config):
+        yield _ONLY_CHAINED
+
+
+def _signs_nothing(config: ClusterConfig | None) -> bool:
+    """A cluster without keys has nothing to sign with."""
+    return config is not None and config.security != CURVE
+
+
+def _notes(found: Evidence, report: Report, agreed: Sequence[int], config: ClusterConfig | None) -> Iterator[str]:
+    yield from found.notes
+    if older := [one for one in found.doubtful() if one.checkpoint.seq <= max(agreed, default=0)]:
+        yield f"{count(len(older), 'older checkpoint')} signed with no key that is known: of the time before a rotation"
+    if report.events and not agreed and _signs_nothing(config):
+        yield _ONLY_CHAINED
 
 
 def _places(held: Held, one: SignedCheckpoint) -> str:

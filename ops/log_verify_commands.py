@@ -31,10 +31,11 @@ def verify(data_dir: Path, against: tuple[Path, ...], keys: tuple[PublicKeys, ..
     host. One that was saved elsewhere (--against) convicts even whoever controls all of them. What was altered after
     the last checkpoint cannot be shown: its number is told.
 
-    Exit code 4 if the log is damaged, gone or not what was signed, or a saved checkpoint is forged; 1 if one proves
-    nothing about the log (of another cluster, signed with a key that is not known, or beyond the log's end), if the
-    configuration beside the log is of another cluster, or if a file of checkpoints is damaged, as by a power cut or by
-    who wants nothing to speak of the log.
+    Exit code 4 if the log is damaged, gone or not what was signed, or a saved checkpoint is forged; 1 if that it is
+    what was signed is not shown: no signature of a known key speaks of it (but for a cluster without keys), or one of
+    an unknown key of what comes after; a saved checkpoint proves nothing about it (of another cluster, signed with a
+    key that is not known, or beyond the log's end); the configuration beside it is of another cluster; a file of
+    checkpoints is damaged, as by a power cut or by who wants nothing to speak of the log.
 
     \b
     Examples:
@@ -95,6 +96,7 @@ def _facts(verification: Verification) -> dict[str, Any]:
     return {
         "batches": report.batches,
         "events": report.events,
+        "batch_bytes": report.batch_bytes,
         "head_seq": report.head.seq,
         "commit_seq": report.commit_seq,
         "epoch": report.head.epoch,

@@ -13,7 +13,7 @@ import click
 from nodes import wire
 from nodes.clients.interrupts import only_while_waiting
 from nodes.clients.program import NOT_LET_IN
-from nodes.clients.registrar import NoReply, RegistrarRequest, ask_servers
+from nodes.clients.registrar import NOT_REACHED, NoReply, RegistrarRequest, ask_servers
 from nodes.config.cluster import ClusterConfig
 from nodes.security import roles
 from nodes.security.curve import security_of
@@ -229,6 +229,9 @@ def _lines(request: RegistrarRequest, answer: Closed | Res, told: _Told, elapsed
         yield receipt_line(answer.receipt)
     if answer.status == UNKNOWN:
         yield f"It may have been done. Ask again, which does it once:\n  {told.again}"
+    if answer.code == NOT_REACHED:
+        yield "What runs, and whose keys are known here (of a server that has a new one: aulario keys allow):"
+        yield f"  aulario status {told.where}\n  aulario keys list {told.where}"
     if answer.code == NOT_LET_IN:
         yield "The key's public file must be let in where the servers run (aulario keys allow). Which file that is:"
         yield f"  aulario keys list {told.where}"

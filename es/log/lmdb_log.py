@@ -25,7 +25,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from errno import EACCES
+from errno import EACCES, EPERM
 from hashlib import sha256
 from pathlib import Path
 from typing import TypeVar
@@ -59,6 +59,7 @@ CHUNK_BATCHES_MAX = 256
 CHUNK_BYTES_MAX = 1 << 20
 """What an iteration copies in one read transaction; a transaction pins the pages it sees."""
 
+_FORBIDDEN = frozenset({EACCES, EPERM})
 _RECORD = b"record/"
 _WRITES = b"writes"
 _key = struct.Struct(">Q")
@@ -98,7 +99,8 @@ class LmdbLog(EventLog):
         """Open the log in `path`, to write as its only holder or to read beside one.
 
         LogMissing if there is none, LogInUse if another holder writes, LogError if this program does
-        not know its format, LogDamaged if its first values contradict their seals or it has lost writes.
+        not know its format, LogDamaged if its first values contradict their seals or it has lost writes;
+        PermissionError, which names the file, if this user may not open it.
         """
         path = Path(path)
         data = path / DATA_FILE
@@ -114,7 +116,7 @@ class LmdbLog(EventLog):
         except BaseException as error:
             if lock is not None:
                 lock.release()
-            if isinstance(error, OSError):
+            if isinstance(error, OSError) and not isinstance(error, PermissionError):
                 raise _cannot_be_opened(path, error, error.errno, readonly) from error
             raise
 
@@ -440,13 +442,18 @@ def _open_environment(path: Path, readonly: bool, file_bytes: int) -> lmdb.Envir
     except lmdb.Error as error:
         if not (readonly and error.code == EACCES):
             raise _cannot_be_opened(path, error, error.code, readonly) from error
-        opened = environment(lock=False)  # LMDB's table of readers may not be written: read as a guest
+        try:
+            opened = environment(lock=False)  # LMDB's table of readers may not be written: read as a guest
+        except lmdb.Error as forbidden:
+            raise _cannot_be_opened(path, forbidden, forbidden.code, readonly) from forbidden
     if not readonly:
         opened.reader_check()
     return opened
 
 
-def _cannot_be_opened(path: Path, why: object, number: int | None, readonly: bool) -> LogError:
+def _cannot_be_opened(path: Path, why: object, number: int | None, readonly: bool) -> LogError | PermissionError:
+    if number in _FORBIDDEN:  # nothing follows for the log itself
+        return PermissionError(number, os.strerror(number), str(path / DATA_FILE))
     refused = LogWriteFailed if not readonly and number in DISK_REFUSES else LogError
     return refused(f"the log in {path} cannot be opened: {why}")
 

@@ -40,7 +40,7 @@ class Damage:
 
 @dataclass(slots=True, frozen=True)
 class Report:
-    """What a walk saw: how many batches and events were sound, and where they end (`head`).
+    """What a walk saw: how many batches and events were sound, what they take, and where they end (`head`).
 
     `structure_checked` is False if another process held the directory: its pages move under the
     walk, so only the chain was read.
@@ -48,6 +48,7 @@ class Report:
 
     batches: int
     events: int
+    batch_bytes: int
     head: Head
     commit_seq: int
     structure_checked: bool
@@ -70,11 +71,11 @@ def verify(path: Path, from_seq: int = 1, on_progress: Callable[[int], None] = _
     path = Path(path)
     with _held(path) as alone:
         if alone and (problems := structural_damage(path)):
-            return Report(0, 0, EMPTY, 0, True, Damage(None, str(damage_in(path, problems[0]))))
+            return Report(0, 0, 0, EMPTY, 0, True, Damage(None, str(damage_in(path, problems[0]))))
         try:
             log = LmdbLog.open(path, readonly=True)
         except LogDamaged as error:
-            return Report(0, 0, EMPTY, 0, alone, Damage(None, str(error)))
+            return Report(0, 0, 0, EMPTY, 0, alone, Damage(None, str(error)))
         try:
             return _walk(log, path, from_seq, alone, on_progress)
         finally:
@@ -85,7 +86,8 @@ def verify_in_child(path: Path, from_seq: int = 1, *, time_limit_ms: int = VERIF
     """`verify` in a process of its own, which a damaged file may kill. The report of a sound log.
 
     LogDamaged, in one sentence that says up to where the log is sound, if it is not. LogMissing as
-    `verify`. LogError if the child could not finish for a reason that is not the log's.
+    `verify`. PermissionError, which names the file, if this user may not read it. LogError if the child could not
+    finish for another reason that is not the log's.
     """
     command = [sys.executable, "-m", "es.log.verify", str(path), str(from_seq)]
     try:
@@ -101,6 +103,8 @@ def verify_in_child(path: Path, from_seq: int = 1, *, time_limit_ms: int = VERIF
         return report
     if "missing" in last:
         raise LogMissing(last["missing"])
+    if "forbidden" in last:
+        raise PermissionError(*last["forbidden"])
     if "error" in last:
         raise LogError(last["error"])
     if -child.returncode in (SIGBUS, SIGSEGV, SIGABRT):
@@ -140,21 +144,22 @@ def _walk(log: LmdbLog, path: Path, from_seq: int, alone: bool, on_progress: Cal
     # A living log may be truncated under the walk, but never below what is committed (I4).
     end_seq = log.head().seq if alone else commit_seq
     start_seq = max(1, min(from_seq - 1, end_seq))
-    batches, events, head, sound_seq = 0, 0, EMPTY, start_seq - 1
+    batches, events, batch_bytes, head, sound_seq = 0, 0, 0, EMPTY, start_seq - 1
     damage = None
     on_progress(sound_seq)
     try:
         for batch in log.batches(start_seq):
             if fault := _fault(batch, first=batches == 0):
                 raise damage_in(path, fault)
-            batches, events, head, sound_seq = batches + 1, events + len(batch.entries), head_of(batch), batch.last_seq
+            batches, events, batch_bytes = batches + 1, events + len(batch.entries), batch_bytes + len(batch.data)
+            head, sound_seq = head_of(batch), batch.last_seq
             if batches % PROGRESS_BATCHES == 0:
                 on_progress(sound_seq)
         if sound_seq < end_seq:
             raise damage_in(path, f"the chain ends at seq {sound_seq}, before seq {end_seq}")
     except LogDamaged as error:
         damage = Damage(sound_seq + 1, str(error))
-    return Report(batches, events, head, commit_seq, alone, damage)
+    return Report(batches, events, batch_bytes, head, commit_seq, alone, damage)
 
 
 def _fault(batch: Batch, *, first: bool) -> str | None:
@@ -187,6 +192,8 @@ def main() -> None:
         _say(missing=str(error))
     except LogError as error:
         _say(error=str(error))
+    except PermissionError as error:
+        _say(forbidden=(error.errno, error.strerror, str(error.filename)))
 
 
 if __name__ == "__main__":

@@ -28,12 +28,16 @@ has no time to be answered leaves a doubt."""
 PAUSE_S: Final = 0.1
 """Between the rounds, while no server leads."""
 
+NOT_REACHED: Final = "NOT_REACHED"
+"""The client's own word, as NOT_LET_IN is: no connection to any server ever stood."""
+
 RegistrarRequest: TypeAlias = ReleaseRequest | CloseRequest
 
 
 class Reply(NamedTuple):
     """What a server said, `elapsed_us` after it was asked first. UNAVAILABLE: nothing was done, for every server that
-    was reached turned it away each time, or (code NOT_LET_IN) does not let this key in."""
+    was reached turned it away each time, or (code NOT_LET_IN) does not let this key in, or (code NOT_REACHED) none was
+    reached."""
 
     answer: Closed | Res
     elapsed_us: int
@@ -106,7 +110,13 @@ def _nothing_definite(servers: Sequence[_Server], request: RegistrarRequest, ela
         refused = f"{' and '.join(refusing)} {'does' if len(refusing) == 1 else 'do'} not let this key in"
         sentence = f"{refused}; nothing was {'done' if answers else 'asked'}"
         return Reply(Res(request.transaction_id, UNAVAILABLE, NOT_LET_IN, sentence), elapsed_us)
-    return Reply(answers[-1], elapsed_us) if answers else NoReply(elapsed_us)
+    return Reply(answers[-1] if answers else _not_reached(servers, request), elapsed_us)
+
+
+def _not_reached(servers: Sequence[_Server], request: RegistrarRequest) -> Res:
+    nobody = f"no connection to {' or '.join(server.whose for server in servers)} ever stood"
+    sentence = f"{nobody}: nothing runs there, or its key is another one than here; nothing was asked"
+    return Res(request.transaction_id, UNAVAILABLE, NOT_REACHED, sentence)
 
 
 class _Server:

@@ -292,6 +292,12 @@ def _programs_of(faculty: FacultyConfig) -> ProgramRegistry:
     programs = program_registry.load(faculty.data)
     programs.adopt(faculty.programs)
     program_registry.save(faculty.data, programs.to_json())  # a number stays given, also if it is configured no more
+    for configured, name in faculty.programs.items():
+        if (program_id := programs.id_of(name)) != configured:
+            logger().warning(  # a key for the configured number would speak for somebody else
+                "a configured number is not its program's: numbers that were given stand",
+                program=name, configured=configured, program_id=program_id,
+            )  # fmt: skip
     return programs
 
 

@@ -85,7 +85,7 @@ def _scaled(instrument: Instrument, scale: float) -> int:
 def _result(instrument: Instrument, count: int, directory: Path, *, again: bool) -> Record:
     """What an instrument found, now or before; kept, and told in a line."""
     click.echo(f"{instrument.name:<16} {count:>7} … ", nl=False, err=True)
-    commit = revision()
+    commit = revision(instrument.module)
     kept = records.read(directory, instrument.name)
     if kept is not None and not again and is_of(kept, commit, count):
         click.echo(f"{_line(kept)} (kept of {kept.date})", err=True)

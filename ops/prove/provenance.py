@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import platform
 import re
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -14,7 +16,9 @@ from typing import Any, Final
 from nodes.sockets import libzmq_version
 
 CHECKOUT: Final = Path(__file__).parents[2]
-CODE: Final = ("es", "projections", "nodes", "ops", "pyproject.toml", "requirements.lock")
+PACKAGES: Final = ("es", "projections", "nodes", "ops")
+SURROUNDINGS: Final = ("pyproject.toml", "requirements.lock")
+CODE: Final = (*PACKAGES, *SURROUNDINGS)
 """What a proof is about. Its results are committed too: that is no change of what they are about."""
 
 CHANGED: Final = "+changes"
@@ -22,17 +26,50 @@ UNKNOWN: Final = "unknown"
 GIT_WITHIN_S: Final = 20.0
 
 
-def revision() -> str:
-    """The last commit that changed the code, with `+changes` behind it if files differ from it; of a package
-    that is installed without its history, its version. `unknown` where git is missing or will not say, as in
-    another user's checkout."""
+def revision(module: str = "") -> str:
+    """The last commit that changed the code, or what a `module` runs of it (`imported_by`), with `+changes` behind it
+    if files differ from it; of a package that is installed without its history, its version. `unknown` where git is
+    missing or will not say, as in another user's checkout."""
     if not (CHECKOUT / ".git").exists():
         return version("aulario")
+    code = (*imported_by(module), *SURROUNDINGS) if module else CODE
     try:
-        commit = _git("log", "-1", "--format=%h", "--abbrev=12", "--", *CODE)
-        return commit + (CHANGED if _git("status", "--porcelain", "--", *CODE) else "")
+        commit = _git("log", "-1", "--format=%h", "--abbrev=12", "--", *code)
+        return commit + (CHANGED if _git("status", "--porcelain", "--", *code) else "")
     except (OSError, subprocess.SubprocessError):
         return UNKNOWN
+
+
+def imported_by(module: str) -> tuple[str, ...]:
+    """The files, relative to the checkout, of a module and of everything of ours that it may import, wherever the
+    statement stands; and what is no Python beside them, for they may read it."""
+    found: dict[str, Path] = {}
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        path = None if name in found or name.split(".")[0] not in PACKAGES else _file_of(name)
+        if path is not None:
+            found[name] = path
+            waiting += [name.rpartition(".")[0], *_names_in(path)]
+    beside = {file for path in found.values() for file in path.parent.iterdir() if file.is_file()}
+    files = {*found.values(), *(file for file in beside if file.suffix != ".py")}
+    return tuple(sorted(str(file.relative_to(CHECKOUT)) for file in files))
+
+
+def _file_of(name: str) -> Path | None:
+    """Of a module; None if that is the name of something in one."""
+    path = CHECKOUT.joinpath(*name.split("."))
+    places = (path.with_suffix(".py"), path / "__init__.py")
+    return next((place for place in places if place.is_file()), None)
+
+
+def _names_in(path: Path) -> Iterator[str]:
+    """Every module that a file may import, and names that may be modules."""
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            yield from (one.name for one in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            yield from (node.module, *(f"{node.module}.{one.name}" for one in node.names))
 
 
 def is_whole(revision: str) -> bool:

@@ -339,9 +339,9 @@ def _provenance(found: Records) -> str:
         for (commit, host), of in same.items()
     ]  # fmt: skip
     return (
-        "A commit is the last one that changed the code; with `+changes` there were some without a name. Seeds stand "
-        "in the commands above; an instrument without one counts its seeds from 0. The same seed draws the same "
-        "faults; in real time no two runs are the same.\n\n"
+        "A commit is the last one that changed the code that was run; with `+changes` there were some without a name. "
+        "Seeds stand in the commands above; an instrument without one counts its seeds from 0. The same seed draws the "
+        "same faults; in real time no two runs are the same.\n\n"
         + table(("instruments", "commit", "days", "host"), rows)
     )
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,10 +12,12 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ops.cli import VERBS
 from ops.exits import INTEGRITY, OK, REFUSED, USAGE
 from ops.prove import all as proof
 from ops.prove import provenance, records, report
-from ops.prove.instruments import INSTRUMENTS, PYTHON
+from ops.prove.instruments import AULARIO, INSTRUMENTS, PYTHON
+from ops.prove.provenance import CHECKOUT
 from ops.prove.records import Record
 from tests.prove.test_records import RECORD
 
@@ -112,7 +116,7 @@ def test_what_could_not_run_is_tried_again() -> None:
 def test_a_kept_result_is_used_unless_it_is_wanted_again(
     prove: Prove, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proof, "revision", lambda: "abc")
+    monkeypatch.setattr(proof, "revision", lambda module: "abc")
     records.write(tmp_path, replace(RECORD, count=3, outcome=replace(RECORD.outcome, failures=())))
     assert prove(power_cuts=BAD).exit_code == OK
     assert prove("--again", power_cuts=BAD).exit_code == INTEGRITY
@@ -139,6 +143,28 @@ def test_code_of_which_git_says_nothing_has_no_name(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(provenance, "CHECKOUT", tmp_path)
     assert provenance.revision() == provenance.UNKNOWN
     assert not provenance.is_whole(provenance.UNKNOWN)
+
+
+def test_what_runs_one_module_tells_of_everything_that_it_loads_and_of_nothing_else() -> None:
+    """A process that has done it all is asked for what it loaded."""
+    script = (
+        "import sys; from ops.sim.command import sim; sim(['--seeds', '1', '--jobs', '1'], standalone_mode=False); "
+        "print(*{one.__file__ for one in list(sys.modules.values()) if getattr(one, '__file__', None)}, sep='\\n')"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
+    ours = {Path(line) for line in done.stdout.splitlines() if line.startswith(str(CHECKOUT)) and ".venv" not in line}
+    loaded = {str(path.relative_to(CHECKOUT)) for path in ours}
+    told = set(provenance.imported_by("ops.sim.command"))
+    assert len(loaded) > 100
+    assert loaded <= told
+    assert "es/log/lmdb_log.py" not in told, "a simulated disk keeps no files"
+
+
+@pytest.mark.parametrize("name", ["sim", "mutants"])
+def test_a_command_that_runs_one_module_is_that_modules(name: str) -> None:
+    instrument = INSTRUMENTS[name]
+    assert instrument.words[0] == AULARIO
+    assert VERBS[instrument.words[1]].module == instrument.module
 
 
 @pytest.mark.parametrize(("runs", "percentile"), [(99, "–"), (100, "7")])

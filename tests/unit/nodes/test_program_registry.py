@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from nodes.datadir import initialise
-from nodes.faculty import program_registry
+from nodes.faculty import program_registry, shell
 from nodes.faculty.program_registry import FILE_NAME, PROGRAMS_MAX, ProgramRegistry, RegistryDamaged
 from ops.cluster_dir import prepare
 from ops.exits import INTEGRITY, ending
@@ -69,6 +71,15 @@ def test_configured_numbers_stand_unless_they_contradict_what_was_given() -> Non
     assert programs.id_of("Industrial") == 7
     assert programs.id_of("Civil") == 5
     assert [programs.register(f"Nueva {n}") for n in range(4)] == [6, 8, 10, 11], "what is configured is nobody else's"
+
+
+def test_whose_configured_number_is_another_ones_is_told(tmp_path: Path) -> None:
+    faculty = prepare(tmp_path, faculties=1, overrides={}).faculty(1)
+    program_registry.save(faculty.data, ProgramRegistry({"Sistemas": 1}, next_id=5).to_json())
+    with capture_logs() as lines:
+        shell._programs_of(replace(faculty, programs={1: "Civil", 7: "Industrial"}))
+    [line] = lines
+    assert (line["log_level"], line["program"], line["configured"], line["program_id"]) == ("warning", "Civil", 1, 5)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import zmq
 
 from nodes import sockets, wire
 from nodes.clients.program import NOT_LET_IN
-from nodes.clients.registrar import ROUND_US, NoReply, Reply, ask_servers
+from nodes.clients.registrar import NOT_REACHED, ROUND_US, NoReply, Reply, ask_servers
 from nodes.security import principals, roles
 from nodes.security.curve import OPEN, Curve
 from nodes.security.keys import new_keys, save_allowed
@@ -147,6 +147,17 @@ def test_a_server_that_is_not_there_leaves_no_doubt(context: Context) -> None:
     assert reply.answer == BACKUP
 
 
+def test_where_no_server_was_ever_reached_nothing_was_asked(context: Context) -> None:
+    with tcp.create_server(("127.0.0.1", 0)) as mute:
+        endpoints = {name: f"tcp://127.0.0.1:{mute.getsockname()[1]}" for name in "ab"}
+        reply = ask(context, endpoints, RELEASE, SHORT_US)
+    assert isinstance(reply, Reply)
+    assert isinstance(reply.answer, Res)
+    assert (reply.answer.status, reply.answer.code) == ("UNAVAILABLE", NOT_REACHED)
+    assert reply.answer.reason is not None
+    assert all(endpoint in reply.answer.reason for endpoint in endpoints.values())
+
+
 # --- a key that is not let in
 
 OPERATOR = principals.principal("operator:ana")
@@ -255,3 +266,13 @@ def test_a_key_that_is_let_in_meanwhile_asks(context: Context, tmp_path: Path, m
         assert there["a"].asked == 1
     assert isinstance(reply, Reply)
     assert reply.answer == RELEASED
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_server_whose_key_is_another_one_than_here_was_not_asked(context: Context, tmp_path: Path) -> None:
+    with guarded(tmp_path, "a", a=[RELEASED]) as there:
+        save_allowed(tmp_path, new_keys(principals.server("a"), "2026-02-28T12:00:00Z").public)
+        reply = ask_guarded(context, tmp_path, {"a": there["a"].endpoint}, SHORT_US)
+        assert there["a"].asked == 0
+    assert isinstance(reply, Reply) and isinstance(reply.answer, Res)
+    assert (reply.answer.status, reply.answer.code) == ("UNAVAILABLE", NOT_REACHED)

@@ -16,7 +16,7 @@ from es.log.lmdb_log import LmdbLog
 from nodes.datadir import rebuild
 from ops.cluster_dir import config_in_force
 from ops.log_reader import opened
-from tests.unit.ops.command import aulario, json_lines
+from tests.unit.ops.command import BOUND_BY_MODES, aulario, json_lines
 
 
 def damage(directory: Path) -> None:
@@ -58,13 +58,35 @@ def test_tail_and_show_pick_from_the_same_events(history: Path) -> None:
     assert f"is committed up to seq {len(events)}" in beyond.stderr
 
 
-def test_verify_says_ok_or_4(history: Path) -> None:
-    assert aulario("log", "verify", history / "server-a").returncode == 0
+def test_verify_says_4_where_a_log_is_damaged_or_gone(history: Path) -> None:
     damage(history / "server-a")
     damaged = aulario("log", "verify", history / "server-a")
     assert damaged.returncode == 4
     assert "is damaged" in damaged.stderr
     assert damaged.stderr.count("\n") == 1
+    shutil.rmtree(history / "server-a")
+    for command in ("verify", "checkpoint", "tail"):
+        gone = aulario("log", command, history / "server-a")
+        assert (gone.returncode, "there is no log in" in gone.stderr) == (4, True), command
+    assert aulario("log", "verify", history / "server-x").returncode == 2, "no directory of this cluster"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("log", "verify", "{}/server-a"), ("log", "tail", "{}/server-a"), ("log", "export", "{}/server-a"),
+        ("log", "checkpoint", "{}/server-a"), ("audit", "check", "{}/server-a"), ("allocations", "--dir", "{}"),
+        ("term", "list", "--dir", "{}"), ("report", "{}"), ("server", "a", "--dir", "{}"),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_log_that_may_not_be_read_is_wrong_usage_and_no_damage(history: Path, words: tuple[str, ...]) -> None:
+    data = history / "server-a" / "data.mdb"
+    data.chmod(0)
+    refused = aulario(*(word.format(history) for word in words), started_with=BOUND_BY_MODES)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr.endswith(f"{data}: Permission denied\n")
+    assert "Traceback" not in refused.stderr
 
 
 def test_a_truncated_log_ends_every_reader_with_one_sentence_and_4(history: Path) -> None:

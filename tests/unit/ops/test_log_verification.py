@@ -66,11 +66,47 @@ def verify(directory: Path, *options: object) -> tuple[int, dict[str, Any]]:
     return done.returncode, json.loads(done.stdout)
 
 
-def test_a_log_that_nobody_signed_is_whole_and_that_is_all(history: Path) -> None:
+def test_a_log_that_nobody_signed_is_not_shown_to_be_what_it_was(history: Path) -> None:
     code, told = verify(history)
-    assert (code, told["findings"], told["signed_seq"], told["checkpoints"]) == (0, [], 0, 0)
+    assert (code, told["findings"], told["signed_seq"], told["checkpoints"]) == (1, [], 0, 0)
     assert told["unsigned_events"] == told["head_seq"]
+    assert "only its chain of hashes was checked" in told["unproven"][0]
+
+
+def test_a_log_of_a_cluster_without_keys_is_whole_and_that_is_all(history: Path) -> None:
+    config = history / "aulario.toml"
+    config.write_text(config.read_text().replace('security = "curve"', 'security = "none"'))
+    code, told = verify(history)
+    assert (code, told["findings"], told["unproven"]) == (0, [], [])
     assert "only its chain of hashes was checked" in told["notes"][-1]
+
+
+@pytest.mark.parametrize("gone", ["the key", "every key", "the configuration"])
+def test_a_forged_log_is_not_ok_where_what_would_convict_it_was_taken_away(history: Path, gone: str) -> None:
+    batches = batches_of(history / "server-a")
+    own_history(history, *(signed(history, batch) for batch in batches))
+    keep(history / "server-b", signed(history, batches[0], "b"))
+    store(history / "server-a", [*batches[:1], *chain(6, head_of(batches[0]))])
+    assert verify(history)[0] == 4
+    allowed = history / "keys" / "allowed"
+    if gone == "the key":
+        next(allowed.glob("server-a.*")).unlink()
+    elif gone == "every key":
+        shutil.rmtree(allowed)
+    else:
+        (history / "aulario.toml").unlink()
+    code, told = verify(history)
+    assert (code, told["findings"]) == (1, [])
+    assert "signed with no key that is known, the newest at seq" in told["unproven"][0]
+    assert any(str(allowed) in note for note in told["notes"]) == (gone == "every key"), "why is told"
+
+
+def test_a_file_of_checkpoints_that_cannot_be_read_accuses_nobody(history: Path) -> None:
+    keep(history / "witness", signed(history, batches_of(history / "server-a")[-1]))
+    history_path(history / "server-a").mkdir()
+    code, told = verify(history)
+    assert (code, told["findings"]) == (1, [])
+    assert told["damaged"] == [f"{history_path(history / 'server-a')} cannot be read: Is a directory"]
 
 
 def test_a_log_that_is_as_signed_says_how_far_and_by_whom(history: Path) -> None:
@@ -151,7 +187,8 @@ def test_a_cut_log_is_found_and_a_log_that_is_merely_behind_another_is_not(histo
     batches = batches_of(history / "server-a")
     store(history / "server-a", batches[:2])
     keep(history / "server-b", signed(history, batches[-1], "b"))
-    assert verify(history)[0] == 0
+    code, told = verify(history)
+    assert (code, told["findings"], told["checkpoints"]) == (1, [], 1), "nothing speaks of what it holds so far"
     own_history(history)
     keep(history / "server-b", signed(history, batches[-1]))
     code, told = verify(history)
@@ -194,8 +231,8 @@ def test_what_no_known_key_signed_accuses_nobody_and_is_told(history: Path) -> N
     own_history(history)
     keep(history / "witness", sign(keys.signing_seed, one.checkpoint))
     code, told = verify(history)
-    assert (code, told["checkpoints"]) == (0, 0)
-    assert "1 checkpoints are signed with no key that is known" in told["notes"][0]
+    assert (code, told["findings"], told["checkpoints"]) == (1, [], 0)
+    assert "1 checkpoint signed with no key that is known" in told["unproven"][0]
 
     save_allowed(history / "elsewhere", keys.public)
     [public] = (history / "elsewhere" / "allowed").iterdir()
@@ -253,7 +290,7 @@ def test_a_saved_checkpoint_is_what_verify_takes(history: Path) -> None:
     assert (code, str(saved) in told["places"]) == (0, True)
     store(history / "server-a", batches[:1])
     history_path(history / "server-a").write_bytes(b"")
-    assert verify(history)[0] == 0
+    assert verify(history)[0] == 1
     code, told = verify(history, "--against", saved)
     assert (code, str(saved) in told["findings"][0]) == (4, True)
 
