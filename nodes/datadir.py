@@ -72,7 +72,7 @@ def rebuild(config: ClusterConfig, server: ServerConfig) -> Path | None:
     the old one. None, and nothing is changed, if the log is sound.
 
     The new log is a new incarnation: until it is in sync it can not lead, so that what only the damaged
-    one held is not silently given up. Raises LogInUse if the server runs, LogMissing if there is no log.
+    one held is not silently given up. Raises LogInUse if the server runs, LogMissing if there is no log, OSError.
     """
     try:
         verify_in_child(server.data)
@@ -100,7 +100,7 @@ def rebuild_witness(config: ClusterConfig) -> Rebuilt:
     was there is set aside. Nothing is changed if it is the newest that is known here.
 
     Every server that may have changed the newest one must be stopped, and its directory be here as it was left.
-    Raises LogInUse, LogMissing, LogDamaged, WrongCluster, RegisterMissing, RegistersDiffer.
+    Raises LogInUse, LogMissing, LogDamaged, WrongCluster, RegisterMissing, RegistersDiffer, OSError.
     """
     here = dict(one for server in config.servers for one in _known_by(config, server))
     absent = tuple(server.name for server in config.servers if server.name not in {member.node for member in here})

@@ -120,8 +120,10 @@ def _read(data_dir: Path | None, directory: Path, config_file: Path | None) -> A
         if away:
             return _folded(longest, f"the log of server {away}, which is not here, may go further")
         return _folded(longest, held=held_by_all(here))
-    except LogError as error:
+    except (LogError, PermissionError) as error:
         others = f": to read another server's log, name its directory ({', '.join(map(str, here))})" if here[1:] else ""
+        if isinstance(error, PermissionError):
+            raise PermissionError(error.errno, f"{error.strerror}{others}", error.filename) from None
         raise type(error)(f"{error}{others}") from None
 
 

@@ -89,8 +89,10 @@ def check(
 
 
 def _verify(data_dirs: Sequence[Path]) -> None:
-    """Raises LogDamaged, which names also the logs that are sound: from one of those another can be filled anew."""
+    """Raises LogDamaged, which names also the logs that are sound: from one of those another can be filled anew; or
+    PermissionError for one that may not be read, if none is damaged."""
     damaged: list[LogDamaged] = []
+    forbidden: list[PermissionError] = []
     sound: list[str] = []
     for data_dir in data_dirs:
         try:
@@ -98,8 +100,13 @@ def _verify(data_dirs: Sequence[Path]) -> None:
             sound.append(str(data_dir))
         except LogDamaged as error:
             damaged.append(error)
+        except PermissionError as error:
+            forbidden.append(error)
     if damaged:
-        raise LogDamaged("; ".join([*map(str, damaged), *([f"sound: {', '.join(sound)}"] if sound else [])]))
+        unread = [f"{error.filename}: {error.strerror}" for error in forbidden]
+        raise LogDamaged("; ".join([*map(str, damaged), *unread, *([f"sound: {', '.join(sound)}"] if sound else [])]))
+    if forbidden:
+        raise forbidden[0]
 
 
 def _refuse_misuse(data_dirs: Sequence[Path]) -> None:
@@ -143,7 +150,7 @@ def check_logs(
     `receipts` if there are results to hold against them (its `violations` are of what clients were told, those of the
     logs of the logs alone), and `ok`. A receipt beyond every log breaks a rule, unless a log is elsewhere. Up to `held`
     all servers hold the same (`held_by_all`): so far the logs are committed, whatever they say.
-    Raises LogError."""
+    Raises LogError, PermissionError."""
     logs: list[dict[str, Any]] = []
     against_clients: list[BrokenRule] = []
     outcomes = Outcomes()

@@ -19,7 +19,7 @@ from nodes.checkpoints.files import (
 from nodes.config.cluster import CURVE, ClusterConfig
 from nodes.security.allow_list import AllowList
 from nodes.security.keys import PublicKeys
-from ops.checkpoint_text import Saved, read_saved
+from ops.checkpoint_text import Saved, is_forged, read_saved
 
 BESIDE = "beside it"
 NODES_MAX = 64
@@ -55,10 +55,10 @@ class Evidence:
         in_order = sorted(self.held.items(), key=lambda item: item[0].checkpoint.seq)
         return {signed: where for signed, where in in_order if self.is_genuine(signed)}
 
-    def doubtful(self) -> Sequence[SignedCheckpoint]:
-        """What was found on this host and is signed with no key that is known."""
-        saved = {one.signed for all_saved in self.against.values() for one in all_saved}
-        return [one for one in self.held if one not in saved and not self.is_genuine(one)]
+    def doubtful(self) -> Mapping[SignedCheckpoint, Sequence[str]]:
+        """What is signed with no key that is known, and where it lies; less what is forged."""
+        forged = {one.signed for saved in self.against.values() for one in filter(is_forged, saved)}
+        return {one: where for one, where in self.held.items() if one not in forged and not self.is_genuine(one)}
 
     def add(self, signed: Iterable[SignedCheckpoint], where: str) -> None:
         """These lie there."""

@@ -29,7 +29,7 @@ class FollowedLog:
     def __init__(
         self, data_dir: Path, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Raises LogError. `clock` gives seconds."""
+        """Raises LogError, PermissionError. `clock` gives seconds."""
         self._data_dir = data_dir
         self._tell = tell
         self._clock = clock

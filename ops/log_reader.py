@@ -42,13 +42,22 @@ class LogDirectory(click.Path):
         super().__init__(exists=True, file_okay=False, path_type=Path)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        path = Path(os.fsdecode(value))
+        try:
+            path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        except click.BadParameter:
+            if value:
+                _refuse_lost(Path(os.fsdecode(value)))
+            raise
         if not (path / DATA_FILE).exists():
-            if (config := config_beside(path)) and any(_is_same(server.data, path) for server in config.servers):
-                raise LogMissing(f"there is no log in {path}, the data directory of a server")
-            super().convert(value, param, ctx)
+            _refuse_lost(path)
             self.fail(f"there is no log in {path}", param, ctx)
         return path
+
+
+def _refuse_lost(path: Path) -> None:
+    """Raises LogMissing if that is a server's directory; there is no log in it."""
+    if (config := config_beside(path)) and any(_is_same(server.data, path) for server in config.servers):
+        raise LogMissing(f"there is no log in {path}, the data directory of a server")
 
 
 LOG_DIRECTORY = LogDirectory()
@@ -94,7 +103,7 @@ def logs_here(config: ClusterConfig) -> list[Path]:
 
 
 def furthest(data_dirs: Sequence[Path]) -> Path:
-    """Where most is known to be committed. Raises LogError."""
+    """Where most is known to be committed. Raises LogError, PermissionError."""
     return max(data_dirs, key=_commit_seq)
 
 

@@ -27,9 +27,9 @@ class Verification:
     """`report` is of a log whose chain is whole. `findings` are sentences that say what contradicts what was signed,
     and where; `damaged` which file of evidence holds none: a power cut leaves that as a hand does, and it accuses
     nobody; `notes` what could not be shown; `forged` which saved checkpoint nobody signed, `unproven` which saved file
-    (or the configuration) proves nothing, and why, and that nothing speaks of the log, or nothing of its end that may
-    be asked. `signed_seq` is the newest event that a signature covers, 0 if none;
-    `held` the number of checkpoints that counted, `by` who signed them, `places` where they lie."""
+    (or the configuration) proves nothing, and why, and that no signature speaks of the log, or of all that was signed.
+    `signed_seq` is the newest event that a signature covers, 0 if none; `held` the number of checkpoints that counted,
+    `by` who signed them, `places` where they lie."""
 
     report: Report
     findings: tuple[str, ...]
@@ -55,13 +55,13 @@ def verified(data: Path, config: ClusterConfig | None, found: Evidence) -> Verif
         findings = [*_owner(log.identity, data, config), *missing, *_contradictions(log, genuine, agreed)]
         forged = tuple(_forged(found))
         unproven = [*_elsewhere(log.identity, config), *_unproven(log, found, genuine)]
-        if not findings:
-            unproven += _unspoken(found, agreed, report, config)
+        if not findings and (report.events or found.held):
+            unproven += _unspoken(found, genuine, agreed, config)
     return Verification(
         report,
         tuple(findings),
         (*found.damaged, *emptied),
-        tuple(_notes(found, report, agreed, config)),
+        tuple(_notes(found, agreed, config)),
         forged,
         tuple(unproven),
         max(agreed, default=0),
@@ -187,33 +187,41 @@ def _agreeing(log: EventLog, genuine: Held) -> Iterator[int]:
             yield one.checkpoint.seq
 
 
-def _unspoken(
-    found: Evidence, agreed: Sequence[int], report: Report, config: ClusterConfig | None
-) -> Iterator[str]:
+def _unspoken(found: Evidence, genuine: Held, agreed: Sequence[int], config: ClusterConfig | None) -> Iterator[str]:
     """A log of which no signature speaks is not shown to be what it was, nor is one beyond what a known key signed
-    while a later checkpoint is there whose key is gone: who alters a log can take a file of keys away, too."""
-    doubtful = [one for one in found.doubtful() if one.checkpoint.seq > max(agreed, default=0)]
-    if doubtful:
-        newest = max(doubtful, key=lambda one: one.checkpoint.seq)
+    while a later checkpoint is there whose key is gone: who alters a log can take a file of keys away, too. Files of
+    which nothing counts are told by `_unproven`."""
+    useless = {str(path) for path, saved in found.against.items() if all(one.signed not in genuine for one in saved)}
+    later = {
+        one: where
+        for one, where in found.doubtful().items()
+        if one.checkpoint.seq > max(agreed, default=0) and not useless.issuperset(where)
+    }
+    if later:
+        newest = max(later, key=lambda one: one.checkpoint.seq)
         yield (
-            f"{count(len(doubtful), 'checkpoint')} signed with no key that is known, the newest at seq "
-            f"{newest.checkpoint.seq} ({', '.join(found.held[newest])}): the public file of its server may be missing "
-            "from the allow-list, or be named with --key"
+            f"{_signed_by_nobody(len(later), 'checkpoint')}, the newest at seq {newest.checkpoint.seq} "
+            f"({', '.join(later[newest])}): what it speaks of is not shown until its server's public file is in the "
+            "allow-list, or named with --key, or (after a rotation) the server has signed anew"
         )
-    elif report.events and not agreed and not _signs_nothing(config):
+    elif not agreed and not _signs_nothing(found, config):
         yield _ONLY_CHAINED
 
 
-def _signs_nothing(config: ClusterConfig | None) -> bool:
+def _signs_nothing(found: Evidence, config: ClusterConfig | None) -> bool:
     """A cluster without keys has nothing to sign with."""
-    return config is not None and config.security != CURVE
+    return config is not None and config.security != CURVE and not found.keys
 
 
-def _notes(found: Evidence, report: Report, agreed: Sequence[int], config: ClusterConfig | None) -> Iterator[str]:
+def _signed_by_nobody(number: int, noun: str) -> str:
+    return f"{count(number, noun)} {'is' if number == 1 else 'are'} signed with no key that is known"
+
+
+def _notes(found: Evidence, agreed: Sequence[int], config: ClusterConfig | None) -> Iterator[str]:
     yield from found.notes
-    if older := [one for one in found.doubtful() if one.checkpoint.seq <= max(agreed, default=0)]:
-        yield f"{count(len(older), 'older checkpoint')} signed with no key that is known: of the time before a rotation"
-    if report.events and not agreed and _signs_nothing(config):
+    if older := sum(one.checkpoint.seq <= max(agreed, default=0) for one in found.doubtful()):
+        yield f"{_signed_by_nobody(older, 'older checkpoint')}, as after a rotation"
+    if not agreed and _signs_nothing(found, config):
         yield _ONLY_CHAINED
 
 

@@ -80,8 +80,8 @@ def release(
     An operator may release anybody's, a faculty its own. It is done once, however often it is asked for; the
     transaction's own result stays what it was.
 
-    Exit code 0 if the rooms are given back, 1 if that is refused, 3 if nobody could say: ask again. How is told,
-    also after Ctrl-C (130).
+    Exit code 0 if the rooms are given back, 1 if that is refused, 3 if no server that leads was reached, or nobody
+    could say: then how to ask again is told, also after Ctrl-C (130).
 
     \b
     Examples:
@@ -120,8 +120,8 @@ def close(name: str, speaker: Principal, directory: Path, config_file: Path | No
 
     Nothing is asked. What ended is said, and said again however often this is repeated.
 
-    Exit code 0 if the term is closed, 1 if that is refused, 3 if nobody could say: ask again. How is told, also after
-    Ctrl-C (130).
+    Exit code 0 if the term is closed, 1 if that is refused, 3 if no server that leads was reached, or nobody could
+    say: then how to ask again is told, also after Ctrl-C (130).
 
     \b
     Examples:

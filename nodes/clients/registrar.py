@@ -115,7 +115,7 @@ def _nothing_definite(servers: Sequence[_Server], request: RegistrarRequest, ela
 
 def _not_reached(servers: Sequence[_Server], request: RegistrarRequest) -> Res:
     nobody = f"no connection to {' or '.join(server.whose for server in servers)} ever stood"
-    sentence = f"{nobody}: nothing runs there, or its key is another one than here; nothing was asked"
+    sentence = f"{nobody}: nothing runs or answers there, or its key is another one than here; nothing was asked"
     return Res(request.transaction_id, UNAVAILABLE, NOT_REACHED, sentence)
 
 

@@ -292,7 +292,7 @@ class ServerShell:
 def open_log(config: ClusterConfig, own: ServerConfig) -> LmdbLog:
     """Verify a server's log and open it.
 
-    Raises LogDamaged, LogMissing, LogInUse or WrongCluster, each with one sentence.
+    Raises LogDamaged, LogMissing, LogInUse, WrongCluster or PermissionError, each with one sentence.
     """
     try:
         verify_in_child(own.data)

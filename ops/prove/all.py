@@ -85,9 +85,9 @@ def _scaled(instrument: Instrument, scale: float) -> int:
 def _result(instrument: Instrument, count: int, directory: Path, *, again: bool) -> Record:
     """What an instrument found, now or before; kept, and told in a line."""
     click.echo(f"{instrument.name:<16} {count:>7} … ", nl=False, err=True)
-    commit = revision(instrument.module)
+    commit = revision(instrument.modules)
     kept = records.read(directory, instrument.name)
-    if kept is not None and not again and is_of(kept, commit, count):
+    if kept is not None and not again and is_of(kept, instrument, commit, count):
         click.echo(f"{_line(kept)} (kept of {kept.date})", err=True)
         return kept
     record = _run(instrument, count, commit)
@@ -100,9 +100,10 @@ def _result(instrument: Instrument, count: int, directory: Path, *, again: bool)
     return record
 
 
-def is_of(kept: Record, commit: str, count: int) -> bool:
-    """Whether a result stands for so many runs of that code: not if it names code that has no name."""
-    return not kept.could_not_run and is_whole(commit) and (kept.commit, kept.count) == (commit, count)
+def is_of(kept: Record, instrument: Instrument, commit: str, count: int) -> bool:
+    """Whether a result stands for so many runs of that code by that command: not if it names code that has no name."""
+    command = " ".join(instrument.typed(count, kept.seed))
+    return not kept.could_not_run and is_whole(commit) and (kept.commit, kept.command) == (commit, command)
 
 
 def _line(record: Record) -> str:

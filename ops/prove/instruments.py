@@ -9,7 +9,7 @@ from typing import Final
 AULARIO: Final = "aulario"
 PYTHON: Final = "python"
 COUNT: Final = "{count}"
-SIMULATOR: Final = "ops.sim.command"
+SIMULATOR: Final = ("ops.cli", "ops.sim.command")
 
 
 @dataclass(slots=True, frozen=True)
@@ -17,8 +17,8 @@ class Instrument:
     """`words` is its command as a person types it, `count` how often the full proof has it run. One that is not
     `seeded` counts its own seeds, from 0; where `drawn` is not so, runs are different cases and no sample.
     `tried` goes on behind the number of runs and their unit. `bound_of` says what the runs are a sample of, where that
-    is not plain. `least` is how often the shortest pass has it run. `module` is what it runs, if that starts nothing
-    else of ours: then it tells of this module and of what it imports, and stands while those do."""
+    is not plain. `least` is how often the shortest pass has it run. `modules` is what it runs, if that starts
+    nothing else of ours: then its result is one of these and of what they import, and stands while those do."""
 
     name: str
     words: tuple[str, ...]
@@ -33,7 +33,7 @@ class Instrument:
     drawn: bool = True
     bound_of: str = ""
     least: int = 1
-    module: str = ""
+    modules: tuple[str, ...] = ()
 
     def typed(self, count: int, seed: int | None) -> tuple[str, ...]:
         """Its command for so many runs."""
@@ -195,7 +195,7 @@ _EVERY = (
         seeded=False,
         drawn=False,
         least=200,  # a mutant of which the first seeds know nothing would pass for one that nobody finds
-        module=SIMULATOR,
+        modules=SIMULATOR,
     ),
     Instrument(
         "sim", (AULARIO, "sim", "--seeds", COUNT), 50_000, "schedules",
@@ -205,7 +205,7 @@ _EVERY = (
         "orders of events that no real cluster meets in years, each repeatable to the byte",
         "sockets, the operating system, the storage engine: it runs the decisions, not their surroundings",
         seeded=False,
-        module=SIMULATOR,
+        modules=SIMULATOR,
     ),
 )  # fmt: skip
 

@@ -8,7 +8,7 @@ import platform
 import re
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Final
@@ -26,13 +26,13 @@ UNKNOWN: Final = "unknown"
 GIT_WITHIN_S: Final = 20.0
 
 
-def revision(module: str = "") -> str:
-    """The last commit that changed the code, or what a `module` runs of it (`imported_by`), with `+changes` behind it
-    if files differ from it; of a package that is installed without its history, its version. `unknown` where git is
+def revision(modules: Sequence[str] = ()) -> str:
+    """The last commit that changed the code, or what some `modules` run of it (`imported_by`), with `+changes` behind
+    it if files differ from it; of a package that is installed without its history, its version. `unknown` where git is
     missing or will not say, as in another user's checkout."""
     if not (CHECKOUT / ".git").exists():
         return version("aulario")
-    code = (*imported_by(module), *SURROUNDINGS) if module else CODE
+    code = (*imported_by(modules), *SURROUNDINGS) if modules else CODE
     try:
         commit = _git("log", "-1", "--format=%h", "--abbrev=12", "--", *code)
         return commit + (CHANGED if _git("status", "--porcelain", "--", *code) else "")
@@ -40,11 +40,12 @@ def revision(module: str = "") -> str:
         return UNKNOWN
 
 
-def imported_by(module: str) -> tuple[str, ...]:
-    """The files, relative to the checkout, of a module and of everything of ours that it may import, wherever the
+def imported_by(modules: Sequence[str]) -> tuple[str, ...]:
+    """The files, relative to the checkout, of modules and of everything of ours that they may import, wherever the
     statement stands; and what is no Python beside them, for they may read it."""
+    assert all(map(_file_of, modules)), "each is there"
     found: dict[str, Path] = {}
-    waiting = [module]
+    waiting = [*modules]
     while waiting:
         name = waiting.pop()
         path = None if name in found or name.split(".")[0] not in PACKAGES else _file_of(name)
@@ -59,7 +60,7 @@ def imported_by(module: str) -> tuple[str, ...]:
 def _file_of(name: str) -> Path | None:
     """Of a module; None if that is the name of something in one."""
     path = CHECKOUT.joinpath(*name.split("."))
-    places = (path.with_suffix(".py"), path / "__init__.py")
+    places = (path / "__init__.py", path.with_suffix(".py"))
     return next((place for place in places if place.is_file()), None)
 
 

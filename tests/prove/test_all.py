@@ -28,6 +28,8 @@ REFUSES = "import sys; print('skipped: no disks here', file=sys.stderr); sys.exi
 PARTLY = 'print(\'{"name": "x", "runs": 3, "failures": [], "seconds": 1, "details": {"skipped": {"loss": "no tun"}}}\')'
 DIES = "import sys; sys.exit('it broke')"
 
+POWER_CUTS = INSTRUMENTS[RECORD.instrument]
+
 Prove = Callable[..., Result]
 
 
@@ -102,22 +104,27 @@ def test_an_instrument_that_breaks_is_a_failure(prove: Prove, tmp_path: Path) ->
     [("abc", 200, False), ("abd", 200, True), ("abc", 100, True)],
 )
 def test_a_result_of_this_code_and_count_need_not_come_again(commit: str, count: int, again: bool) -> None:
-    assert proof.is_of(RECORD, commit, count) is not again
+    assert proof.is_of(RECORD, POWER_CUTS, commit, count) is not again
 
 
 def test_a_result_of_code_without_a_name_must_come_again() -> None:
-    assert not proof.is_of(replace(RECORD, commit="abc+changes"), "abc+changes", 200)
+    assert not proof.is_of(replace(RECORD, commit="abc+changes"), POWER_CUTS, "abc+changes", 200)
 
 
 def test_what_could_not_run_is_tried_again() -> None:
-    assert not proof.is_of(replace(RECORD, could_not_run="no disks here"), "abc", 200)
+    assert not proof.is_of(replace(RECORD, could_not_run="no disks here"), POWER_CUTS, "abc", 200)
+
+
+def test_a_result_of_another_command_must_come_again() -> None:
+    assert not proof.is_of(replace(RECORD, command=f"{RECORD.command} --calm"), POWER_CUTS, "abc", 200)
 
 
 def test_a_kept_result_is_used_unless_it_is_wanted_again(
     prove: Prove, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(proof, "revision", lambda module: "abc")
-    records.write(tmp_path, replace(RECORD, count=3, outcome=replace(RECORD.outcome, failures=())))
+    monkeypatch.setattr(proof, "revision", lambda modules: "abc")
+    command = f"{PYTHON} -c {BAD} --seed {RECORD.seed}"
+    records.write(tmp_path, replace(RECORD, command=command, count=3, outcome=replace(RECORD.outcome, failures=())))
     assert prove(power_cuts=BAD).exit_code == OK
     assert prove("--again", power_cuts=BAD).exit_code == INTEGRITY
 
@@ -145,26 +152,28 @@ def test_code_of_which_git_says_nothing_has_no_name(tmp_path: Path, monkeypatch:
     assert not provenance.is_whole(provenance.UNKNOWN)
 
 
-def test_what_runs_one_module_tells_of_everything_that_it_loads_and_of_nothing_else() -> None:
+def test_a_result_of_some_modules_is_one_of_everything_that_they_load() -> None:
     """A process that has done it all is asked for what it loaded."""
+    instrument = INSTRUMENTS["sim"]
     script = (
-        "import sys; from ops.sim.command import sim; sim(['--seeds', '1', '--jobs', '1'], standalone_mode=False); "
-        "print(*{one.__file__ for one in list(sys.modules.values()) if getattr(one, '__file__', None)}, sep='\\n')"
+        "import atexit, sys; from ops.cli import main; sys.argv = ['aulario', 'sim', '--seeds', '1', '--jobs', '1']; "
+        "files = lambda: {str(getattr(one, '__file__', '')) for one in list(sys.modules.values())}; "
+        "atexit.register(lambda: print(*files(), sep='\\n')); main()"
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     ours = {Path(line) for line in done.stdout.splitlines() if line.startswith(str(CHECKOUT)) and ".venv" not in line}
     loaded = {str(path.relative_to(CHECKOUT)) for path in ours}
-    told = set(provenance.imported_by("ops.sim.command"))
+    told = set(provenance.imported_by(instrument.modules))
     assert len(loaded) > 100
     assert loaded <= told
     assert "es/log/lmdb_log.py" not in told, "a simulated disk keeps no files"
 
 
 @pytest.mark.parametrize("name", ["sim", "mutants"])
-def test_a_command_that_runs_one_module_is_that_modules(name: str) -> None:
+def test_a_command_that_runs_some_modules_is_theirs(name: str) -> None:
     instrument = INSTRUMENTS[name]
     assert instrument.words[0] == AULARIO
-    assert VERBS[instrument.words[1]].module == instrument.module
+    assert instrument.modules == ("ops.cli", VERBS[instrument.words[1]].module)
 
 
 @pytest.mark.parametrize(("runs", "percentile"), [(99, "–"), (100, "7")])

@@ -69,6 +69,7 @@ def test_verify_says_4_where_a_log_is_damaged_or_gone(history: Path) -> None:
         gone = aulario("log", command, history / "server-a")
         assert (gone.returncode, "there is no log in" in gone.stderr) == (4, True), command
     assert aulario("log", "verify", history / "server-x").returncode == 2, "no directory of this cluster"
+    assert aulario("log", "verify", "", cwd=history / "server-b").returncode == 2, "nor is no name that of this one"
 
 
 @pytest.mark.parametrize(
@@ -85,8 +86,20 @@ def test_a_log_that_may_not_be_read_is_wrong_usage_and_no_damage(history: Path, 
     data.chmod(0)
     refused = aulario(*(word.format(history) for word in words), started_with=BOUND_BY_MODES)
     assert (refused.returncode, refused.stdout) == (2, "")
-    assert refused.stderr.endswith(f"{data}: Permission denied\n")
+    assert f"{data}: Permission denied" in refused.stderr.splitlines()[-1]
     assert "Traceback" not in refused.stderr
+
+
+def test_what_may_not_be_read_hides_no_damage_and_another_log_is_named(history: Path) -> None:
+    forbidden = history / "server-a" / "data.mdb"
+    forbidden.chmod(0)
+    read = aulario("allocations", "--dir", history, started_with=BOUND_BY_MODES)
+    assert (read.returncode, f"name its directory ({history}/server-a, {history}/server-b)" in read.stderr) == (2, True)
+    damage(history / "server-b")
+    checked = aulario("audit", "check", "--dir", history, started_with=BOUND_BY_MODES)
+    assert (checked.returncode, checked.stdout) == (4, "")
+    assert f"the log in {history}/server-b is damaged" in checked.stderr
+    assert f"{forbidden}: Permission denied" in checked.stderr
 
 
 def test_a_truncated_log_ends_every_reader_with_one_sentence_and_4(history: Path) -> None:

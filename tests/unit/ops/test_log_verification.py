@@ -57,7 +57,8 @@ def store(data: Path, batches: Sequence[Batch]) -> None:
     for file in ("data.mdb", "last_write", "lock.mdb"):
         (data / file).unlink(missing_ok=True)
     log = LmdbLog.create(data, owner)
-    log.write(Write(batches, commit_seq=batches[-1].last_seq))
+    if batches:
+        log.write(Write(batches, commit_seq=batches[-1].last_seq))
     log.close()
 
 
@@ -76,9 +77,21 @@ def test_a_log_that_nobody_signed_is_not_shown_to_be_what_it_was(history: Path) 
 def test_a_log_of_a_cluster_without_keys_is_whole_and_that_is_all(history: Path) -> None:
     config = history / "aulario.toml"
     config.write_text(config.read_text().replace('security = "curve"', 'security = "none"'))
+    assert verify(history)[0] == 1, "it has keys: somebody may just have written that it signs nothing"
+    shutil.rmtree(history / "keys")
     code, told = verify(history)
     assert (code, told["findings"], told["unproven"]) == (0, [], [])
     assert "only its chain of hashes was checked" in told["notes"][-1]
+
+
+def test_an_emptied_log_is_not_ok_where_anything_speaks_of_more(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    keep(history / "server-b", signed(history, batches[0], "b"))
+    store(history / "server-a", [])
+    code, told = verify(history)
+    assert (code, told["events"], told["findings"]) == (1, 0, [])
+    (history / "server-b" / "heads" / "b").unlink()
+    assert verify(history)[0] == 0, "nor is it more than empty: as before its first event"
 
 
 @pytest.mark.parametrize("gone", ["the key", "every key", "the configuration"])
@@ -97,8 +110,21 @@ def test_a_forged_log_is_not_ok_where_what_would_convict_it_was_taken_away(histo
         (history / "aulario.toml").unlink()
     code, told = verify(history)
     assert (code, told["findings"]) == (1, [])
-    assert "signed with no key that is known, the newest at seq" in told["unproven"][0]
+    assert "are signed with no key that is known, the newest at seq" in told["unproven"][0]
     assert any(str(allowed) in note for note in told["notes"]) == (gone == "every key"), "why is told"
+
+
+def test_a_saved_checkpoint_whose_key_was_taken_away_is_not_made_up_for_by_an_older_one(history: Path) -> None:
+    batches = batches_of(history / "server-a")
+    lines = save(history, signed(history, batches[0], "b"), signed(history, batches[-1]))
+    store(history / "server-a", [*batches[:1], *chain(6, head_of(batches[0]))])
+    assert against(history, lines)[0] == 4
+    next((history / "keys" / "allowed").glob("server-a.*")).unlink()
+    code, told, _ = against(history, lines)
+    assert (code, told["findings"], told["signed_seq"]) == (1, [], batches[0].last_seq)
+    assert f"the newest at seq {batches[-1].last_seq} ({lines})" in told["unproven"][0]
+    own_history(history, signed(history, batches[-1]))
+    assert against(history, lines)[0] == 1, "also where the same lies beside the log"
 
 
 def test_a_file_of_checkpoints_that_cannot_be_read_accuses_nobody(history: Path) -> None:
@@ -232,7 +258,7 @@ def test_what_no_known_key_signed_accuses_nobody_and_is_told(history: Path) -> N
     keep(history / "witness", sign(keys.signing_seed, one.checkpoint))
     code, told = verify(history)
     assert (code, told["findings"], told["checkpoints"]) == (1, [], 0)
-    assert "1 checkpoint signed with no key that is known" in told["unproven"][0]
+    assert "1 checkpoint is signed with no key that is known" in told["unproven"][0]
 
     save_allowed(history / "elsewhere", keys.public)
     [public] = (history / "elsewhere" / "allowed").iterdir()
