@@ -227,6 +227,20 @@ def test_a_key_that_is_not_let_in_says_where_to_look() -> None:
     assert "again" not in registrar._fields(RELEASE, refused, TOLD.again), "that would be refused, too"
 
 
+def test_where_nobody_answers_how_to_ask_again_is_said() -> None:
+    request = ReleaseRequest("t3", 1, "it's over")
+    again = registrar._again(request, "--dir d", registrar.OPERATOR)
+    assert again == """aulario release t3 --faculty 1 --reason 'it'"'"'s over' --dir d"""
+    unknown = Res("t3", "UNKNOWN", None, "no server that leads answered operator:local")
+    told = TOLD._replace(again=again)
+    lines = [*registrar._lines(request, unknown, told, 9.0)]
+    assert (lines[0].startswith("UNKNOWN in "), lines[-1].splitlines()[-1].strip()) == (True, again)
+    fields = registrar._fields(request, unknown, again)
+    assert (fields["status"], fields["transaction_id"], fields["faculty_id"]) == ("UNKNOWN", "t3", 1)
+    assert fields["again"] == again
+    assert registrar._exit_code(unknown) == 3
+
+
 def test_where_no_server_runs_nothing_was_asked(cluster: Path) -> None:
     release = ("release", "t3", "--faculty", 1, "--reason", "it's over", "--dir", cluster)
     done = aulario(*release, environ=IMPATIENT)
